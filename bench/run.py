@@ -1,0 +1,161 @@
+"""``python -m bench run``: every backend, every layer, every pass; checked, timed, drawn."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import fastconv
+from bench import subjects
+from bench.measure import Cell, Forecast, interleave
+from bench.oracle import Oracle
+from bench.photo import photo_layers, photo_tensors
+from bench.records import benchmark_of, extra_info
+from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors
+
+PHOTO_TEST = "bench/test_photograph.py::test_photograph"
+
+
+class Settings(NamedTuple):
+    """What to measure and for how long."""
+
+    seconds: float = 190.0  # for all measurements, checks and first calls included
+    slowest_call: float = 0.8  # seconds; a call that is predicted to take longer is left out unless time is plenty
+    rounds: tuple[int, int] = (3, 25)
+    layers: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    passes: tuple[str, ...] = PASSES
+    max_kernel: int | None = None
+    dtype: str = "float32"
+    seed: int = 0
+    photo: bool = True
+
+
+DEFAULT = Settings()
+FULL = Settings(seconds=1800.0, slowest_call=30.0, rounds=(5, 100))
+QUICK = Settings(
+    seconds=6.0, slowest_call=0.1, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), max_kernel=7
+)
+
+
+@dataclass
+class Outcome:
+    """What a run brought: pytest-benchmark entries, and what has no time and why."""
+
+    benchmarks: list[dict[str, Any]] = field(default_factory=list)
+    wrong: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Group(NamedTuple):
+    """Cells that are measured side by side: one pass over one layer."""
+
+    layer: Layer
+    pass_: str
+    test: str | None = None
+
+
+class Runner:
+    """Measures group after group and keeps to the time it was given."""
+
+    def __init__(self, settings: Settings, console: Console):
+        self.settings, self.console = settings, console
+        self.threads: int = fastconv.get_num_threads()
+        self.outcome = Outcome()
+        self.forecast = Forecast()
+        self.rng = random.Random(settings.seed)
+
+    def run(self) -> Outcome:
+        """Measure everything; the progress bar goes to the console."""
+        groups = self._groups()
+        deadline = time.monotonic() + self.settings.seconds
+        with Progress(
+            TextColumn("{task.description:<32}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+        ) as progress:
+            task = progress.add_task("", total=len(groups))
+            for index, group in enumerate(groups):
+                progress.update(task, description=f"{group.layer.name} {group.pass_}")
+                left = max(0.0, deadline - time.monotonic())
+                self._measure(group, left / (len(groups) - index))
+                progress.advance(task)
+        return self.outcome
+
+    def _groups(self) -> list[_Group]:
+        s = self.settings
+        layers = load_layers(s.layers, s.max_kernel)
+        groups = [_Group(layer, pass_) for layer in layers for pass_ in s.passes]
+        if s.photo and "forward" in s.passes:
+            groups += [_Group(layer, "forward", PHOTO_TEST) for layer in photo_layers()]
+        return groups
+
+    def _measure(self, group: _Group, seconds: float) -> None:
+        """Check and time all backends on one group, in about `seconds`."""
+        layer, pass_, test = group
+        start = time.monotonic()
+        candidates = self._candidates(layer, pass_, seconds)
+        if not candidates:
+            return
+        dtype = self.settings.dtype
+        tensors = photo_tensors(layer, dtype) if test else make_tensors(layer, dtype, self.settings.seed)
+        oracle = Oracle(layer, pass_, tensors, self.settings.seed)
+        errors: dict[str, float] = {}
+        cells = []
+        for backend in candidates:
+            cell = self._checked_cell(backend, group, tensors, oracle, errors)
+            if cell is not None:
+                cells.append(cell)
+        left = max(0.0, seconds - (time.monotonic() - start))
+        interleave(cells, left, rounds=self.settings.rounds, rng=self.rng)
+        for cell in cells:
+            extra = extra_info(layer, pass_, cell.name, dtype, errors[cell.name], self.threads)
+            entry = benchmark_of(cell, extra, test) if test else benchmark_of(cell, extra)
+            self.outcome.benchmarks.append(entry)
+
+    def _candidates(self, layer: Layer, pass_: str, seconds: float) -> list[str]:
+        """Backends that take the layer and are expected to answer in time."""
+        chosen = []
+        # The check, an estimate and two samples: four calls, for which a quarter of the group's time is allowed.
+        slowest = max(self.settings.slowest_call, seconds / 16)
+        for backend in subjects.backends(self.settings.backends):
+            where = {"layer": layer.name, "pass": pass_, "backend": backend}
+            reason = subjects.refusal(backend, layer, pass_, self.settings.dtype)
+            predicted = self.forecast.predict(backend, pass_, layer.flops)
+            if reason is not None:
+                self.outcome.refused.append({**where, "reason": reason})
+            elif predicted > slowest:
+                self.outcome.skipped.append({**where, "predicted_seconds": predicted})
+            else:
+                chosen.append(backend)
+        return chosen
+
+    def _checked_cell(
+        self, backend: str, group: _Group, tensors: Tensors, oracle: Oracle, errors: dict[str, float]
+    ) -> Cell | None:
+        """A warmed-up cell, or None when its answer is wrong."""
+        layer, pass_, _ = group
+        where = {"layer": layer.name, "pass": pass_, "backend": backend}
+        cell = Cell(backend, subjects.call_of(layer, pass_, tensors, backend))
+        try:
+            result = np.asarray(cell.call())
+        except fastconv.BackendRefused as refusal:
+            self.outcome.refused.append({**where, "reason": str(refusal)})
+            return None
+        errors[backend] = error = oracle.error(result)
+        if not oracle.accepts(error):
+            self.outcome.wrong.append({**where, "error": str(error)})
+            self.console.print(f"[bold white on red] WRONG [/] {backend} {pass_} {layer.name}: error {error:.1e}")
+            return None
+        cell.warm_up()
+        self.forecast.learn(backend, pass_, layer.flops, cell.estimate)
+        return cell

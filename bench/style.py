@@ -1,0 +1,96 @@
+"""How a backend looks in every chart: a colour for each algorithm, a line and a marker for each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only, no window system
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Okabe and Ito's palette (2008) with two darker colours of Tol's; distinct under the common colour deficiencies.
+_COLOURS = {
+    "naive": "#000000",
+    "im2col": "#E69F00",
+    "direct": "#0072B2",
+    "depthwise": "#56B4E9",
+    "winograd": "#009E73",
+    "fft": "#CC79A7",
+    "fft_tiled": "#D55E00",
+    "separable": "#882255",
+    "split_bf16": "#999933",
+    "reference": "#8A8A8A",
+}
+_SPARE_COLOURS = ("#332288", "#AA4499", "#117733", "#DDAA33")
+_ENGINES: dict[str, tuple[str, str]] = {"cython": ("-", "o"), "numba": ("--", "s")}
+_OTHER_ENGINE = (":", "^")
+
+TITLES = {"forward": "forward", "grad_input": "gradient of the input", "grad_weight": "gradient of the weights"}
+
+plt.rcParams.update(
+    {
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.dpi": 110,
+        "savefig.bbox": "tight",
+        "svg.hashsalt": "fastconv",
+    }
+)
+
+
+def split(backend: str) -> tuple[str, str]:
+    """Algorithm and engine of a backend's name."""
+    algorithm, _, engine = backend.partition("/")
+    return algorithm, engine
+
+
+def colour_of(backend: str) -> str:
+    """Colour of the backend's algorithm; algorithms from elsewhere get a spare one that depends on the name only."""
+    algorithm, _ = split(backend)
+    return _COLOURS.get(algorithm) or _SPARE_COLOURS[sum(map(ord, algorithm)) % len(_SPARE_COLOURS)]
+
+
+def look_of(backend: str) -> dict[str, Any]:
+    """Colour, line style and marker as keyword arguments of `Axes.plot`."""
+    line, marker = _ENGINES.get(split(backend)[1], _OTHER_ENGINE)
+    hollow = {"markerfacecolor": "white"} if marker != "o" else {}
+    return {"color": colour_of(backend), "linestyle": line, "marker": marker, "markersize": 5, "linewidth": 1.5, **hollow}
+
+
+def ordered(backends: set[str]) -> list[str]:
+    """Backends in the order of the palette, engines of an algorithm side by side."""
+    rank = {algorithm: i for i, algorithm in enumerate(_COLOURS)}
+    return sorted(backends, key=lambda name: (rank.get(split(name)[0], len(rank)), name))
+
+
+def legend_below(figure: Figure, backends: Sequence[str], labels: dict[str, str] | None = None) -> None:
+    """One legend for all panels, under them."""
+    labels = labels or {}
+    handles = [Line2D([], [], label=labels.get(name, name), **look_of(name)) for name in backends]
+    rows = -(-len(handles) // 6)
+    figure.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=-(-len(handles) // rows) if rows else 1,
+        frameon=False,
+        handlelength=3,
+    )
+
+
+def save(figure: Figure, folder: Path, name: str) -> str:
+    """Write a figure as SVG and PNG and close it; returns its name."""
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    figure.savefig(folder / f"{name}.png", dpi=130)
+    plt.close(figure)
+    return name

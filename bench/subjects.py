@@ -1,0 +1,45 @@
+"""The calls into fastconv that are measured: one layer, one pass, one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+import fastconv
+from bench.workloads import Layer, Tensors, matches
+from fastconv.problem import ConvProblem
+
+
+def problem_of(layer: Layer, dtype: str) -> ConvProblem:
+    """The `ConvProblem` of a layer."""
+    return ConvProblem.from_shapes(layer.x_shape, layer.w_shape, dtype=dtype, **layer.options)
+
+
+def backends(patterns: Iterable[str] = ()) -> list[str]:
+    """Names of the backends that fit one of the shell-style `patterns` (all of them without a pattern)."""
+    patterns = list(patterns)
+    return [name for name in fastconv.list_backends() if matches(name, patterns)]
+
+
+def refusal(backend: str, layer: Layer, pass_: str, dtype: str) -> str | None:
+    """Why `backend` does not compute this pass over this layer, or None."""
+    return fastconv.get_backend(backend).refuse(problem_of(layer, dtype), pass_)
+
+
+def call_of(layer: Layer, pass_: str, tensors: Tensors, backend: str = "auto") -> Callable[[], np.ndarray]:
+    """The call that is timed: what a user would type, weights unprepared, a new array for the result."""
+    x, w, dy = tensors
+    options = {**layer.options, "backend": backend}
+    if pass_ == "forward":
+        return lambda: fastconv.conv2d(x, w, **options)
+    if pass_ == "grad_input":
+        return lambda: fastconv.conv2d_grad_input(dy, w, x.shape, **options)
+    return lambda: fastconv.conv2d_grad_weight(dy, x, w.shape, **options)
+
+
+def prepared_call_of(layer: Layer, tensors: Tensors, backend: str = "auto") -> Callable[[], np.ndarray]:
+    """The forward pass of a plan whose weights were prepared before."""
+    x, w, _ = tensors
+    plan = fastconv.plan_conv2d(x.shape, w, **layer.options, backend=backend)
+    return lambda: plan(x)

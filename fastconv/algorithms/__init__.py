@@ -1,0 +1,1 @@
+"""One file an algorithm: refusal, configuration, cost, bounds and three passes, without loops."""

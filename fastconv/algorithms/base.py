@@ -1,0 +1,145 @@
+"""What a backend is: one algorithm on one engine, as the planner and the plan see it.
+
+An algorithm is one subclass in one file. It gets C-contiguous native float32 or float64 arrays, zero
+padding only and at least one image; it fills its whole output and keeps nothing between calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..flops import compulsory_bytes, nominal_flops
+from ..problem import ConvProblem
+
+Array = np.ndarray[Any, Any]
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}
+
+
+class Rates(NamedTuple):
+    """What one machine can do: see `fastconv.costs`."""
+
+    fma_gflops: float  # one core, in the problem's dtype
+    blas_gflops: float  # one core
+    copy_gbs: float  # one core, bytes read plus written
+    copy_gbs_all: float  # all cores together
+    launch_us: float  # one parallel loop
+
+
+class Cost(NamedTuple):
+    """What a backend expects of a problem: operations it performs, bytes it moves, and the time of both."""
+
+    flops: float
+    bytes: float
+    seconds: float
+
+
+class Backend:
+    """One algorithm on one engine.
+
+    Attributes
+    ----------
+    algorithm, engine : str
+        Together the name, ``algorithm/engine``.
+    jit : bool
+        True if a first call has to compile; ``auto`` then prefers a backend that does not.
+    adds_bias : bool
+        True if `forward` adds the bias itself; otherwise the plan does.
+    spreads_nonfinite : bool
+        True if one NaN or Inf of the input can reach outputs whose window does not hold it.
+    """
+
+    algorithm = ""
+    engine = ""
+    jit = False
+    adds_bias = False
+    spreads_nonfinite = False
+
+    def __init__(self, engine: str = "", load: Callable[[str, str], Any] | None = None) -> None:
+        self.engine = engine or self.engine
+        self.jit = self.engine == "numba"
+        self._load = load
+
+    @property
+    def name(self) -> str:
+        """``algorithm/engine``; an algorithm without an engine has its own name."""
+        return f"{self.algorithm}/{self.engine}" if self.engine else self.algorithm
+
+    def steps(self, dtype: str) -> Any:
+        """The engine's loops for a dtype, loaded on first use."""
+        if self._load is None:
+            raise RuntimeError(f"{self.name} was made without an engine")
+        return self._load(self.engine, dtype)
+
+    def refuse(self, p: ConvProblem, pass_: str) -> str | None:
+        """Why this backend cannot do the pass, or None."""
+        return None
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Any:
+        """Tile and block sizes, a NamedTuple of ints; None if there is nothing to choose."""
+        return None
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Any, threads: int, rates: Rates) -> Cost:
+        """Expected operations, bytes and seconds."""
+        flops, moved = nominal_flops(p), compulsory_bytes(p)
+        return Cost(flops, moved, flops / (rates.fma_gflops * 1e9))
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Any, threads: int) -> int:
+        """Bytes of scratch memory that the pass wants in ``work``."""
+        return 0
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """Probabilistic error bound relative to ``max|x| * sum|w|`` (Higham and Mary 2019)."""
+        return plain_bound(p, pass_)
+
+    def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
+        """Deterministic error bound, same norm: ``K u`` for a sum of K products."""
+        u = UNIT_ROUNDOFF[p.dtype]
+        return u * (terms(p, pass_) + 1)
+
+    def prepare(self, p: ConvProblem, cfg: Any, w: Array) -> Any:
+        """Weights in the form that `forward` takes as ``packed``; None if it takes them as they are."""
+        return None
+
+    def forward(
+        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        packed: Any = None,
+    ) -> None:  # fmt: skip
+        """Fill ``y`` (N, Co, OH, OW)."""
+        raise NotImplementedError
+
+    def grad_input(
+        self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        """Fill ``dx`` (N, Ci, H, W)."""
+        raise NotImplementedError
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        """Fill ``dw`` (Co, Ci // groups, KH, KW)."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name}>"
+
+
+def terms(p: ConvProblem, pass_: str) -> int:
+    """How many products are summed into one number of the result."""
+    if pass_ == "grad_weight":
+        return max(1, p.n * p.oh * p.ow)
+    return (p.ci if pass_ == "forward" else p.co) // p.g * p.kh * p.kw
+
+
+def plain_bound(p: ConvProblem, pass_: str, block: int = 2**62) -> float:
+    """Error of a plain sum of K products in the problem's own precision, summed in blocks.
+
+    Rounding errors that are independent with zero mean grow like ``sqrt(K) u``, Higham and Mary, "A new
+    approach to probabilistic rounding error analysis" (SIAM J. Sci. Comput. 2019), theorem 2.4; blocks
+    of b terms, then their sums, make that ``(sqrt(b) + sqrt(K / b)) u`` (section 4.1).
+    """
+    k = terms(p, pass_)
+    return UNIT_ROUNDOFF[p.dtype] * (math.sqrt(min(k, block)) + math.sqrt(max(k / block, 1)))

@@ -1,0 +1,47 @@
+"""The textbook loops: one sum a number, written as the formula stands in the lectures.
+
+``y[n, o, i, j] = sum_{c, u, v} w[o, c, u, v] * x[n, c, i * sh + u * dh - pt, j * sw + v * dw - pl]``,
+summed in float64 and rounded once, so this is also the most exact backend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..flops import compulsory_bytes, nominal_flops
+from ..problem import ConvProblem
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
+
+_GFLOPS = 1.6  # one core; scalar code, every term behind a conversion to float64
+
+
+class Naive(Backend):
+    """Plain loops, refuses nothing."""
+
+    algorithm = "naive"
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Any, threads: int, rates: Rates) -> Cost:
+        flops = nominal_flops(p)
+        return Cost(flops, compulsory_bytes(p), flops / (_GFLOPS * 1e9 * threads) + rates.launch_us * 1e-6)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * terms(p, pass_) ** 0.5
+
+    def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
+        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * (terms(p, pass_) + 1)
+
+    def forward(
+        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        packed: Any = None,
+    ) -> None:  # fmt: skip
+        self.steps(p.dtype).naive_forward(x, w, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
+
+    def grad_input(
+        self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        self.steps(p.dtype).naive_grad_input(dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        self.steps(p.dtype).naive_grad_weight(dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)

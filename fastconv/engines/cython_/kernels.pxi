@@ -1,0 +1,10 @@
+# All steps of the Cython engine, in one module an instruction set and dtype.
+from cython.parallel cimport prange
+from libc.stddef cimport ptrdiff_t as intp
+cimport numpy as cnp
+
+cnp.import_array()
+
+include "vector.pxi"
+include "naive.pxi"
+include "im2col.pxi"

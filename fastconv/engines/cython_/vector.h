@@ -1,0 +1,114 @@
+/* The vector type of the Cython engine: VBYTES and FC_DOUBLE come from the build, one module each.
+   Cython takes `vec` for a float, so + - * work on whole vectors; the compiler makes them instructions. */
+#ifndef FC_VECTOR_H
+#define FC_VECTOR_H
+#include <stdint.h>
+#include <string.h>
+
+#ifdef FC_DOUBLE
+typedef double real;
+typedef int64_t lane_index;
+#else
+typedef float real;
+typedef int32_t lane_index;
+#endif
+#ifndef VBYTES
+#define VBYTES 16
+#endif
+#define LANES ((int)(VBYTES / sizeof(real)))
+#define FC_INLINE static inline __attribute__((always_inline))
+
+typedef real vec __attribute__((vector_size(VBYTES), aligned(sizeof(real)), may_alias)); /* loads anywhere */
+typedef lane_index ivec __attribute__((vector_size(VBYTES), may_alias));
+
+#if defined(__clang__)
+#define FC_UNROLL _Pragma("unroll")
+#else
+#define FC_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+FC_INLINE vec vload(const real *p) { return *(const vec *)p; }
+FC_INLINE void vstore(real *p, vec v) { *(vec *)p = v; }
+FC_INLINE vec vset(real s) { return s - (vec){0}; } /* keeps -0.0, unlike s + 0 */
+FC_INLINE vec vzero(void) { return (vec){0}; }
+FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
+
+/* the first n lanes, nothing behind them touched; other lanes load as zero */
+#if defined(__AVX512F__) && !defined(FC_DOUBLE)
+#include <immintrin.h>
+FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif defined(__AVX512F__)
+#include <immintrin.h>
+FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#else
+FC_INLINE vec vload_part(const real *p, int n) { vec v = {0}; memcpy(&v, p, (size_t)n * sizeof(real)); return v; }
+FC_INLINE void vstore_part(real *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
+#endif
+
+FC_INLINE real vsum(vec v) {
+    real s = 0;
+    for (int i = 0; i < LANES; i++) s += v[i];
+    return s;
+}
+
+/* two-source permutes with constant masks: index < LANES takes from a, the rest from b */
+#if defined(__clang__)
+#define FC_IDX(f, k, i) ((i) < LANES ? f((i) % LANES, k) : 0)
+#endif
+#define FC_LO(i, k) (((i) & (k)) ? LANES + (i) - (k) : (i))
+#define FC_HI(i, k) (((i) & (k)) ? LANES + (i) : (i) + (k))
+#define FC_EVEN(i, k) (2 * (i))
+#define FC_ODD(i, k) (2 * (i) + 1)
+#define FC_ZIPLO(i, k) (((i) & 1) ? LANES + (i) / 2 : (i) / 2)
+#define FC_ZIPHI(i, k) (((i) & 1) ? LANES + LANES / 2 + (i) / 2 : LANES / 2 + (i) / 2)
+#define FC_L2(f, k) f(0, k), f(1, k)
+#define FC_L4(f, k) FC_L2(f, k), f(2, k), f(3, k)
+#define FC_L8(f, k) FC_L4(f, k), f(4, k), f(5, k), f(6, k), f(7, k)
+#define FC_L16(f, k) FC_L8(f, k), f(8, k), f(9, k), f(10, k), f(11, k), f(12, k), f(13, k), f(14, k), f(15, k)
+#if defined(FC_DOUBLE)
+#define FC_N (VBYTES / 8)
+#else
+#define FC_N (VBYTES / 4)
+#endif
+#if FC_N == 16
+#define FC_LIST FC_L16
+#elif FC_N == 8
+#define FC_LIST FC_L8
+#elif FC_N == 4
+#define FC_LIST FC_L4
+#else
+#define FC_LIST FC_L2
+#endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define FC_SHUFFLE(a, b, f, k) __builtin_shufflevector(a, b, FC_LIST(f, k))
+#else
+#define FC_SHUFFLE(a, b, f, k) __builtin_shuffle(a, b, (ivec){FC_LIST(f, k)})
+#endif
+FC_INLINE vec veven(vec a, vec b) { return FC_SHUFFLE(a, b, FC_EVEN, 0); }
+FC_INLINE vec vodd(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ODD, 0); }
+FC_INLINE vec vziplo(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPLO, 0); }
+FC_INLINE vec vziphi(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPHI, 0); }
+
+/* LANES x LANES transpose in registers: log2(LANES) rounds, lanes of two rows alternate in runs of k */
+#define FC_ROUND(k)                                                                            \
+    FC_UNROLL for (int i = 0; i < LANES; i++) if (!(i & (k))) {                                \
+        vec a = m[i], b = m[i + (k)];                                                          \
+        m[i] = FC_SHUFFLE(a, b, FC_LO, k);                                                     \
+        m[i + (k)] = FC_SHUFFLE(a, b, FC_HI, k);                                               \
+    }
+FC_INLINE void vtranspose(vec *m) {
+    FC_ROUND(1)
+#if FC_N > 2
+    FC_ROUND(2)
+#endif
+#if FC_N > 4
+    FC_ROUND(4)
+#endif
+#if FC_N > 8
+    FC_ROUND(8)
+#endif
+}
+#endif

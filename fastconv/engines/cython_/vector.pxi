@@ -1,0 +1,24 @@
+# The vector type (vector.h) as Cython sees it: a float whose operators the C compiler makes vector code.
+cdef extern from "vector.h" nogil:
+    ctypedef float real
+    ctypedef float vec
+    enum:
+        LANES
+    vec vload(const real* p)
+    void vstore(real* p, vec v)
+    vec vload_part(const real* p, int n)
+    void vstore_part(real* p, vec v, int n)
+    vec vset(real s)
+    vec vzero()
+    real vsum(vec v)
+    vec veven(vec a, vec b)
+    vec vodd(vec a, vec b)
+    vec vziplo(vec a, vec b)
+    vec vziphi(vec a, vec b)
+    void vtranspose(vec* m)
+    void fetch(const void* p)
+    void fetch_w(const void* p)
+
+
+cdef inline real* data(cnp.ndarray a) noexcept:
+    return <real*> cnp.PyArray_DATA(a)

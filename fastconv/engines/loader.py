@@ -1,0 +1,74 @@
+"""Finds an engine's loops on first use, and says why an engine is absent."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import warnings
+from functools import cache
+from typing import Any
+
+ENGINES = ("cython", "numba")
+ISAS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "portable")  # widest first
+_SHORT = {"float32": "f32", "float64": "f64", "float16": "f32"}
+
+
+@cache
+def load(engine: str, dtype: str) -> Any:
+    """A namespace with the steps of an engine for one dtype.
+
+    Raises
+    ------
+    ImportError
+        With the reason, if the engine is absent.
+    """
+    if engine == "cython":
+        if isa() is None:
+            raise ImportError(absent("cython"))
+        return importlib.import_module(f".cython_._{isa()}_{_SHORT[dtype]}", __package__)
+    if engine == "numba":
+        return importlib.import_module(".numba_", __package__)
+    raise ImportError(f"there is no engine {engine!r}")
+
+
+@cache
+def absent(engine: str) -> str | None:
+    """Why an engine cannot be used here, or None. Does not import it."""
+    if engine == "cython":
+        return None if isa() else "the compiled kernels were not built (no C compiler at installation)"
+    if engine == "numba":
+        from importlib.util import find_spec
+
+        return None if find_spec("numba") else "numba is not installed"
+    return None
+
+
+@cache
+def isa() -> str | None:
+    """The instruction set of the compiled kernels in use: the widest that is built and that the CPU has.
+
+    ``FASTCONV_ISA`` (``x86-64-v2``, ``x86-64-v3``, ``x86-64-v4``, ``portable``) forces one; it is
+    ignored with a warning if it cannot run here.
+    """
+    try:
+        from .cython_ import _cpu
+    except ImportError:
+        return None
+    level = _cpu.level()
+    able = [i for i in ISAS if i in _cpu.BUILT and (i == "portable" or int(i[-1]) <= level)]
+    forced = os.environ.get("FASTCONV_ISA", "").strip().lower().replace("-", "_")
+    if forced in able:
+        return forced
+    if forced:
+        names = ", ".join(i.replace("_", "-") for i in able)
+        warnings.warn(f"FASTCONV_ISA must be one of {names} here, got {forced!r}; ignored", stacklevel=2)
+    return able[0] if able else None
+
+
+def describe() -> dict[str, str]:
+    """Engine by engine, what is in use or why it is absent."""
+    out = {e: absent(e) or "available" for e in ENGINES}
+    if isa():
+        out["cython"] = f"compiled for {isa()} on {platform.machine()}"
+    return out

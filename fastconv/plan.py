@@ -1,0 +1,110 @@
+"""A plan: the chosen backend with its configuration, ready to run on arrays any number of times."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import borders, workspace
+from .algorithms.base import Backend
+from .problem import ConvProblem
+
+_COMPUTE = {"float16": "float32", "float32": "float32", "float64": "float64"}
+
+
+class Row(NamedTuple):
+    """What `explain` says of one backend."""
+
+    backend: str
+    status: str
+    reason: str
+    flops: float
+    bytes: float
+    workspace_bytes: int
+    predicted_seconds: float
+    error_bound: float
+    worst_case_bound: float
+
+
+class Plan:
+    """One pass of one problem on one backend.
+
+    Attributes
+    ----------
+    problem : ConvProblem
+    pass_ : str
+    backend : Backend
+    config : the backend's block sizes
+    threads : int
+    workspace_bytes : int
+        Scratch memory that a run borrows.
+    row : Row
+        The backend's line in `explain`.
+    """
+
+    def __init__(self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any) -> None:
+        self.problem, self.pass_, self.backend = problem, pass_, backend
+        self.threads, self.row, self.config = threads, row, config
+        self.inner = inner_problem(problem)
+        self.compute_dtype = _COMPUTE[problem.dtype]
+        self.workspace_bytes = row.workspace_bytes
+        self._padded = self.inner.x_shape if problem.mode != "zeros" else None
+        self._run = getattr(self, "_" + pass_)
+        self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
+
+    def run(self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None) -> None:
+        """Fill ``out``; all arrays are C-contiguous, native and of the compute dtype.
+
+        forward takes (x, w), grad_input (dy, w), grad_weight (dy, x).
+        """
+        if self.problem.n == 0:
+            out[...] = 0
+            return
+        work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
+        try:
+            self._run(first, second, out, bias, packed, work)
+        finally:
+            workspace.give_back(self.compute_dtype, work)
+
+    def _forward(self, x: Any, w: Any, y: Any, bias: Any, packed: Any, work: Any) -> None:
+        x, work = self._pad(x, work)
+        own = bias if self.backend.adds_bias else None
+        self.backend.forward(self.inner, self.config, x, w, own, y, work, self.threads, packed)
+        if bias is not None and own is None:
+            y += bias[:, None, None]
+
+    def _grad_input(self, dy: Any, w: Any, dx: Any, bias: Any, packed: Any, work: Any) -> None:
+        target, work = self._border(work) if self._padded else (dx, work)
+        self.backend.grad_input(self.inner, self.config, dy, w, target, work, self.threads)
+        if self._padded:
+            borders.fold(self.problem, target, dx)
+
+    def _grad_weight(self, dy: Any, x: Any, dw: Any, bias: Any, packed: Any, work: Any) -> None:
+        x, work = self._pad(x, work)
+        self.backend.grad_weight(self.inner, self.config, dy, x, dw, work, self.threads)
+
+    def _pad(self, x: Any, work: Any) -> tuple[Any, Any]:
+        if not self._padded:
+            return x, work
+        padded, work = self._border(work)
+        borders.pad(self.problem, x, padded)
+        return padded, work
+
+    def _border(self, work: Any) -> tuple[Any, Any]:
+        """The padded image at the start of the scratch memory, and what is left of it."""
+        size = int(np.prod(self._padded))
+        return work[:size].reshape(self._padded), work[-(-size // 16) * 16 :]
+
+
+def inner_problem(p: ConvProblem) -> ConvProblem:
+    """The problem as a backend sees it: zero padding only, and no float16."""
+    return (p if p.mode == "zeros" else p.padded())._replace(dtype=_COMPUTE[p.dtype])
+
+
+def border_bytes(p: ConvProblem) -> int:
+    """Scratch bytes that a border other than zeros takes."""
+    if p.mode == "zeros":
+        return 0
+    q = p.padded()
+    return (q.n * q.ci * q.ih * q.iw + 16) * p.itemsize

@@ -1,0 +1,152 @@
+"""Which backend for this problem: named, tuned, or cheapest by the cost model; and why not the others."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from . import registry, tuning
+from .algorithms.base import Backend
+from .costs import rates
+from .engines import loader
+from .errors import BackendRefused, WorkspaceError
+from .plan import Plan, Row, border_bytes, inner_problem
+from .problem import ConvProblem
+
+DEFAULT_RTOL = {"float16": 1e-3, "float32": 2e-5, "float64": 1e-12}
+_F16_ROUNDING = 2.0**-11  # of the result, which is computed in float32
+_SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
+
+_plans: dict[tuple[Any, ...], Plan] = {}
+_MAX_PLANS = 4096
+_environment = os.environ.get("FASTCONV_BACKEND", "").strip()
+
+
+def plan(
+    p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, max_workspace: int | None = None
+) -> Plan:
+    """The plan for a problem, cached until the registry or the tuning changes."""
+    key = (p, pass_, backend, rtol, threads, max_workspace, registry.generation(), tuning.generation())
+    found = _plans.get(key)
+    if found is None:
+        if len(_plans) >= _MAX_PLANS:
+            _plans.clear()
+        found = _plans[key] = _choose(p, pass_, backend, rtol, threads, max_workspace)
+    return found
+
+
+def candidates(
+    p: ConvProblem, pass_: str, rtol: float | None, threads: int, max_workspace: int | None = None, backend: str = "auto"
+) -> list[Row]:
+    """A row for every backend; the one that a call would use has status ``chosen``."""
+    rows = [_row(b, p, pass_, rtol, threads, max_workspace) for b in registry.all_backends()]
+    try:
+        name, why = _pick(rows, p, pass_, backend, rtol, threads)
+    except (BackendRefused, WorkspaceError, ValueError):
+        return rows
+    return [r._replace(status="chosen", reason=why) if r.backend == name else r for r in rows]
+
+
+def check_rtol(rtol: Any) -> float | None:
+    """A usable tolerance, or None for the dtype's default."""
+    if rtol is None:
+        return None
+    if isinstance(rtol, bool) or not isinstance(rtol, (int, float)) and not hasattr(rtol, "__float__"):
+        raise TypeError(f"rtol must be a positive number or None, got {rtol!r}")
+    value = float(rtol)
+    if not (0 < value < math.inf):
+        raise ValueError(f"rtol must be a positive number or None, got {rtol!r}")
+    return value
+
+
+def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, limit: int | None) -> Plan:
+    if backend == "auto" or "/" not in backend:
+        rows = [_row(b, p, pass_, rtol, threads, limit) for b in registry.all_backends()]
+    else:
+        registry.find_backends(backend)
+        rows = []
+    name, why = _pick(rows, p, pass_, backend, rtol, threads, limit)
+    chosen = registry.get_backend(name)
+    inner = inner_problem(p)
+    cfg, n = _configure(chosen, inner, pass_, threads, limit, border_bytes(p))
+    row = _row(chosen, p, pass_, rtol, threads, limit, named=True)._replace(status="chosen", reason=why)
+    return Plan(p, pass_, chosen, n, row, cfg)
+
+
+def _pick(
+    rows: list[Row], p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, limit: int | None = None
+) -> tuple[str, str]:
+    """(name, reason) of the backend to use."""
+    if backend != "auto":
+        wanted = registry.find_backends(backend)
+        mine = [_row(b, p, pass_, rtol, threads, limit, named=True) for b in wanted]
+        able = [r for r in mine if r.status != "refused"]
+        if not able:
+            text = f"{mine[0].backend} cannot do {pass_} of {p}: {mine[0].reason}"
+            raise WorkspaceError(text) if mine[0].reason.startswith(_OVER_LIMIT) else BackendRefused(text)
+        return min(able, key=_preference).backend, "named"
+    able = [r for r in rows if r.status != "refused"]
+    if not able:
+        over = [r for r in rows if r.reason.startswith(_OVER_LIMIT)]
+        if over:
+            raise WorkspaceError(f"no backend can do {pass_} of {p} within max_workspace={limit} bytes")
+        best = min((r.error_bound for r in rows if r.error_bound), default=math.nan)
+        raise ValueError(f"rtol must be at least {best:.1e}, the smallest error bound for {pass_} of {p}, got {rtol}")
+    names = {r.backend for r in able}
+    if _environment and _environment != "auto":
+        preferred = [r for r in able if r.backend in {b.name for b in registry.find_backends(_environment)}]
+        if preferred:
+            return min(preferred, key=_preference).backend, "FASTCONV_BACKEND"
+    tuned = tuning.winner(p, pass_, threads)
+    if tuned in names:
+        return tuned, "fastest when tuned"
+    return min(able, key=_preference).backend, "cheapest by the cost model"
+
+
+def _preference(row: Row) -> tuple[bool, float]:
+    """What does not have to compile comes first, then the faster."""
+    return row.reason == _COMPILES, row.predicted_seconds
+
+
+_COMPILES = "compiles on first use; auto prefers a compiled backend"
+_OVER_LIMIT = "needs a workspace of"
+
+
+def _configure(
+    b: Backend, inner: ConvProblem, pass_: str, threads: int, limit: int | None, border: int
+) -> tuple[Any, int]:
+    """Block sizes and the number of threads: a problem too small for a parallel launch runs serial."""
+    rate = rates(inner.dtype)
+    n = threads
+    if threads > 1:
+        serial = b.cost(inner, pass_, b.configure(inner, pass_, 1), 1, rate).seconds
+        n = 1 if serial < _SERIAL_LAUNCHES * rate.launch_us * 1e-6 else threads
+    cfg = b.configure(inner, pass_, n)
+    if limit is not None and n > 1 and b.workspace(inner, pass_, cfg, n) + border > limit:
+        cfg, n = b.configure(inner, pass_, 1), 1
+    return cfg, n
+
+
+def _row(
+    b: Backend, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool = False
+) -> Row:
+    inner = inner_problem(p)
+    rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
+    why = loader.absent(b.engine) or b.refuse(inner, pass_)
+    if why:
+        return Row(b.name, "refused", why, 0.0, 0.0, 0, math.inf, 0.0, 0.0)
+    bound, worst = b.error_bound(inner, pass_) + rounding, b.worst_case_bound(inner, pass_) + rounding
+    cfg, n = _configure(b, inner, pass_, threads, limit, border_bytes(p))
+    cost = b.cost(inner, pass_, cfg, n, rates(inner.dtype))
+    space = b.workspace(inner, pass_, cfg, n) + border_bytes(p)
+    row = Row(b.name, "candidate", "", cost.flops, cost.bytes, space, cost.seconds, bound, worst)
+    allowed = rtol if rtol is not None else None if named else DEFAULT_RTOL[p.dtype]
+    if allowed is not None and bound > allowed:
+        return row._replace(status="refused", reason=f"its error bound {bound:.1e} is above rtol {allowed:.1e}")
+    if limit is not None and space > limit:
+        return row._replace(status="refused", reason=f"{_OVER_LIMIT} {space} bytes, max_workspace is {limit}")
+    if b.jit and loader.absent("cython") is None:
+        return row._replace(reason=_COMPILES)
+    return row
+

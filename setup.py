@@ -1,0 +1,103 @@
+"""Compiled kernels: one source, built once an instruction set and dtype. Everything else is in pyproject.toml."""
+
+import os
+import platform
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HERE = "fastconv/engines/cython_"
+X86 = {  # name: compiler flags, bytes of a vector
+    "x86_64_v4": (["-march=x86-64-v4", "-mprefer-vector-width=512"], 64),
+    "x86_64_v3": (["-march=x86-64-v3"], 32),
+    "x86_64_v2": (["-march=x86-64-v2"], 16),
+}
+PORTABLE = {"portable": ([], 16)}
+ISAS = X86 if platform.machine() in ("x86_64", "AMD64") else PORTABLE
+DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unused-function"]
+
+
+class build(build_ext):
+    """Compiles extensions side by side; if there is no working compiler, says so once and goes on without."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self):
+        if self.compiler.compiler_type != "unix":
+            return self._without("only GCC and Clang are supported")
+        missing = self._compile_test()
+        if missing:
+            return self._without(missing)
+        openmp = [] if sys.platform == "darwin" else ["-fopenmp"]
+        for e in self.extensions:
+            e.extra_compile_args = [*e.extra_compile_args, *openmp]
+            e.extra_link_args = [*e.extra_link_args, *openmp]
+        super().build_extensions()
+
+    def get_outputs(self):
+        return [] if getattr(self, "skipped", False) else super().get_outputs()
+
+    def copy_extensions_to_source(self):
+        if not getattr(self, "skipped", False):
+            super().copy_extensions_to_source()
+
+    def _compile_test(self):
+        """Why nothing can be compiled, or an empty string."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as d:
+            source = os.path.join(d, "test.c")
+            with open(source, "w") as f:
+                f.write("#include <Python.h>\nint main(void) { return 0; }\n")
+            try:
+                self.compiler.compile([source], output_dir=d, include_dirs=self.include_dirs)
+            except Exception as error:
+                return f"no working C compiler: {error}"
+        return ""
+
+    def _without(self, reason):
+        self.skipped = True
+        print(f"*** fastconv: {reason}; installing without compiled kernels, the Numba engine is used", file=sys.stderr)
+
+
+def extensions():
+    from Cython.Build import cythonize
+
+    import numpy
+
+    common = {"language": "c", "include_dirs": [HERE, numpy.get_include()]}
+    api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
+    built = '"' + " ".join(ISAS) + '"'
+    found = [
+        Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common)
+    ]
+    depends = [os.path.join(HERE, f) for f in sorted(os.listdir(HERE)) if f.endswith((".pxi", ".h"))]
+    for isa, (flags, width) in ISAS.items():
+        for short, macros in DTYPES.items():
+            found.append(
+                Extension(
+                    f"fastconv.engines.cython_._{isa}_{short}",
+                    [f"{HERE}/_{isa}_{short}.pyx"],
+                    define_macros=[("VBYTES", str(width)), api, *macros],
+                    extra_compile_args=[*FLAGS, *flags],
+                    depends=depends,
+                    **common,
+                )
+            )
+    directives = {
+        "language_level": 3,
+        "boundscheck": False,
+        "wraparound": False,
+        "cdivision": True,
+        "initializedcheck": False,
+        "freethreading_compatible": True,
+    }
+    return cythonize(found, build_dir="build/cython", compiler_directives=directives, nthreads=os.cpu_count() or 1)
+
+
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": build})

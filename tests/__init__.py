@@ -1,0 +1,1 @@
+"""Tests of fastconv: an oracle of their own, a table of problems, and one battery that every backend has to pass."""
