@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from bench.fits import Crossover, crossovers, fastest, fit_power_law
 from bench.records import Row
-from bench.style import TITLES, colour_of, legend_below, look_of, ordered, plt, save
+from bench.style import TITLES, colour_of, legend_below, look_of, ordered, save
 from bench.workloads import PASSES
 
 _SPEEDS = (1, 10, 100, 1000)  # GFLOP/s of the guide lines
@@ -97,7 +98,9 @@ def flops_against_time(rows: Sequence[Row], folder: Path) -> str:
     """
     Time over nominal operations: the sweep as filled points with a least-squares line, other layers as faint ones.
     """
-    figure, panels = _panels(rows, "Operations against time (points: median; line: fit through the kernel-size sweep)")
+    figure, panels = _panels(
+        rows, "Operations against time (points: median; line: fit through the kernel-size sweep)"
+    )
     for axis, chosen in panels.values():
         exponents = []
         for backend in _backends(chosen):
@@ -223,7 +226,13 @@ def time_against_kernel(rows: Sequence[Row], folder: Path) -> str:
 def _mark_crossovers(axis: Axes, found: Sequence[Crossover]) -> None:
     for crossing in found:
         axis.plot(
-            crossing.kernel, crossing.seconds, "o", markersize=13, markerfacecolor="none", markeredgecolor="0.2", zorder=5
+            crossing.kernel,
+            crossing.seconds,
+            "o",
+            markersize=13,
+            markerfacecolor="none",
+            markeredgecolor="0.2",
+            zorder=5,
         )
         axis.annotate(
             f"k = {crossing.kernel:.1f}",
@@ -261,7 +270,10 @@ def _write_winners(axis: Axes, best: dict[int, str]) -> None:
 def speed_against_kernel(rows: Sequence[Row], folder: Path) -> str:
     """Nominal operations per second over kernel size; algorithms that do fewer may exceed the machine's peak."""
     figure, panels = _sweep_lines(
-        rows, "Kernel size against effective speed (nominal operations per second)", "effective GFLOP/s", lambda row: row.gflops
+        rows,
+        "Kernel size against effective speed (nominal operations per second)",
+        "effective GFLOP/s",
+        lambda row: row.gflops,
     )
     for axis, _ in panels.values():
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -299,5 +311,7 @@ def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
     axis.set_xticks(range(len(backends)), backends, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(layers)), layers)
     axis.grid(False)
-    axis.set_title(f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right")
+    axis.set_title(
+        f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right"
+    )
     return save(figure, folder, f"layers_{pass_}")

@@ -13,8 +13,8 @@ from bench.workloads import Layer, Tensors
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:
     row = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
-    kernel = np.outer(row, row)
-    return kernel / kernel.sum()
+    kernel: np.ndarray = np.outer(row, row)
+    return kernel / float(kernel.sum())
 
 
 #: Kernel of each picture, by the name that titles it.
@@ -45,10 +45,13 @@ def _name_of(title: str) -> str:
 def photo_layers() -> list[Layer]:
     """The photograph as convolutions: its colours are three images of one channel; borders are reflected."""
     height, width, colours = photograph().shape
-    return [
-        Layer(_name_of(title), colours, 1, height, width, 1, *kernel.shape, 1, kernel.shape[0] // 2, 1, 1, "reflect")
-        for title, kernel in KERNELS.items()
-    ]
+    layers = []
+    for title, kernel in KERNELS.items():
+        k = kernel.shape[0]
+        layers.append(
+            Layer(_name_of(title), colours, 1, height, width, 1, k, k, padding=k // 2, padding_mode="reflect")
+        )
+    return layers
 
 
 def photo_tensors(layer: Layer, dtype: str = "float32") -> Tensors:

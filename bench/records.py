@@ -7,21 +7,33 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from datetime import datetime, timezone
-from importlib import metadata
+from datetime import UTC, datetime
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_benchmark import __version__ as schema_version
-from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
-from pytest_benchmark.stats import Stats
-from pytest_benchmark.utils import get_commit_info
+import pytest_benchmark
 
 from bench.measure import Cell
 from bench.workloads import Layer
 
+# pytest-benchmark has no type annotations.
+_Stats: Any = import_module("pytest_benchmark.stats").Stats
+_machine_info: Any = import_module("pytest_benchmark.plugin").pytest_benchmark_generate_machine_info
+_commit_info: Any = import_module("pytest_benchmark.utils").get_commit_info
+
 TEST_FILE = "bench/test_convolution.py::test_convolution"
-_VERSIONS_OF = ("fastconv", "numpy", "scipy", "numba", "torch", "onnxruntime", "openvino", "jax", "opencv-python-headless")
+_VERSIONS_OF = (
+    "fastconv",
+    "numpy",
+    "scipy",
+    "numba",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "jax",
+    "opencv-python-headless",
+)
 _VARIABLES = ("FASTCONV_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "ONEDNN_", "XLA_FLAGS")
 
 
@@ -62,13 +74,18 @@ def environment(threads: int) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(_VARIABLES)}
-    return {"threads": threads, "cores": os.cpu_count(), "versions": versions, "blas": _blas(), "variables": variables}
+    return {
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "versions": versions,
+        "blas": _blas(),
+        "variables": variables,
+    }
 
 
 def _blas() -> list[str]:
-    from threadpoolctl import threadpool_info
-
     import scipy.linalg  # noqa: F401  (loads SciPy's own copy of BLAS, so that it is listed)
+    from threadpoolctl import threadpool_info
 
     return [
         f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture')}, {pool['num_threads']} threads)"
@@ -77,7 +94,9 @@ def _blas() -> list[str]:
     ]
 
 
-def extra_info(layer: Layer, pass_: str, backend: str, dtype: str, error: float, threads: int) -> dict[str, Any]:
+def extra_info(
+    layer: Layer, pass_: str, backend: str, dtype: str, error: float, threads: int
+) -> dict[str, Any]:
     """What a record says beside its times; everything in it is plain JSON."""
     return {
         "layer": layer.name,
@@ -98,7 +117,7 @@ def extra_info(layer: Layer, pass_: str, backend: str, dtype: str, error: float,
 
 def benchmark_of(cell: Cell, extra: dict[str, Any], test: str = TEST_FILE) -> dict[str, Any]:
     """A measured cell as an entry of pytest-benchmark's ``benchmarks`` list."""
-    stats = Stats()
+    stats = _Stats()
     for sample in cell.samples:
         stats.update(sample)
     param = f"{extra['pass']}-{extra['layer']}-{extra['backend']}"
@@ -118,14 +137,14 @@ def document(benchmarks: list[dict[str, Any]], threads: int, **more: Any) -> dic
     """
     The JSON document that pytest-benchmark would have written, with the environment and `more` at its top level.
     """
-    machine = pytest_benchmark_generate_machine_info()
+    machine = _machine_info()
     machine["node"] = ""  # the name of a machine says nothing about its speed
     return {
         "machine_info": machine,
-        "commit_info": get_commit_info("fastconv"),
+        "commit_info": _commit_info("fastconv"),
         "benchmarks": benchmarks,
-        "datetime": datetime.now(timezone.utc).isoformat(),
-        "version": schema_version,
+        "datetime": datetime.now(UTC).isoformat(),
+        "version": pytest_benchmark.__version__,
         "environment": environment(threads),
         **more,
     }

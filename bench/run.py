@@ -26,7 +26,9 @@ class Settings(NamedTuple):
     """What to measure and for how long."""
 
     seconds: float = 190.0  # for all measurements, checks and first calls included
-    slowest_call: float = 0.8  # seconds; a call that is predicted to take longer is left out unless time is plenty
+    slowest_call: float = (
+        0.8  # seconds; a call that is predicted to take longer is left out unless time is plenty
+    )
     rounds: tuple[int, int] = (3, 25)
     layers: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
@@ -154,7 +156,9 @@ class Runner:
         errors[backend] = error = oracle.error(result)
         if not oracle.accepts(error):
             self.outcome.wrong.append({**where, "error": str(error)})
-            self.console.print(f"[bold white on red] WRONG [/] {backend} {pass_} {layer.name}: error {error:.1e}")
+            self.console.print(
+                f"[bold white on red] WRONG [/] {backend} {pass_} {layer.name}: error {error:.1e}"
+            )
             return None
         cell.warm_up()
         self.forecast.learn(backend, pass_, layer.flops, cell.estimate)

@@ -31,7 +31,11 @@ _SPARE_COLOURS = ("#332288", "#AA4499", "#117733", "#DDAA33")
 _ENGINES: dict[str, tuple[str, str]] = {"cython": ("-", "o"), "numba": ("--", "s")}
 _OTHER_ENGINE = (":", "^")
 
-TITLES = {"forward": "forward", "grad_input": "gradient of the input", "grad_weight": "gradient of the weights"}
+TITLES = {
+    "forward": "forward",
+    "grad_input": "gradient of the input",
+    "grad_weight": "gradient of the weights",
+}
 
 plt.rcParams.update(
     {
@@ -64,7 +68,14 @@ def look_of(backend: str) -> dict[str, Any]:
     """Colour, line style and marker as keyword arguments of `Axes.plot`."""
     line, marker = _ENGINES.get(split(backend)[1], _OTHER_ENGINE)
     hollow = {"markerfacecolor": "white"} if marker != "o" else {}
-    return {"color": colour_of(backend), "linestyle": line, "marker": marker, "markersize": 5, "linewidth": 1.5, **hollow}
+    return {
+        "color": colour_of(backend),
+        "linestyle": line,
+        "marker": marker,
+        "markersize": 5,
+        "linewidth": 1.5,
+        **hollow,
+    }
 
 
 def ordered(backends: set[str]) -> list[str]:

@@ -1,11 +1,20 @@
 """Settings of the whole suite: one seed, printed, for everything that is random."""
 
+import atexit
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Nothing that a developer has set or tuned may decide what is tested.
+for name in ("FASTCONV_BACKEND", "FASTCONV_NUM_THREADS"):
+    os.environ.pop(name, None)
+os.environ["FASTCONV_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastconv-tests-")
+atexit.register(shutil.rmtree, os.environ["FASTCONV_CACHE_DIR"], ignore_errors=True)
 
 settings.register_profile(
     "fastconv",
@@ -28,9 +37,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A developer's FASTCONV_BACKEND must not decide what is tested; thread counts are put back."""
-    monkeypatch.delenv("FASTCONV_BACKEND", raising=False)
+def _same_number_of_threads() -> Iterator[None]:
+    """Whatever a test sets is put back."""
     import fastconv
 
     before = fastconv.get_num_threads()

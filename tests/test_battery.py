@@ -21,7 +21,8 @@ NAMES = battery.backends()
 
 def run(name: str, pass_: str, problems: list[ConvProblem]) -> None:
     failed = battery.failures(name, pass_, problems)
-    assert not failed, f"{len(failed)} of {len(problems)} problems fail\n" + "\n".join(failed)
+    if failed:
+        pytest.fail(f"{len(failed)} of {len(problems)} problems fail\n" + "\n".join(failed), pytrace=False)
 
 
 @pytest.mark.parametrize("engine", loader.ENGINES)

@@ -90,7 +90,8 @@ class LeavesZerosUnwritten(Honest):
 
 class Accumulates(Honest):
     def finish(self, p: ConvProblem, out: Any, result: Any, a: Any, work: Any, threads: int) -> None:
-        out += result
+        with np.errstate(invalid="ignore"):  # fresh memory may hold anything
+            out += result
 
 
 class TrustsWorkspace(Honest):
@@ -175,7 +176,7 @@ class RefusesThoughPlain(Honest):
         return "dilation" if p.dh > 1 else None
 
 
-BROKEN = [cls for cls in Honest.__subclasses__()]
+BROKEN = Honest.__subclasses__()
 
 
 def all_failures(backend: Backend, dtypes: tuple[str, ...]) -> dict[str, list[str]]:
@@ -192,12 +193,11 @@ def test_the_honest_one_passes() -> None:
 def test_the_broken_one_fails(broken: type[Honest]) -> None:
     dtypes = ("float64",) if broken is SinglePrecision else ("float32",)
     found = all_failures(broken(), dtypes)
-    # Only one sabotage is of the forward pass alone; and grad_weight has no images of its own to forget.
-    must_fail = {"forward"} if broken is MissingBias else set(PASSES)
+    must_fail = {"forward"} if broken is MissingBias else set(PASSES)  # only forward has a bias
     assert {pass_ for pass_, messages in found.items() if messages} == must_fail
 
 
 def test_a_failure_can_be_repeated() -> None:
     message = all_failures(FlippedKernel(), ("float32",))["forward"][0]
-    assert "python -m tests.battery honest/test forward n1ci1" in message
-    battery.main(["reference", "forward", message.split()[-1]])
+    assert "python -m tests.battery honest/test forward n" in message
+    assert battery.main(["reference", *message.split()[-2:]]) == 0

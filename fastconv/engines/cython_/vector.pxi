@@ -1,4 +1,10 @@
 # The vector type (vector.h) as Cython sees it: a float whose operators the C compiler makes vector code.
+cdef extern from *:
+    """
+    #undef CYTHON_INLINE /* `cdef inline` must really be inlined: kernels get their block sizes as constants */
+    #define CYTHON_INLINE inline __attribute__((always_inline))
+    """
+
 cdef extern from "vector.h" nogil:
     ctypedef float real
     ctypedef float vec
@@ -20,5 +26,5 @@ cdef extern from "vector.h" nogil:
     void fetch_w(const void* p)
 
 
-cdef inline real* data(cnp.ndarray a) noexcept:
+cdef inline real* data(cnp.ndarray a) noexcept:  # the caller holds the GIL
     return <real*> cnp.PyArray_DATA(a)

@@ -1,0 +1,116 @@
+"""Command line of the benchmarks: ``python -m bench --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.workloads import PASSES
+
+_console = Console()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 1 after a wrong answer, 2 for a request that makes no sense."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(f"[red]bench:[/] {error}", highlight=False)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of fastconv.")
+    commands = parser.add_subparsers(required=True)
+
+    run = commands.add_parser("run", help="every backend over kernel sizes and layers; charts and report")
+    run.set_defaults(command=_run)
+    length = run.add_mutually_exclusive_group()
+    length.add_argument("--full", action="store_true", help="half an hour: slow backends too, more rounds")
+    length.add_argument("--quick", action="store_true", help="seconds: a few small layers")
+    run.add_argument("--backends", nargs="+", default=[], metavar="PATTERN", help="e.g. 'im2col/*'")
+    run.add_argument("--no-photo", action="store_true", help="leave the photograph out")
+    run.add_argument("--seconds", type=float, help="time for all measurements together")
+    _add_common(run, "bench-results")
+
+    chart = commands.add_parser(
+        "chart", help="redraw charts and report from a JSON file of run or pytest bench"
+    )
+    chart.set_defaults(command=_chart)
+    chart.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
+    chart.add_argument("--out", type=Path, help="output folder (default: beside the JSON file)")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, folder: str) -> None:
+    parser.add_argument(
+        "--layers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'resnet*' 'sweep_k3'"
+    )
+    parser.add_argument("--passes", nargs="+", choices=PASSES, default=list(PASSES))
+    parser.add_argument("--max-kernel", type=int, metavar="K", help="leave out larger kernels")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(folder), help=f"output folder (default: {folder})")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import panel, photo, records, report, tables
+    from bench import run as runs
+
+    settings = runs.FULL if arguments.full else runs.QUICK if arguments.quick else runs.DEFAULT
+    given = {
+        "layers": tuple(arguments.layers),
+        "backends": tuple(arguments.backends),
+        "seconds": arguments.seconds,
+        "max_kernel": arguments.max_kernel,
+    }
+    settings = settings._replace(
+        passes=tuple(arguments.passes),
+        dtype=arguments.dtype,
+        seed=arguments.seed,
+        photo=not arguments.no_photo,
+        **{key: value for key, value in given.items() if value},
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with fastconv.num_threads(threads):
+        outcome = runs.Runner(settings, _console).run()
+        pictures = panel.encode(photo.filtered()) if settings.photo else {}
+    missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
+    doc = records.document(outcome.benchmarks, threads, **missing, photograph=pictures)
+    rows = records.rows_of(doc)
+    records.save(arguments.out / "benchmark.json", doc)
+    records.save_csv(arguments.out / "benchmark.csv", rows)
+    with _console.status("drawing charts"):
+        path = report.draw(doc, arguments.out)
+    for table in (tables.winners_table(rows), tables.Summary(rows, missing).table()):
+        if table is not None:
+            _console.print(table)
+    if outcome.skipped:
+        _console.print(
+            f"{len(outcome.skipped)} slow cells were left out; the report names them, --full measures them."
+        )
+    for entry in outcome.wrong:
+        _console.print(
+            f"[bold white on red] WRONG [/] {entry['backend']} {entry['pass']} {entry['layer']}: {entry['error']}"
+        )
+    _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 1 if outcome.wrong else 0
+
+
+def _chart(arguments: argparse.Namespace) -> int:
+    from bench import records, report
+
+    path = report.draw(records.load(arguments.json), arguments.out or arguments.json.parent)
+    _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
