@@ -67,9 +67,8 @@ class build(build_ext):
 
 
 def extensions():
-    from Cython.Build import cythonize
-
     import numpy
+    from Cython.Build import cythonize
 
     common = {"language": "c", "include_dirs": [HERE, numpy.get_include()]}
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")

@@ -1,7 +1,57 @@
-"""fastconv: fast, exact and understandable 2-D convolution on CPUs."""
-from .algorithms.base import Backend
+"""fastconv: fast, exact and understandable 2-D convolution on CPUs.
+
+One call, many algorithms::
+
+    conv2d(x, w, ...)                                        api.py      arguments become arrays
+      -> ConvProblem("n4ci64ih56iw56co64kh3kw3ph1pw1_f32")   problem.py  what is computed, never how
+      -> Plan(backend, block sizes, workspace)               planner.py  named, tuned or cheapest; costs.py, tuning.py
+      -> backend.forward(problem, config, x, w, y, work)     algorithms/ one file an algorithm, no loops over pixels
+      -> steps.im2col_pack(x, col, ...)                      engines/    one folder an engine, the loops
+
+The result goes back the same way; `conv2d_grad_input` and `conv2d_grad_weight` travel the same road.
+Nothing calls upward. `registry.BACKENDS` is the table of algorithms and engines, `explain` says which
+one a call uses and why, `plan_conv2d` keeps packed weights between calls.
+
+What is done once for every algorithm: coercion and dtypes (arrays.py), borders other than zeros
+(borders.py), scratch memory (workspace.py), threads (threads.py), BLAS (blas.py).
+"""
+
+from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .errors import BackendRefused, WorkspaceError
+from .explain import Explanation, explain, show_config, tune, verify
+from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
-from .registry import get_backend, list_backends, register_backend
+from .registry import get_backend, list_backends, register_backend, unregister_backend
 from .threads import get_num_threads, num_threads, set_num_threads
+from .workspace import release_workspace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "BackendRefused",
+    "Conv2dGradients",
+    "Conv2dPlan",
+    "ConvProblem",
+    "Cost",
+    "Explanation",
+    "WorkspaceError",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
+    "explain",
+    "get_backend",
+    "get_num_threads",
+    "list_backends",
+    "num_threads",
+    "plan_conv2d",
+    "register_backend",
+    "release_workspace",
+    "set_num_threads",
+    "show_config",
+    "tune",
+    "unregister_backend",
+    "verify",
+]

@@ -94,7 +94,7 @@ def conv2d(
         bias = ready(bias, dtype)
     plan = _plan("forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return _run(plan, ready(xa, dtype), ready(wa, dtype), dtype, shape, out, (xa, wa, bias), bias)
+    return run_plan(plan, ready(xa, dtype), ready(wa, dtype), dtype, shape, out, (xa, wa, bias), bias)
 
 
 def conv2d_grad_input(
@@ -135,7 +135,7 @@ def conv2d_grad_input(
     dtype, shape = common_dtype(dya, wa), _as_shape("input_shape", input_shape, dya.ndim)
     plan = _plan("grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     _check_dy(dya, plan.problem, len(shape))
-    return _run(plan, ready(dya, dtype), ready(wa, dtype), dtype, shape)
+    return run_plan(plan, ready(dya, dtype), ready(wa, dtype), dtype, shape)
 
 
 def conv2d_grad_weight(
@@ -175,7 +175,7 @@ def conv2d_grad_weight(
     dtype, shape = common_dtype(dya, xa), _as_shape("weight_shape", weight_shape, 4)
     plan = _plan("grad_weight", xa.shape, shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     _check_dy(dya, plan.problem, xa.ndim)
-    return _run(plan, ready(dya, dtype), ready(xa, dtype), dtype, plan.shape)
+    return run_plan(plan, ready(dya, dtype), ready(xa, dtype), dtype, plan.shape)
 
 
 def conv2d_backward(
@@ -251,7 +251,9 @@ def _plan(
 _problems: dict[tuple[Any, ...], ConvProblem] = {}
 
 
-def _problem(x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str) -> ConvProblem:
+def _problem(
+    x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str
+) -> ConvProblem:
     """The checked problem; plain-int calls are looked up (1.0 and True would be equal keys, so only ints)."""
     if type(stride) is type(dilation) is type(groups) is int and type(padding) in (int, str) and type(mode) is str:
         key = (x, w, stride, padding, dilation, groups, mode, dtype)
@@ -264,19 +266,20 @@ def _problem(x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: A
     return ConvProblem.from_shapes(x, w, stride, padding, dilation, groups, mode, dtype)
 
 
-def _run(
-    plan: Plan, first: Any, second: Any, dtype: str, shape: tuple[int, ...], out: Any = None, inputs: Any = (), bias: Any = None
-) -> Any:
+def run_plan(
+    plan: Plan, first: Any, second: Any, dtype: str, shape: tuple[int, ...], out: Any = None, inputs: Any = (),
+    bias: Any = None, packed: Any = None,
+) -> Any:  # fmt: skip
     """Run a plan into ``out`` or a fresh array; float16 and unusable outputs go through a copy."""
     if out is None:
         result = np.empty(plan.shape, plan.compute_dtype)
-        plan.run(first, second, result, bias)
+        plan.run(first, second, result, bias, packed)
         return (result if plan.compute_dtype == dtype else result.astype(dtype)).reshape(shape)
     check_out(out, shape, dtype)
     if usable(out, dtype, tuple(a for a in inputs if a is not None)):
-        plan.run(first, second, out.reshape(plan.shape), bias)
+        plan.run(first, second, out.reshape(plan.shape), bias, packed)
     else:
-        out[...] = _run(plan, first, second, dtype, shape, None, (), bias)
+        out[...] = run_plan(plan, first, second, dtype, shape, None, (), bias, packed)
     return out
 
 

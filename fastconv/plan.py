@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import borders, workspace
 from .algorithms.base import Backend
 from .problem import ConvProblem
@@ -49,7 +47,7 @@ class Plan:
         self.inner = inner_problem(problem)
         self.compute_dtype = _COMPUTE[problem.dtype]
         self.workspace_bytes = row.workspace_bytes
-        self._padded = self.inner.x_shape if problem.mode != "zeros" else None
+        self._padded = problem.mode != "zeros"
         self._run = getattr(self, "_" + pass_)
         self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
 
@@ -93,8 +91,9 @@ class Plan:
 
     def _border(self, work: Any) -> tuple[Any, Any]:
         """The padded image at the start of the scratch memory, and what is left of it."""
-        size = int(np.prod(self._padded))
-        return work[:size].reshape(self._padded), work[-(-size // 16) * 16 :]
+        shape = self.inner.x_shape
+        size = shape[0] * shape[1] * shape[2] * shape[3]
+        return work[:size].reshape(shape), work[-(-size // 16) * 16 :]
 
 
 def inner_problem(p: ConvProblem) -> ConvProblem:

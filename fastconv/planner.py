@@ -37,7 +37,12 @@ def plan(
 
 
 def candidates(
-    p: ConvProblem, pass_: str, rtol: float | None, threads: int, max_workspace: int | None = None, backend: str = "auto"
+    p: ConvProblem,
+    pass_: str,
+    rtol: float | None,
+    threads: int,
+    max_workspace: int | None = None,
+    backend: str = "auto",
 ) -> list[Row]:
     """A row for every backend; the one that a call would use has status ``chosen``."""
     rows = [_row(b, p, pass_, rtol, threads, max_workspace) for b in registry.all_backends()]
@@ -52,7 +57,7 @@ def check_rtol(rtol: Any) -> float | None:
     """A usable tolerance, or None for the dtype's default."""
     if rtol is None:
         return None
-    if isinstance(rtol, bool) or not isinstance(rtol, (int, float)) and not hasattr(rtol, "__float__"):
+    if isinstance(rtol, (bool, str)) or not hasattr(rtol, "__float__"):
         raise TypeError(f"rtol must be a positive number or None, got {rtol!r}")
     value = float(rtol)
     if not (0 < value < math.inf):
@@ -75,7 +80,13 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
 
 
 def _pick(
-    rows: list[Row], p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, limit: int | None = None
+    rows: list[Row],
+    p: ConvProblem,
+    pass_: str,
+    backend: str,
+    rtol: float | None,
+    threads: int,
+    limit: int | None = None,
 ) -> tuple[str, str]:
     """(name, reason) of the backend to use."""
     if backend != "auto":

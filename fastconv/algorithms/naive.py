@@ -6,6 +6,7 @@ summed in float64 and rounded once, so this is also the most exact backend.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..flops import compulsory_bytes, nominal_flops
@@ -25,7 +26,7 @@ class Naive(Backend):
         return Cost(flops, compulsory_bytes(p), flops / (_GFLOPS * 1e9 * threads) + rates.launch_us * 1e-6)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
-        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * terms(p, pass_) ** 0.5
+        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * math.sqrt(terms(p, pass_))
 
     def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
         return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * (terms(p, pass_) + 1)

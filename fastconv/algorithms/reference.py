@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Reference(Backend):
         return 8 * p.n * (p.ci * pads.ih * pads.iw + p.co * p.oh * p.ow)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
-        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * terms(p, pass_) ** 0.5
+        return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * math.sqrt(terms(p, pass_))
 
     def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
         return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * (terms(p, pass_) + 1)

@@ -52,7 +52,7 @@ def isa() -> str | None:
     ignored with a warning if it cannot run here.
     """
     try:
-        from .cython_ import _cpu
+        from .cython_ import _cpu  # type: ignore[attr-defined]
     except ImportError:
         return None
     level = _cpu.level()
