@@ -6,6 +6,7 @@ import threading
 import warnings
 
 from .algorithms.base import Backend
+from .algorithms.direct import Direct
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
 from .algorithms.reference import Reference
@@ -13,6 +14,7 @@ from .engines import loader
 from .problem import PASSES
 
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
+    (Direct, "cython"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),
@@ -31,7 +33,7 @@ def _own() -> dict[str, Backend]:
     if not _table:
         with _lock:
             if not _table:
-                made = (algorithm(engine, loader.load) for algorithm, engine in BACKENDS)
+                made = (algorithm(engine, loader.load, loader.vector_bytes()) for algorithm, engine in BACKENDS)
                 _table = {b.name: b for b in made}
                 _load_entry_points()
     return _table

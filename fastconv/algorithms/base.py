@@ -48,6 +48,8 @@ class Backend:
         True if a first call has to compile; ``auto`` then prefers a backend that does not.
     adds_bias : bool
         True if `forward` adds the bias itself; otherwise the plan does.
+    vector_bytes : int
+        Width of the engine's vectors.
     spreads_nonfinite : bool
         True if one NaN or Inf of the input can reach outputs whose window does not hold it.
     """
@@ -58,8 +60,11 @@ class Backend:
     adds_bias = False
     spreads_nonfinite = False
 
-    def __init__(self, engine: str = "", load: Callable[[str, str], Any] | None = None) -> None:
+    def __init__(
+        self, engine: str = "", load: Callable[[str, str], Any] | None = None, vector_bytes: int = 16
+    ) -> None:
         self.engine = engine or self.engine
+        self.vector_bytes = vector_bytes
         self.jit = self.engine == "numba"
         self._load = load
 

@@ -66,6 +66,11 @@ def isa() -> str | None:
     return able[0] if able else None
 
 
+def vector_bytes() -> int:
+    """Width of the vectors in use."""
+    return {"x86_64_v4": 64, "x86_64_v3": 32}.get(isa() or "", 16)
+
+
 def describe() -> dict[str, str]:
     """Engine by engine, what is in use or why it is absent."""
     out = {e: absent(e) or "available" for e in ENGINES}

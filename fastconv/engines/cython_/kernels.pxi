@@ -8,3 +8,5 @@ cnp.import_array()
 include "vector.pxi"
 include "naive.pxi"
 include "im2col.pxi"
+include "direct.pxi"
+include "direct_weight.pxi"

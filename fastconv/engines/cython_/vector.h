@@ -92,6 +92,10 @@ FC_INLINE vec vodd(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ODD, 0); }
 FC_INLINE vec vziplo(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPLO, 0); }
 FC_INLINE vec vziphi(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPHI, 0); }
 
+#define FC_PICK(i, k) ((i) < LANES / 2 ? 2 * (i) : LANES + 2 * ((i) - LANES / 2) + 1)
+/* every second number of 2 * LANES - 1, none behind them touched */
+FC_INLINE vec vpick2(const real *p) { vec a = vload(p), b = vload(p + LANES - 1); return FC_SHUFFLE(a, b, FC_PICK, 0); }
+
 /* LANES x LANES transpose in registers: log2(LANES) rounds, lanes of two rows alternate in runs of k */
 #define FC_ROUND(k)                                                                            \
     FC_UNROLL for (int i = 0; i < LANES; i++) if (!(i & (k))) {                                \

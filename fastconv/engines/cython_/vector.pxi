@@ -21,6 +21,7 @@ cdef extern from "vector.h" nogil:
     vec vodd(vec a, vec b)
     vec vziplo(vec a, vec b)
     vec vziphi(vec a, vec b)
+    vec vpick2(const real* p)
     void vtranspose(vec* m)
     void fetch(const void* p)
     void fetch_w(const void* p)

@@ -1,1 +1,11 @@
-from . import target
+"""The Numba engine: the steps of every algorithm as one namespace.
+
+target.py chooses the instruction set, launch.py compiles and starts steps, vector.py is the vector type on emit.py's
+pieces of LLVM IR, microkernel.py the outer product; the other files hold the steps of one algorithm each.
+"""
+from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
+from .im2col import col2im_add, im2col_pack
+from .microkernel import fma_probe
+from .naive import naive_forward, naive_grad_input, naive_grad_weight
+
+__all__ = ["col2im_add", "fma_probe", "im2col_pack", "naive_forward", "naive_grad_input", "naive_grad_weight"]

@@ -52,23 +52,19 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, fe_type.llvm)
 
 
-def vector_of(array, lanes=None):
-    """The vector type of an array type; `lanes` is None or the Numba type of an integer literal."""
-    if not (isinstance(array, types.Array) and array.layout == "C" and array.dtype in (types.float32, types.float64)):
-        raise TypingError(f"vectors need a C-contiguous float32 or float64 array, not {array}")
+def vector_of(a, lanes=None):
+    """The vector type of an array or scalar type; `lanes` is None or the Numba type of an integer literal."""
+    dtype = a.dtype if isinstance(a, types.Array) and a.layout == "C" else a
+    if dtype not in (types.float32, types.float64):
+        raise TypingError(f"vectors hold float32 or float64, of a C-contiguous array if of any; not {a}")
     if lanes in (None, types.none):
-        return native(array.dtype)
+        return Vector(dtype, VECTOR_BYTES * 8 // dtype.bitwidth)
     if not isinstance(lanes, types.IntegerLiteral):
         raise TypingError(f"lanes must be an integer literal, not {lanes}")
-    return Vector(array.dtype, lanes.literal_value)
+    return Vector(dtype, lanes.literal_value)
 
 
-def native(dtype):
-    """The vector type of a scalar type that fills a register."""
-    return Vector(dtype, VECTOR_BYTES * 8 // dtype.bitwidth)
-
-
-# ---- memory: addresses in ----
+# ---- memory ----
 
 def _load(a, lanes, aligned):
     vec = vector_of(a, lanes)
@@ -184,7 +180,8 @@ def store_rows(typingctx, a, i, stride, values, rows, n):
 
     def codegen(context, builder, sig, args):
         block = cgutils.unpack_tuple(builder, args[3])
-        for value, (address, n) in zip(block, _each_row(context, builder, a, len(block), args[:3], *args[4:])):
+        places = _each_row(context, builder, a, len(block), args[:3], *args[4:])
+        for value, (address, n) in zip(block, places, strict=True):
             emit.store_part(builder, vec, value, address, n)
         return context.get_dummy_value()
     return types.void(a, types.intp, types.intp, values, types.intp, types.intp), codegen
@@ -225,9 +222,7 @@ def splat_at(typingctx, a, i, lanes=None):
 @intrinsic
 def splat(typingctx, scalar, lanes=None):
     """splat(scalar, lanes=None) -> a float32 or float64 scalar in every lane."""
-    if scalar not in (types.float32, types.float64):
-        raise TypingError(f"splat needs a float32 or float64 scalar, not {scalar}")
-    vec = vector_of(types.Array(scalar, 1, "C"), lanes)
+    vec = vector_of(scalar, lanes)
     return vec(scalar, lanes or types.none), lambda context, builder, sig, args: emit.splat(builder, vec.llvm, args[0])
 
 

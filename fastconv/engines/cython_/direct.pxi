@@ -1,0 +1,420 @@
+# Direct convolution on a channel-blocked copy of the input; lanes = output channels.
+#
+# The copy: [image][channel block][padded row][column phase][column][BLOCK channels], so that the pixels of a register
+# block are neighbours for any stride. BLOCK is LANES, or 1 for inputs of few channels (stems).
+# A phase is a set of taps that serves the same output rows and columns: one for forward, stride x stride for grad_input.
+
+from cython.parallel cimport threadid
+from libc.stdlib cimport free, malloc
+
+cdef extern from *:
+    """
+    #if VBYTES == 64            /* 32 registers: TILE pixels x 2 vectors, or half as many x 4 */
+    #define TILE 14
+    #else                       /* 16 registers */
+    #define TILE 6
+    #endif
+    """
+    enum:
+        TILE
+
+cdef struct Source:             # the copy that the loops read
+    const real* x               # at the first image and row of the band
+    intp image, plane, row      # steps in numbers: image, channel block, padded row
+    intp first, pt, pl, h, w    # first padded row of the copy; padding and size of the image in it
+    intp c, block               # channels, channels a block
+
+cdef struct Taps:               # one phase
+    const intp* off             # offset of each tap in the copy, [nkh][nkw]
+    const intp* ro              # padded row of each kernel row, relative to the base row
+    const intp* co              # padded column of each kernel column, relative to the base column
+    intp nkh, nkw, base         # rows and columns of taps; taps of the phases before
+
+
+cdef inline void _block(const int nt, const int nv, const int ps, Source* s, const real* x, Taps* k, intp u0, intp u1,
+                        intp v0, intp v1, const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    """nt pixels x nv vectors of outputs in registers: taps [u0, u1) x [v0, v1), all channels."""
+    cdef vec a[14][4]
+    cdef vec wv[4]
+    cdef intp u, v, c, c_, l, n
+    cdef int t, j
+    cdef const real* p
+    cdef const real* q
+    cdef const real* f
+    for t in range(nt):
+        for j in range(nv):
+            a[t][j] = vzero()
+    for u in range(u0, u1):
+        for v in range(v0, v1):
+            p = x + k.off[u * k.nkw + v]
+            f = w + (k.base + u * k.nkw + v) * s.c * nv * LANES
+            for c_ in range((s.c + s.block - 1) // s.block):
+                c = c_ * s.block
+                q = p
+                n = min(s.block, s.c - c)
+                for l in range(n):
+                    for j in range(nv):
+                        wv[j] = vload(f + j * LANES)
+                        fetch(f + (16 * nv + j) * LANES)
+                    for t in range(nt):
+                        for j in range(nv):
+                            a[t][j] += vset(q[t * ps]) * wv[j]
+                    q += 1
+                    f += nv * LANES
+                p += s.plane
+    for t in range(nt):
+        for j in range(nv):
+            vstore(m + t * mt + j * mv, a[t][j])
+
+
+cdef inline void _blocks2(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
+                          const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    if nt == 1: _block(1, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 2: _block(2, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 3: _block(3, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 4: _block(4, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 5: _block(5, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 6: _block(6, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 7: _block(7, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 8: _block(8, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 9: _block(9, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 10: _block(10, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 11: _block(11, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 12: _block(12, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14 and nt == 13: _block(13, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE == 14: _block(14, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+
+
+cdef inline void _blocks4(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
+                          const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    if TILE == 14:
+        if nt == 1: _block(1, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nt == 2: _block(2, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nt == 3: _block(3, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nt == 4: _block(4, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nt == 5: _block(5, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nt == 6: _block(6, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        else: _block(7, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+
+
+cdef void _product(int nt, int nv, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
+                   const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    if s.block == 1:
+        if nv == 2: _blocks2(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        else: _blocks4(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nv == 2: _blocks2(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    else: _blocks4(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+
+
+# ---- packing and storing: LANES x LANES register transposes between planes and lanes ----
+
+cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp step, vec* m) noexcept nogil:
+    """n <= LANES pixels, `step` apart, of nc <= LANES planes; what is missing is zero."""
+    cdef intp c, t
+    cdef real r[LANES]
+    if step == 1 and n == LANES and nc == LANES:
+        for c in range(LANES):
+            m[c] = vload(x + c * plane)
+            fetch(x + c * plane + 4 * LANES)
+    elif step == 1:
+        for c in range(LANES):
+            m[c] = vload_part(x + c * plane, n) if c < nc else vzero()
+    elif step == 2 and n == LANES:
+        for c in range(LANES):
+            m[c] = vzero()
+            if c < nc:
+                m[c] = vpick2(x + c * plane)
+    else:
+        for c in range(LANES):
+            for t in range(LANES):
+                r[t] = x[c * plane + t * step] if c < nc and t < n else 0
+            m[c] = vload(r)
+
+
+cdef void _pack_run(const real* x, intp plane, intp nc, intp n, intp step, real* d) noexcept nogil:
+    """n pixels of nc planes -> [pixel][LANES]."""
+    cdef vec m[LANES]
+    cdef intp p, p_, k, q
+    for p_ in range((n + LANES - 1) // LANES):
+        p = p_ * LANES
+        q = min(<intp> LANES, n - p)
+        _load_planes(x + p * step, plane, nc, q, step, m)
+        vtranspose(m)
+        if q == LANES:
+            for k in range(LANES):
+                vstore(d + (p + k) * LANES, m[k])
+        else:
+            for k in range(q):
+                vstore(d + (p + k) * LANES, m[k])
+
+
+cdef void _pack_row(const real* x, intp plane, intp nc, intp block, intp W, intp pl, intp split, intp nph, intp wph,
+                    real* d) noexcept nogil:
+    """One image row of a channel block into its place: column phases, zeros on both sides."""
+    cdef intp b, a, e, k
+    cdef real* o
+    for b in range(nph):
+        o = d + b * wph * block
+        a = min(_first(b - pl, split), wph)
+        e = max(a, min(wph, _stop(b - pl, split, W)))
+        memset(o, 0, a * block * sizeof(real))
+        memset(o + e * block, 0, (wph - e) * block * sizeof(real))
+        if block != 1:
+            _pack_run(x + a * split + b - pl, plane, nc, e - a, split, o + a * block)
+        elif split == 1:
+            memcpy(o + a, x + a - pl, (e - a) * sizeof(real))
+        else:
+            for k in range(a, e):
+                o[k] = x[k * split + b - pl]
+
+
+def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp nc, intp block, intp first, intp rows,
+                intp rstep, intp pt, intp pl, intp split, intp nph, intp wph, intp plane, int threads):
+    """copy OUT [nb][blocks][rows][nph][wph][block]: images n0.., channels c0.., padded rows first.. (each rstep-th)."""
+    cdef intp C = x.shape[1], H = x.shape[2], W = x.shape[3], blocks = (nc + block - 1) // block
+    cdef intp strips = (rows + 7) // 8, t, total = nb * blocks * strips
+    cdef const real* xp = data(x) + (n0 * C + c0) * H * W
+    cdef real* cp = data(copy)
+    if threads == 1:
+        with nogil:
+            for t in range(total):
+                _pack_strip(xp, cp, t, C, H, W, nc, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph, plane)
+        return
+    for t in prange(total, nogil=True, schedule="static", num_threads=threads):
+        _pack_strip(xp, cp, t, C, H, W, nc, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph, plane)
+
+
+cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W, intp nc, intp block, intp blocks,
+                      intp strips, intp first, intp rows, intp rstep, intp pt, intp pl, intp split, intp nph, intp wph,
+                      intp plane) noexcept nogil:
+    cdef intp n = t // (blocks * strips), g = t // strips % blocks, r, row, stop = min(rows, (t % strips + 1) * 8)
+    cdef const real* xp = x + (n * C + g * block) * H * W
+    cdef real* d = copy + (n * blocks + g) * plane
+    for r in range(t % strips * 8, stop):
+        row = first + r - pt
+        if 0 <= row < H and (first + r) % rstep == 0:           # rows outside the image are never read
+            _pack_row(xp + row * W, H * W, min(block, nc - g * block), block, W, pl, split, nph, wph,
+                      d + r * nph * wph * block)
+
+
+cdef void _pack_weights(const real* w, intp ws, intp nout, intp C, intp T, const intp* pos, int nv, real* u) noexcept nogil:
+    """One panel, lanes = outputs: w[o * ws + c * T + tap] -> u[pos[tap]][c][nv * LANES]; missing outputs are zero."""
+    cdef vec m[LANES]
+    cdef intp k, k_, K = C * T, q, i, c, t
+    cdef int j
+    for j in range(nv):
+        for k_ in range((K + LANES - 1) // LANES):
+            k = k_ * LANES
+            q = min(<intp> LANES, K - k)
+            _load_planes(w + j * LANES * ws + k, ws, min(<intp> LANES, max(<intp> 0, nout - j * LANES)), q, 1, m)
+            vtranspose(m)
+            c = k // T
+            t = k % T
+            for i in range(q):
+                vstore(u + ((pos[t] * C + c) * nv + j) * LANES, m[i])
+                t += 1
+                if t == T:
+                    t = 0
+                    c += 1
+
+
+cdef void _pack_weights_adjoint(const real* w, intp ws, intp nout, intp C, intp T, const intp* pos, int nv, real* u,
+                                real* tmp) noexcept nogil:
+    """One panel for grad_input, lanes = input channels i: w[c * ws + i * T + tap] -> u[pos[tap]][c][nv * LANES]."""
+    cdef vec m[LANES]
+    cdef intp c, c_, nc, n, k, k_, q, i, t
+    cdef int j
+    for j in range(nv):
+        n = min(<intp> LANES, max(<intp> 0, nout - j * LANES))
+        for c_ in range((C + LANES - 1) // LANES):
+            c = c_ * LANES
+            nc = min(<intp> LANES, C - c)
+            memset(tmp, 0, LANES * T * LANES * sizeof(real))
+            for k_ in range((n * T + LANES - 1) // LANES):                  # lanes = c, rows (i, tap)
+                k = k_ * LANES
+                q = min(<intp> LANES, n * T - k)
+                _load_planes(w + c * ws + j * LANES * T + k, ws, nc, q, 1, m)
+                vtranspose(m)
+                for i in range(q):
+                    vstore(tmp + (k + i) * LANES, m[i])
+            for t in range(T):                                # lanes = i, rows c
+                for i in range(LANES):
+                    m[i] = vload(tmp + (i * T + t) * LANES)
+                vtranspose(m)
+                for i in range(nc):
+                    vstore(u + ((pos[t] * C + c + i) * nv + j) * LANES, m[i])
+
+
+cdef void _store(const real* m, real* y, intp plane, intp nc, intp n, const real* bias) noexcept nogil:
+    """[pixel][LANES] -> nc planes of n pixels, bias added."""
+    cdef vec r[LANES]
+    cdef intp p, p_, c, q
+    for p_ in range((n + LANES - 1) // LANES):
+        p = p_ * LANES
+        q = min(<intp> LANES, n - p)
+        if q == LANES and nc == LANES:
+            for c in range(LANES):
+                r[c] = vload(m + (p + c) * LANES)
+                fetch_w(y + c * plane + p + 4 * LANES)
+        else:
+            for c in range(LANES):
+                r[c] = vload(m + (p + c) * LANES) if c < q else vzero()
+        if bias != NULL:
+            for c in range(q):
+                r[c] += vload_part(bias, nc)
+        vtranspose(r)
+        if q == LANES and nc == LANES:
+            for c in range(LANES):
+                vstore(y + c * plane + p, r[c])
+        else:
+            for c in range(nc):
+                vstore_part(y + c * plane + p, r[c], q)
+
+
+def direct_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp T, cnp.ndarray pos, int nv, bint adjoint,
+                   cnp.ndarray tmp, intp tmp_size, int threads):
+    """u OUT [panels][T][C][nv * LANES]: weights as the microkernel streams them; w0: where they start."""
+    cdef intp panels = (nout + nv * LANES - 1) // (nv * LANES), i, size = T * C * nv * LANES, ws = w.shape[1] * T
+    cdef const real* wp = data(w)
+    cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
+    cdef real* up = data(u)
+    cdef real* tp = data(tmp)
+    if threads == 1:
+        with nogil:
+            for i in range(panels):
+                _panel(wp, ws, w0, nout, i, C, T, ip, nv, adjoint, up + i * size, tp)
+        return
+    for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
+        _panel(wp, ws, w0, nout, i, C, T, ip, nv, adjoint, up + i * size, tp + threadid() * tmp_size)
+
+
+cdef void _panel(const real* w, intp ws, intp w0, intp nout, intp i, intp C, intp T, const intp* pos, int nv, bint adjoint,
+                 real* u, real* tmp) noexcept nogil:
+    cdef intp o = i * nv * LANES
+    if adjoint:
+        _pack_weights_adjoint(w + w0 + o * T, ws, nout - o, C, T, pos, nv, u, tmp)
+    else:
+        _pack_weights(w + w0 + o * ws, ws, nout - o, C, T, pos, nv, u)
+
+
+cdef struct Rows:                   # how output rows and columns meet the copy
+    intp r0, rd, rm, rs             # row i: base padded row (i + r0) // rd * rm + rs, row phase (i + r0) % rd
+    intp c0, cd, cm, cs             # likewise columns; base column in units of one copy pixel step
+    intp oh, ow
+
+
+cdef void _strip(Source* s, Rows* r, Taps* phases, const real* x, const real* u, int nv, intp i0, intp i1, real* m,
+                 real* y, intp plane, intp nout, const real* bias) noexcept nogil:
+    """Output rows [i0, i1) of one image and panel: products into m [nv][pixel][LANES], then out to the planes."""
+    cdef intp i, b, e, base, u0, u1, v0, v1, nb, k, m0, m1, first, count, lo, hi, mv = (i1 - i0) * r.ow * LANES
+    cdef int j
+    cdef Taps* t
+    for i in range(i0, i1):
+        base = (i + r.r0) // r.rd * r.rm + r.rs
+        for b in range(r.cd):
+            t = phases + (i + r.r0) % r.rd * r.cd + b
+            first = (b - r.c0 % r.cd + r.cd) % r.cd         # first output column of this phase
+            if first >= r.ow:
+                continue
+            count = (r.ow - first + r.cd - 1) // r.cd
+            u0 = 0
+            u1 = t.nkh
+            while u0 < u1 and (base + t.ro[u0] < s.pt or base + t.ro[u0] >= s.pt + s.h): u0 += 1
+            while u1 > u0 and (base + t.ro[u1 - 1] < s.pt or base + t.ro[u1 - 1] >= s.pt + s.h): u1 -= 1
+            lo = (first + r.c0) // r.cd                     # base column of the first pixel
+            nb = (count + TILE * 2 // nv - 1) // (TILE * 2 // nv)
+            for k in range(nb):
+                m0 = count * k // nb
+                m1 = count * (k + 1) // nb
+                v0 = 0
+                v1 = t.nkw
+                while v0 < v1 and not _reaches(s, r, t.co[v0], lo + m0, lo + m1): v0 += 1
+                while v1 > v0 and not _reaches(s, r, t.co[v1 - 1], lo + m0, lo + m1): v1 -= 1
+                _product(m1 - m0, nv, s, x + (base - s.first) * s.row + (lo + m0 + r.cs) * s.block, t, u0, u1, v0, v1, u,
+                         m + ((i - i0) * r.ow + first + m0 * r.cd) * LANES, r.cd * LANES, mv)
+    for j in range(nv):
+        if nout > j * LANES:
+            _store(m + j * mv, y + j * LANES * plane + i0 * r.ow, plane, min(<intp> LANES, nout - j * LANES),
+                   (i1 - i0) * r.ow, bias + j * LANES if bias != NULL else NULL)
+
+
+cdef inline bint _reaches(Source* s, Rows* r, intp co, intp m0, intp m1) noexcept nogil:
+    """Whether a kernel column meets the image for any pixel of a block."""
+    return (m1 - 1 + r.cs) * r.cm + co >= s.pl and (m0 + r.cs) * r.cm + co < s.pl + s.w
+
+
+cdef Taps* _read_taps(cnp.ndarray taps, intp phases) except NULL:
+    """The phases of a table of integers: [nkh, nkw, ro.., co.., off..] each."""
+    cdef const intp* p = <const intp*> cnp.PyArray_DATA(taps)
+    cdef Taps* k = <Taps*> malloc(phases * sizeof(Taps))
+    cdef intp i, base = 0
+    if k == NULL:
+        raise MemoryError
+    for i in range(phases):
+        k[i].nkh = p[0]
+        k[i].nkw = p[1]
+        k[i].base = base
+        k[i].ro = p + 2
+        k[i].co = k[i].ro + p[0]
+        k[i].off = k[i].co + p[1]
+        base += p[0] * p[1]
+        p = k[i].off + p[0] * p[1]
+    return k
+
+
+def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cnp.ndarray bias, cnp.ndarray taps,
+                cnp.ndarray pos, cnp.ndarray work, tuple source, tuple rows, tuple outputs, tuple blocks, int threads):
+    """A band of y OUT from the copy; what the tuples hold: see `Direct._products` in algorithms/direct.py."""
+    cdef Source s
+    cdef Rows r
+    cdef intp n0, nb, o0, nout, i0, i1, per, strips, panels, i, t, total, usize, msize, w0, tmp, off, T = pos.shape[0]
+    cdef int nv
+    cdef bint adjoint, jit
+    s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
+    r.r0, r.rd, r.rm, r.rs, r.c0, r.cd, r.cm, r.cs, r.oh, r.ow = rows
+    n0, nb, o0, nout, i0, i1 = outputs
+    nv, per, jit, adjoint, w0, tmp = blocks
+    cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
+    cdef const real* bp = NULL if bias is None else data(bias) + o0
+    cdef const real* up = NULL if u is None else data(u)
+    cdef const real* wp = data(w)
+    cdef real* mp = data(work)
+    cdef intp plane = r.oh * r.ow, image = y.shape[1] * plane, ws = w.shape[1] * T
+    cdef real* yp = data(y) + n0 * image + o0 * plane
+    cdef Taps* phases = _read_taps(taps, r.rd * r.cd)
+    s.x = data(copy)
+    strips = (i1 - i0 + per - 1) // per
+    panels = (nout + nv * LANES - 1) // (nv * LANES)
+    usize = T * s.c * nv * LANES
+    msize = nv * per * r.ow * LANES
+    total = nb * strips * panels
+    if jit and threads == 1:                                  # a panel is packed, then run over everything
+        with nogil:
+            for i in range(panels):
+                _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + msize, mp + msize + usize)
+                for t in range(nb * strips):
+                    _task(&s, &r, phases, t, strips, i, mp + msize, nv, i0, i1, per, mp, yp, image, nout, bp)
+    elif jit:
+        for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
+            off = threadid() * (msize + usize + tmp)
+            _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + off + msize, mp + off + msize + usize)
+            for t in range(nb * strips):
+                _task(&s, &r, phases, t, strips, i, mp + off + msize, nv, i0, i1, per, mp + off, yp, image, nout, bp)
+    elif threads == 1:
+        with nogil:
+            for t in range(total):
+                _task(&s, &r, phases, t // panels, strips, t % panels, up + t % panels * usize, nv, i0, i1, per, mp, yp,
+                      image, nout, bp)
+    else:
+        for t in prange(total, nogil=True, schedule="static", num_threads=threads):
+            _task(&s, &r, phases, t // panels, strips, t % panels, up + t % panels * usize, nv, i0, i1, per,
+                  mp + threadid() * msize, yp, image, nout, bp)
+    free(phases)
+
+
+cdef void _task(Source* s, Rows* r, Taps* phases, intp strip, intp strips, intp panel, const real* u, int nv, intp i0,
+                intp i1, intp per, real* m, real* y, intp image, intp nout, const real* bias) noexcept nogil:
+    """One strip of one image, one panel of outputs."""
+    cdef intp n = strip // strips, k = strip % strips, o = panel * nv * LANES, plane = r.oh * r.ow
+    _strip(s, r, phases, s.x + n * s.image, u, nv, i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips, m,
+           y + n * image + o * plane, plane, nout - o, bias + o if bias != NULL else NULL)

@@ -1,0 +1,164 @@
+# grad_weight on the channel-blocked copy of the input (direct.pxi); lanes = output channels, summed over pixels.
+#
+# A register block is nt x 2 vectors: nt channels of one tap, or, for inputs of few channels, nt neighbouring taps of
+# a kernel row. dy is transposed strip by strip into a buffer that stays in the first-level cache.
+
+cdef extern from *:
+    """
+    #define SUMS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* channels a register block */
+    """
+    enum:
+        SUMS
+
+
+cdef inline void _sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
+                       real* a) noexcept nogil:
+    """a[t][2 * LANES] += sum over pixels of x[t] * d[2][LANES]."""
+    cdef vec s[14][2]
+    cdef vec e[2]
+    cdef intp i, j
+    cdef int t, k
+    cdef const real* p
+    for t in range(nt):
+        for k in range(2):
+            s[t][k] = vload(a + (2 * t + k) * LANES)
+    for i in range(rows):
+        p = x + i * row
+        for j in range(cols):
+            for k in range(2):
+                e[k] = vload(d + k * dv)
+            for t in range(nt):
+                for k in range(2):
+                    s[t][k] += vset(p[t]) * e[k]
+            p += step
+            d += LANES
+    for t in range(nt):
+        for k in range(2):
+            vstore(a + (2 * t + k) * LANES, s[t][k])
+
+
+cdef void _sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
+                   real* a) noexcept nogil:
+    if nt == SUMS: _sums(SUMS, x, row, step, d, dv, rows, cols, a)
+    elif nt == 1: _sums(1, x, row, step, d, dv, rows, cols, a)
+    elif nt == 2: _sums(2, x, row, step, d, dv, rows, cols, a)
+    elif nt == 3: _sums(3, x, row, step, d, dv, rows, cols, a)
+    elif nt == 4: _sums(4, x, row, step, d, dv, rows, cols, a)
+    elif nt == 5: _sums(5, x, row, step, d, dv, rows, cols, a)
+    elif nt == 6: _sums(6, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 7: _sums(7, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 9: _sums(9, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 10: _sums(10, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 11: _sums(11, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 12: _sums(12, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 13: _sums(13, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 14: _sums(14, x, row, step, d, dv, rows, cols, a)
+
+
+def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray taps, cnp.ndarray work, tuple source,
+                tuple outputs, tuple blocks, int threads):
+    """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
+    cdef Source s
+    cdef intp n0, nb, o0, nout, i0, i1, per, splits, step, sh, panels, i, wsize, OW = dy.shape[3]
+    cdef bint zero
+    s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
+    n0, nb, o0, nout, i0, i1 = outputs
+    per, splits, step, sh, zero = blocks
+    cdef intp plane = dy.shape[2] * OW, image = dy.shape[1] * plane
+    cdef const real* dp = data(dy) + n0 * image + o0 * plane
+    cdef real* ap = data(sums)
+    cdef real* wp = data(work)
+    cdef Taps* k = _read_taps(taps, 1)
+    s.x = data(copy)
+    panels = (nout + 2 * LANES - 1) // (2 * LANES)
+    wsize = 2 * per * OW * LANES
+    if threads == 1:
+        with nogil:
+            for i in range(panels * splits):
+                _sum_panel(&s, k, dp, ap, wp, i // splits, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
+                           sh, zero)
+    else:
+        for i in prange(panels * splits, nogil=True, schedule="static", num_threads=threads):
+            _sum_panel(&s, k, dp, ap, wp + threadid() * wsize, i // splits, i % splits, splits, plane, image, OW, nout, nb,
+                       i0, i1, per, step, sh, zero)
+    free(k)
+
+
+cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, intp panel, intp split, intp splits,
+                     intp plane, intp image, intp OW, intp nout, intp nb, intp i0, intp i1, intp per, intp step, intp sh,
+                     bint zero) noexcept nogil:
+    """One panel of outputs, one share of the (channel block, kernel row) pairs."""
+    cdef intp G = (s.c + s.block - 1) // s.block, items = G * k.nkh, a = items * split // splits
+    cdef intp b = items * (split + 1) // splits, strips = (i1 - i0 + per - 1) // per, t, n, j, q, r0, r1, item, cp = G * s.block
+    cdef real* sp = sums + panel * 2 * LANES * k.nkh * k.nkw * cp
+    if zero:
+        memset(sp + a * k.nkw * s.block * 2 * LANES, 0, (b - a) * k.nkw * s.block * 2 * LANES * sizeof(real))
+    for t in range(nb * strips):
+        n = t // strips
+        r0 = i0 + (i1 - i0) * (t % strips) // strips
+        r1 = i0 + (i1 - i0) * (t % strips + 1) // strips
+        for j in range(2):
+            q = min(<intp> LANES, max(<intp> 0, nout - (2 * panel + j) * LANES))
+            _pack_run(dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
+                      d + j * (r1 - r0) * OW * LANES)
+        for item in range(a, b):
+            _sum_item(s, k, s.x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
+                      OW, step, sh)
+
+
+cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums, intp g, intp u, intp r0, intp r1, intp OW,
+                    intp step, intp sh) noexcept nogil:
+    """All taps of one kernel row and channel block over the strip [r0, r1); sums [nkw][block][2 * LANES]."""
+    cdef intp a = r0, b = r1, v, v_, c, c_, dv = (r1 - r0) * OW * LANES
+    cdef const real* p
+    while a < b and not (s.pt <= a * sh + k.ro[u] < s.pt + s.h): a += 1
+    while b > a and not (s.pt <= (b - 1) * sh + k.ro[u] < s.pt + s.h): b -= 1
+    if a == b:
+        return
+    p = x + g * s.plane + (a * sh - s.first) * s.row
+    d += (a - r0) * OW * LANES
+    if s.block != 1:
+        for v in range(k.nkw):
+            for c_ in range((s.block + SUMS - 1) // SUMS):
+                c = c_ * SUMS
+                _sums_of(SUMS, p + k.off[u * k.nkw + v] + c, sh * s.row, step, d, dv, b - a, OW,
+                         sums + (v * s.block + c) * 2 * LANES)
+    elif k.nkw > 1 and k.co[1] != 1:                          # dilated: taps are no neighbours
+        for v in range(k.nkw):
+            _sums_of(1, p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW, sums + v * 2 * LANES)
+    else:
+        for v_ in range((k.nkw + TILE - 1) // TILE):
+            v = v_ * TILE
+            _sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW,
+                     sums + v * 2 * LANES)
+
+
+def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, intp C, intp KH, intp KW, intp block, int threads):
+    """dw OUT (outputs o0 .. o0 + nout) from sums [panel][channel block][KH][KW][block][2 * LANES]."""
+    cdef intp i, K = C * KH * KW, vectors = (nout + LANES - 1) // LANES
+    cdef real* wp = data(dw) + o0 * K
+    cdef const real* sp = data(sums)
+    if threads == 1:
+        with nogil:
+            for i in range(vectors):
+                _unpack_sums(sp, wp, i, nout, C, KH * KW, block)
+        return
+    for i in prange(vectors, nogil=True, schedule="static", num_threads=threads):
+        _unpack_sums(sp, wp, i, nout, C, KH * KW, block)
+
+
+cdef void _unpack_sums(const real* sums, real* w, intp i, intp nout, intp C, intp T, intp block) noexcept nogil:
+    cdef vec m[LANES]
+    cdef intp K = C * T, k, k_, q, j, c, t, n = min(<intp> LANES, nout - i * LANES), cp = (C + block - 1) // block * block
+    sums += (i // 2) * 2 * LANES * T * cp + i % 2 * LANES
+    w += i * LANES * K
+    for k_ in range((K + LANES - 1) // LANES):
+        k = k_ * LANES
+        q = min(<intp> LANES, K - k)
+        for j in range(LANES):
+            c = (k + j) // T
+            t = (k + j) % T
+            m[j] = vload(sums + ((c // block * T + t) * block + c % block) * 2 * LANES) if j < q else vzero()
+        vtranspose(m)
+        for j in range(n):
+            vstore_part(w + j * K + k, m[j], q)
