@@ -271,6 +271,10 @@ def run_plan(
     bias: Any = None, packed: Any = None,
 ) -> Any:  # fmt: skip
     """Run a plan into ``out`` or a fresh array; float16 and unusable outputs go through a copy."""
+    if first.ndim == 3:
+        first = first[None]
+    if second.ndim == 3:
+        second = second[None]
     if out is None:
         result = np.empty(plan.shape, plan.compute_dtype)
         plan.run(first, second, result, bias, packed)

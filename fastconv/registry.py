@@ -9,12 +9,16 @@ from .algorithms.base import Backend
 from .algorithms.direct import Direct
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
+from .algorithms.planar import Planar
 from .algorithms.reference import Reference
+from .algorithms.winograd import Winograd
 from .engines import loader
 from .problem import PASSES
 
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
+    (Planar, "cython"),
     (Direct, "cython"),
+    (Winograd, "cython"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),

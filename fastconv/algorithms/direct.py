@@ -6,14 +6,12 @@ Zhang, Franchetti and Low, "High performance zero-memory overhead direct convolu
 interleaves LANES channels and splits columns by stride phase, so that the pixels of a block are
 neighbours for any stride, and every broadcast is a fixed displacement from one pointer.
 
-grad_input is the same loop on dy. The taps that reach an output row and column depend on their
-remainders modulo the stride, so there are stride x stride phases, each with taps of its own.
+grad_input is the same loop on dy, phase by phase (phases.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,26 +19,12 @@ import numpy as np
 from ..flops import compulsory_bytes, valid_tap_flops
 from ..problem import ConvProblem
 from .base import Array, Backend, Cost, Rates
+from .phases import Geometry, geometry, rows_of, sides, source
 
 _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 32 << 20  # bytes of the copy at a time
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
-
-
-class Geometry(NamedTuple):
-    """How outputs meet the copy, for one pass; see direct.pxi."""
-
-    rows: tuple[int, ...]  # r0 rd rm rs c0 cd cm cs oh ow: output row i has base row (i + r0) // rd * rm + rs
-    taps: Array  # [nkh, nkw, ro.., co.., off..] a phase
-    pos: Array  # place of tap kh * KW + kw in the packed weights
-    reach: tuple[int, int]  # smallest and largest ro
-    pt: int  # rows of zeros above the image, columns left of it
-    pl: int
-    split: int  # column phases of the copy, how many are stored, and their length
-    nph: int
-    wph: int
-    rstep: int  # only rows that are multiples of this are read
 
 
 class Blocks(NamedTuple):
@@ -68,7 +52,7 @@ class Direct(Backend):
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         lanes, tile = self._lanes(p), 14 if self.vector_bytes == 64 else 6
-        c, outputs, oh, ow = _sides(p, pass_)
+        c, outputs, oh, ow = sides(p, pass_)
         block = lanes if 2 * c >= lanes else 1
         width = min(-(-ow // -(-ow // tile)), tile)  # pixels a register block, evenly split
         nv = 4 if tile == 14 and width <= 7 and outputs > 2 * lanes and pass_ != "grad_weight" else 2
@@ -90,31 +74,32 @@ class Direct(Backend):
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         lanes = self._lanes(p)
-        c, outputs, oh, ow = _sides(p, pass_)
+        c, outputs, oh, ow = sides(p, pass_)
         width = cfg.nv * lanes
         waste = -(-outputs // width) * width / outputs
         flops = valid_tap_flops(p) * waste
         tile = -(-ow // -(-ow // (28 // cfg.nv)))
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * cfg.nv) if pass_ != "grad_weight" else 0.9)
-        source, sink = p.n * p.g * c * _source(p, pass_)[0] * _source(p, pass_)[1], p.n * p.g * outputs * oh * ow
+        h, w = source(p, pass_)
+        pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow
-        moved = 2 * (source + sink + 1.5 * weights) * p.itemsize
+        moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         launches = p.g * -(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1
         return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * rates.launch_us * 1e-6)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
-        c, outputs, _, _ = _sides(p, "forward")
+        c, outputs, _, _ = sides(p, "forward")
         lanes = self._lanes(p)
         panels = -(-outputs // (cfg.nv * lanes))
         raw = np.empty(p.g * panels * p.kh * p.kw * c * cfg.nv * lanes + 16, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
         packed = raw[start : start + raw.size - 16].reshape(p.g, -1)
-        geometry = _geometry(p, "forward", cfg.block)
+        geo = geometry(p, "forward", cfg.block)
         for g, u in enumerate(packed):
-            self._pack_weights(p, cfg, geometry, w, g, u, u, 0, 1, False)
+            self._pack_weights(p, cfg, geo, w, g, u, u, 0, 1, False)
         return packed
 
     def forward(
@@ -131,16 +116,16 @@ class Direct(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        steps, geo = self.steps(p.dtype), _geometry(p, "grad_weight", cfg.block)
-        c, outputs, oh, _ = _sides(p, "grad_weight")
+        steps, geo = self.steps(p.dtype), geometry(p, "grad_weight", cfg.block)
+        c, outputs, oh, _ = sides(p, "grad_weight")
         at_sums, at_rows, _, _ = self._layout(p, "grad_weight", cfg, threads)
         copy, sums, rows = work[:at_sums], work[at_sums:at_rows], work[at_rows:]
         step = cfg.block * (p.sw if geo.split == 1 else 1)
         for g in range(p.g):
             for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, oh)):
-                source = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                layout = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
-                    copy, dy, sums, geo.taps, rows, source, (n0, nb, g * outputs, outputs, i0, i1),
+                    copy, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, i0, i1),
                     (cfg.rows, cfg.splits, step, p.sh, k == 0), threads,
                 )  # fmt: skip
             steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, threads)
@@ -150,8 +135,8 @@ class Direct(Backend):
         threads: int, packed: Any,
     ) -> None:  # fmt: skip
         """forward, or grad_input with dy for x and dx for y: band by band, pack and multiply."""
-        steps, geo, adjoint = self.steps(p.dtype), _geometry(p, pass_, cfg.block), pass_ == "grad_input"
-        c, outputs, oh, _ = _sides(p, pass_)
+        steps, geo, adjoint = self.steps(p.dtype), geometry(p, pass_, cfg.block), pass_ == "grad_input"
+        c, outputs, oh, _ = sides(p, pass_)
         at_u, at_rows, tmp, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
         w0 = p.co // p.g * (p.ci // p.g) * p.kh * p.kw
@@ -160,9 +145,9 @@ class Direct(Backend):
             if packed is None and not cfg.jit:
                 self._pack_weights(p, cfg, geo, w, g, u, rows, tmp, threads, adjoint)
             for n0, nb, i0, i1 in _bands(p, cfg, oh):
-                source = self._pack(p, pass_, cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                layout = self._pack(p, pass_, cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
-                    copy, weights, w, y, bias, geo.taps, geo.pos, rows, source, geo.rows,
+                    copy, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
                     (n0, nb, g * outputs, outputs, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp), threads,
                 )  # fmt: skip
 
@@ -171,9 +156,9 @@ class Direct(Backend):
         i1: int, copy: Array, threads: int,
     ) -> tuple[int, ...]:  # fmt: skip
         """Write the copy of a band; returns how the loops read it."""
-        c = _sides(p, pass_)[0]
-        h, w = _source(p, pass_)
-        first, last = _rows_of(geo, i0, i1)
+        c = sides(p, pass_)[0]
+        h, w = source(p, pass_)
+        first, last = rows_of(geo, i0, i1)
         row = geo.nph * geo.wph * cfg.block
         plane = self._plane(p, pass_, cfg.block, i0, i1)
         self.steps(p.dtype).direct_pack(
@@ -186,7 +171,7 @@ class Direct(Backend):
         self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, u: Array, tmp: Array, tmp_size: int,
         threads: int, adjoint: bool,
     ) -> None:  # fmt: skip
-        c, outputs, _, _ = _sides(p, "grad_input" if adjoint else "forward")
+        c, outputs, _, _ = sides(p, "grad_input" if adjoint else "forward")
         w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
         self.steps(p.dtype).direct_weights(
             w, u, w0, outputs, c, p.kh * p.kw, geo.pos, cfg.nv, adjoint, tmp, tmp_size, threads
@@ -194,14 +179,14 @@ class Direct(Backend):
 
     def _plane(self, p: ConvProblem, pass_: str, block: int, i0: int, i1: int) -> int:
         """Numbers of one channel block of the copy, for output rows [i0, i1)."""
-        geo = _geometry(p, pass_, block)
-        first, last = _rows_of(geo, i0, i1)
+        geo = geometry(p, pass_, block)
+        first, last = rows_of(geo, i0, i1)
         return -(-((last - first) * geo.nph * geo.wph * block) // 16) * 16 + _ALIAS
 
     def _layout(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> tuple[int, int, int, int]:
         """Where weights (or sums) and thread buffers start in the workspace, a thread's share of scratch, the end."""
         lanes = self._lanes(p)
-        c, outputs, oh, ow = _sides(p, pass_)
+        c, outputs, oh, ow = sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
         plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in _bands(p, cfg, oh))
         at_u = _round(cfg.images * blocks * plane)
@@ -223,60 +208,8 @@ def _round(numbers: int) -> int:
     return -(-numbers // 16) * 16
 
 
-def _sides(p: ConvProblem, pass_: str) -> tuple[int, int, int, int]:
-    """Channels summed over, output channels (both a group), output rows and columns."""
-    if pass_ == "grad_input":
-        return p.co // p.g, p.ci // p.g, p.ih, p.iw
-    return p.ci // p.g, p.co // p.g, p.oh, p.ow
-
-
-def _source(p: ConvProblem, pass_: str) -> tuple[int, int]:
-    """Size of the image that is copied."""
-    return (p.oh, p.ow) if pass_ == "grad_input" else (p.ih, p.iw)
-
-
 def _bands(p: ConvProblem, cfg: Blocks, oh: int) -> Iterator[tuple[int, int, int, int]]:
     """(first image, images, first row, last row) of every band."""
     for n in range(0, p.n, cfg.images):
         for i in range(0, oh, cfg.band):
             yield n, min(cfg.images, p.n - n), i, min(i + cfg.band, oh)
-
-
-def _rows_of(geo: Geometry, i0: int, i1: int) -> tuple[int, int]:
-    """Padded rows that output rows [i0, i1) read: first, one behind the last."""
-    r0, rd, rm, rs = geo.rows[:4]
-    return (i0 + r0) // rd * rm + rs + geo.reach[0], (i1 - 1 + r0) // rd * rm + rs + geo.reach[1] + 1
-
-
-@lru_cache(maxsize=1024)
-def _geometry(p: ConvProblem, pass_: str, block: int) -> Geometry:
-    if pass_ == "grad_input":
-        return _adjoint_geometry(p, block)
-    split = 1 if pass_ == "grad_weight" and block == 1 else p.sw  # there taps of a kernel row must be neighbours
-    nph = 1 if p.kw == 1 else split
-    wph = -(-((p.ow - 1) * p.sw + (p.kw - 1) * p.dw + 1) // split)
-    ro, co = [u * p.dh for u in range(p.kh)], [v * p.dw for v in range(p.kw)]
-    off = [r * nph * wph * block + (c % split * wph + c // split) * block for r in ro for c in co]
-    taps = np.array([p.kh, p.kw, *ro, *co, *off], np.intp)
-    rows = (0, 1, p.sh, 0, 0, 1, p.sw, 0, p.oh, p.ow)
-    rstep = p.sh if p.kh == 1 else 1
-    return Geometry(rows, taps, np.arange(p.kh * p.kw), (0, ro[-1]), p.pt, p.pl, split, nph, wph, rstep)
-
-
-def _adjoint_geometry(p: ConvProblem, block: int) -> Geometry:
-    """Row r = i + pt of dx meets row r // sh - u * dh // sh of dy by the taps with u * dh = r modulo sh."""
-    pt, pl = (p.kh - 1) * p.dh // p.sh, (p.kw - 1) * p.dw // p.sw
-    wph = (p.iw - 1 + p.pl) // p.sw + pl + 1
-    table, pos, at = [], np.empty(p.kh * p.kw, np.intp), 0
-    for a in range(p.sh):
-        for b in range(p.sw):
-            us = [u for u in range(p.kh) if u * p.dh % p.sh == a]
-            vs = [v for v in range(p.kw) if v * p.dw % p.sw == b]
-            ro, co = [-(u * p.dh // p.sh) for u in us], [-(v * p.dw // p.sw) for v in vs]
-            table += [len(us), len(vs), *ro, *co, *((r * wph + c) * block for r in ro for c in co)]
-            for u in us:
-                for v in vs:
-                    pos[u * p.kw + v] = at
-                    at += 1
-    rows = (p.pt, p.sh, 1, pt, p.pl, p.sw, 1, pl, p.ih, p.iw)
-    return Geometry(rows, np.array(table, np.intp), pos, (-pt, 0), pt, pl, 1, 1, wph, 1)

@@ -20,13 +20,15 @@ def im2col_pack(x, col, kh, kw, sh, sw, pt, pl, dh, dw, ow, n0, p0):
     for job in prange(nb * rows):
         b, row = job // rows, job % rows
         c, i, j = row // (kh * kw), row // kw % kh, row % kw
+        image = ((n0 + b) * Ci + c) * H * W - pl + j * dw
+        left, right = _inside(W, sw, pl - j * dw)
         for oh in range(p0 // ow, (p0 + P - 1) // ow + 1):
-            h = oh * sh - pt + i * dh
-            start, first, last, stop = _run(oh, ow, p0, P, W if 0 <= h < H else 0, sw, pl - j * dw)
-            out = job * P + oh * ow - p0
-            image = ((n0 + b) * Ci + c) * H * W + h * W - pl + j * dw
+            h, out = oh * sh - pt + i * dh, job * P + oh * ow - p0
+            start, stop = max(0, p0 - oh * ow), min(ow, p0 + P - oh * ow)
+            first = min(max(left, start), stop) if 0 <= h < H else stop
+            last = min(max(right, first), stop)
             _clear(col, out + start, first - start)
-            _gather(col, out + first, x, image + first * sw, last - first, sw)
+            _gather(col, out + first, x, image + h * W + first * sw, last - first, sw)
             _clear(col, out + last, stop - last)
 
 
@@ -40,25 +42,19 @@ def col2im_add(col, dx, kh, kw, sh, sw, pt, pl, dh, dw, ow, n0, p0):
     for job in prange(nb * Ci):
         for tap in range(kh * kw):
             i, j = tap // kw, tap % kw
+            image = (n0 * Ci + job) * H * W - pl + j * dw
+            left, right = _inside(W, sw, pl - j * dw)
             for oh in range(p0 // ow, (p0 + P - 1) // ow + 1):
-                h = oh * sh - pt + i * dh
-                if 0 <= h < H:
-                    _, first, last, _ = _run(oh, ow, p0, P, W, sw, pl - j * dw)
-                    out = (job * kh * kw + tap) * P + oh * ow - p0
-                    image = (n0 * Ci + job) * H * W + h * W - pl + j * dw
-                    _scatter_add(dx, image + first * sw, col, out + first, last - first, sw)
+                h, out = oh * sh - pt + i * dh, (job * kh * kw + tap) * P + oh * ow - p0
+                first, last = max(left, 0, p0 - oh * ow), min(right, ow, p0 + P - oh * ow)
+                if 0 <= h < H and first < last:
+                    _scatter_add(dx, image + h * W + first * sw, col, out + first, last - first, sw)
 
 
 @v.inline
-def _run(oh, ow, p0, P, width, stride, shift):
-    """Output columns of row oh: where the panel starts, the image begins, the image ends, and the panel stops.
-
-    Output column q meets the image if 0 <= q * stride - shift < width.
-    """
-    start, stop = max(0, p0 - oh * ow), min(ow, p0 + P - oh * ow)
-    first = min(max(-(-shift // stride), start), stop)
-    last = min(max((width - 1 + shift) // stride + 1, first), stop)
-    return start, first, last, stop
+def _inside(width, stride, shift):
+    """The range of q for which 0 <= q*stride - shift < width."""
+    return -(-shift // stride), (width - 1 + shift) // stride + 1
 
 
 @v.inline

@@ -42,13 +42,23 @@ def _source_stamp() -> str:
 _STAMP = _source_stamp()
 
 
+class _Files(IndexDataCacheFile):
+    """The index and the files of a cache; a damaged index is an empty one."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception:  # unpickling raises anything
+            return {}
+
+
 class _Cache(FunctionCache):
-    """Numba's cache on disk, which looks only at the function's own file and raises on a damaged one."""
+    """Numba's cache on disk, which by itself looks only at the function's own source, and raises on damage."""
 
     def __init__(self, function: Callable, parallel: bool) -> None:
         super().__init__(function)
         stamp = self._impl.locator.get_source_stamp(), _STAMP
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
         self._variant = LEVEL, parallel
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple:
@@ -99,7 +109,8 @@ class Step:
         key = args[0].dtype, parallel
         with _state.compiling:
             if key not in self._compiled:
-                run: Any = njit(**_OPTIONS, parallel=_PARALLEL if parallel else False)(self._function)
+                options = _OPTIONS | {"parallel": _PARALLEL if parallel else False}
+                run: Any = njit(**options)(self._function)
                 with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
                     run._cache = _Cache(self._function, parallel)
                 run.compile(tuple(signature))

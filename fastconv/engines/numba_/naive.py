@@ -40,11 +40,11 @@ def naive_grad_input(dy, w, dx, sh, sw, pt, pl, dh, dw, g):
         for h in range(H):
             for v in range(W):
                 total = 0.0
-                for o in range(first, first + Co // g):
-                    for a in range(KH):
-                        for b in range(KW):
-                            i, j = h + pt - a * dh, v + pl - b * dw
-                            if i % sh == 0 and j % sw == 0 and 0 <= i < OH * sh and 0 <= j < OW * sw:
+                for a in range(KH):
+                    for b in range(KW):
+                        i, j = h + pt - a * dh, v + pl - b * dw
+                        if i % sh == 0 and j % sw == 0 and 0 <= i < OH * sh and 0 <= j < OW * sw:
+                            for o in range(first, first + Co // g):
                                 total += float64(dy[n, o, i // sh, j // sw]) * w[o, c % Cg, a, b]
                 dx[n, c, h, v] = total
 

@@ -22,17 +22,21 @@ LEVELS = {
 }
 
 
-def _choose() -> str:
-    """The forced level where it can run, else the widest that the CPU has."""
+def able() -> list[str]:
+    """The levels that this CPU has, widest first."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
-        return "portable"
+        return ["portable"]
     have = binding.get_host_cpu_features()
-    able = [name for name, (_, needs) in LEVELS.items() if all(have.get(f) for f in needs)]
+    return [name for name, (_, needs) in LEVELS.items() if all(have.get(feature) for feature in needs)]
+
+
+def _choose() -> str:
+    """The forced level where it can run (the loader warns where it cannot), else the widest."""
     forced = os.environ.get("FASTCONV_ISA", "").strip().lower().replace("_", "-")
-    if forced not in able:  # the loader warns of a name that is unknown or beyond this CPU
-        return able[0]
+    if forced not in able():
+        return able()[0]
     if "numba" not in sys.modules:
-        os.environ.setdefault("NUMBA_CPU_NAME", "x86-64" if forced == "portable" else forced)
+        os.environ.setdefault("NUMBA_CPU_NAME", forced.replace("portable", "x86-64"))
         os.environ.setdefault("NUMBA_CPU_FEATURES", "")
     return forced
 

@@ -1,0 +1,136 @@
+"""Depthwise and few-channel convolution: lanes are pixels of a row, rows of outputs stay in registers.
+
+Where every output channel sums only a few input channels, a matrix product has nothing to reuse; the
+reuse is in the image: a row that is loaded once serves all kernel rows that meet it. Bands of each
+image are copied into a zero-padded buffer that stays in cache, with the columns split by their
+remainder modulo the stride, so that one kernel serves every stride, dilation and padding; grad_input
+at stride s is s * s such problems on dy, whose results are interleaved in the last store.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..flops import compulsory_bytes, nominal_flops
+from ..problem import ConvProblem
+from .base import Array, Backend, Cost, Rates
+
+_PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
+_TALL = 14  # most rows of a block, in any engine
+_LINE = 64  # bytes of the widest vector, and of a cache line
+_CACHE = 48 << 10  # bytes of a buffer that stays close to the core
+
+
+class Bands(NamedTuple):
+    """A job is ``rows`` output rows of one image and group; the others describe its buffer.
+
+    ``height`` rows of ``width`` numbers for each remainder of the columns modulo the stride; the image
+    starts in column ``left``; the first row is row ``top`` of the image for output row 0. A thread has
+    ``share`` numbers to itself; grad_weight has ``parts`` partial sums of each weight.
+    """
+
+    rows: int
+    height: int
+    left: int
+    width: int
+    top: int
+    share: int
+    parts: int
+
+
+class Depthwise(Backend):
+    """Direct kernel for groups of few channels; `adds_bias` in the store."""
+
+    algorithm = "depthwise"
+    adds_bias = True
+
+    def refuse(self, p: ConvProblem, pass_: str) -> str | None:
+        pairs = (p.ci // p.g) * (p.co // p.g)
+        if pairs > _PAIRS:
+            return f"groups have {pairs} pairs of input and output channels, more than {_PAIRS}: not depthwise-like"
+        return None
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
+        line = _LINE // p.itemsize
+        if pass_ == "grad_input":  # dy is the source, dx the destination
+            step, split, channels, width = 1, 1, p.co // p.g, p.ow
+            first, last = (p.pt - (p.kh - 1) * p.dh) // p.sh, (p.pt + p.sh - 1) // p.sh
+            start, end = (p.pl - (p.kw - 1) * p.dw) // p.sw, (p.pl + p.sw - 1) // p.sw
+            out_rows, out_cols = -(-p.ih // p.sh), -(-p.iw // p.sw)
+        else:
+            step, split, channels, width = p.sh, p.sw, p.ci // p.g, p.iw
+            first, last = -p.pt, (p.kh - 1) * p.dh - p.pt
+            start, end = -p.pl // p.sw, ((p.kw - 1) * p.dw - p.pl) // p.sw
+            out_rows, out_cols = p.oh, p.ow
+        left = _up(max(0, -start), line)
+        columns = left + max(_up(-(-width // split), line), _up(_up(out_cols, line) + max(0, end), line))
+        columns += line if columns // line % 2 == 0 else 0  # an odd number of lines: rows do not share cache sets
+        row_bytes = split * columns * p.itemsize * channels
+        rows = max(_CACHE // (row_bytes * step), 2 * (last - first) // step, _TALL)
+        groups = p.g if pass_ == "grad_weight" else p.n * p.g
+        if pass_ != "grad_weight" and groups < 4 * threads and threads > 1:  # few planes: bands give work to all
+            rows = min(rows, max(_TALL, -(-out_rows * groups // (4 * threads))))
+        bands = -(-out_rows // min(rows, out_rows))
+        rows = min(_up(-(-out_rows // bands), _TALL), out_rows)
+        bands = -(-out_rows // rows)
+        height = (rows - 1) * step + last - first + 1
+        parts = 1
+        if pass_ == "grad_weight" and p.g < 4 * threads and threads > 1:
+            parts = max(1, min(-(-4 * threads // p.g), p.n * bands))
+        share = (channels * height + _TALL * step) * split * columns
+        if pass_ == "grad_weight":
+            share += (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw * line
+        elif pass_ == "grad_input" and p.sw > 1:
+            share += p.sw * _TALL * line
+        return Bands(rows, height, left, columns, first, _up(share, line), parts)
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Bands, threads: int) -> int:
+        channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
+        tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
+        sums = p.co * (p.ci // p.g) * p.kh * p.kw * cfg.parts if cfg.parts > 1 else 0
+        return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Bands, threads: int, rates: Rates) -> Cost:
+        flops, moved = nominal_flops(p), compulsory_bytes(p)
+        lanes = 16 if p.itemsize == 4 else 8
+        across = p.ow if pass_ != "grad_input" else -(-p.iw // p.sw)
+        filled = across / _up(across, lanes)
+        shared = (p.dh == 1 and p.sh <= 2) if pass_ != "grad_input" else p.dh == 1
+        rate = rates.fma_gflops * 1e9 * (0.6 if shared else 0.35) * filled
+        planes = p.n * (p.ci + p.co) * (3e-8 + 1e-9 * max(p.ih, p.oh))
+        copied = p.n * p.ci * p.ih * p.iw * p.itemsize / 60e9
+        bandwidth = rates.copy_gbs * 1e9 if threads == 1 else rates.copy_gbs_all * 1e9
+        seconds = max((flops / rate + copied + planes) / threads, moved / bandwidth)
+        return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
+
+    def forward(
+        self, p: ConvProblem, cfg: Bands, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        threads: int, packed: None = None,
+    ) -> None:  # fmt: skip
+        b = np.empty(0, p.dtype) if bias is None else bias
+        self.steps(p.dtype).depthwise_forward(
+            x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
+            cfg.share, work, threads,
+        )  # fmt: skip
+
+    def grad_input(
+        self, p: ConvProblem, cfg: Bands, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        self.steps(p.dtype).depthwise_grad_input(
+            dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
+            cfg.share, cfg.top, work, threads,
+        )  # fmt: skip
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Bands, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        self.steps(p.dtype).depthwise_grad_weight(
+            dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
+            cfg.share, cfg.parts, work, threads,
+        )  # fmt: skip
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

@@ -1,0 +1,146 @@
+"""Convolution on plain planes: lanes are neighbouring pixels, weights are broadcast.
+
+Nothing is transposed, so it suits what has little arithmetic for each pixel that is read or written: 1x1
+kernels, where the image already is the matrix, and few outputs, such as the gradient of a network's first
+layer. Strides become phases (phases.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..flops import compulsory_bytes, nominal_flops
+from ..problem import ConvProblem
+from .base import Array, Backend, Cost, Rates
+from .phases import geometry, rows_of, sides
+
+_FEW = 8  # outputs a group
+_STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
+_TASK = 16  # register blocks of pixels a task
+
+
+class Blocks(NamedTuple):
+    """Block sizes of one pass."""
+
+    tile: int  # outputs a register block
+    rows: int  # output rows a strip; 0: a 1x1 kernel, image read in place
+
+
+class Planar(Backend):
+    """Lanes along the width."""
+
+    algorithm = "planar"
+    adds_bias = True
+
+    def refuse(self, p: ConvProblem, pass_: str) -> str | None:
+        c, outputs, _, _ = sides(p, pass_)
+        if pass_ == "grad_weight":
+            return "only forward and grad_input"
+        if not _in_place(p) and outputs > _FEW:
+            return f"more than {_FEW} outputs a group pay for the packed copy of direct"
+        if p.g > 1 and min(c, outputs) < 8:
+            return f"groups of {c} to {outputs} channels are depthwise-like"
+        return None
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
+        tile = 14 if self.vector_bytes == 64 else 6
+        if _in_place(p):
+            return Blocks(tile, 0)
+        c, _, oh, _ = sides(p, pass_)
+        geo = geometry(p, pass_, 1)
+        fixed, step = geo.reach[1] - geo.reach[0] + 1, geo.rows[2] / geo.rows[1]
+        rows = int((_STRIP / (c * geo.nph * geo.wph * p.itemsize) - fixed) / step)
+        return Blocks(tile, max(1, min(rows, -(-oh * p.n // (2 * threads)), oh)))
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
+        return (self._weights(p, pass_) + threads * self._share(p, pass_, cfg)) * p.itemsize
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
+        c, outputs, oh, ow = sides(p, pass_)
+        flops, moved = nominal_flops(p), float(compulsory_bytes(p))
+        lanes = self.vector_bytes // p.itemsize
+        if cfg.rows == 0:
+            block = -(-outputs // -(-outputs // cfg.tile))
+            pixels = oh * ow
+            waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
+            rate = 0.9 * min(1.0, block / 7)
+        else:
+            width = -(-ow // p.sw) if pass_ == "grad_input" else ow
+            waste = -(-width // (2 * lanes)) * 2 * lanes / width
+            rate = 0.9 * min(1.0, (1 + outputs) / 5)
+            moved += 2 * p.n * p.g * c * oh * ow * p.itemsize / (p.sh * p.sw if pass_ == "grad_input" else 1)
+        seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
+        return Cost(flops * waste, moved, seconds + 2 * p.g * rates.launch_us * 1e-6)
+
+    def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
+        packed = np.empty((p.g, w.size // p.g), w.dtype)
+        for g, u in enumerate(packed):
+            self._pack(p, "forward", cfg, w, g, u, 1)
+        return packed
+
+    def forward(
+        self, p: ConvProblem, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        packed: Any = None,
+    ) -> None:  # fmt: skip
+        self._rows(p, "forward", cfg, x, w, bias, y, work, threads, packed)
+
+    def grad_input(
+        self, p: ConvProblem, cfg: Blocks, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        self._rows(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+
+    def _rows(
+        self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        threads: int, packed: Any,
+    ) -> None:  # fmt: skip
+        """forward, or grad_input with dy for x and dx for y."""
+        steps, geo = self.steps(p.dtype), geometry(p, pass_, 1)
+        c, outputs, _, _ = sides(p, pass_)
+        at = self._weights(p, pass_)
+        row = geo.nph * geo.wph
+        for g in range(p.g):
+            u = work if packed is None else packed[g]
+            if packed is None:
+                self._pack(p, pass_, cfg, w, g, u, threads)
+            if cfg.rows == 0:
+                steps.pointwise(x, u, y, bias, g * c, c, g * outputs, outputs, work[at:], _TASK, threads)
+                continue
+            plane = self._copy_rows(p, pass_, cfg) * row
+            copy = (plane, row, geo.pt, geo.pl, geo.split, geo.nph, geo.wph, geo.rstep, *geo.reach)
+            steps.planar_rows(
+                x, u, y, bias, geo.taps, work[at:], copy, geo.rows, (g * c, c, g * outputs, outputs),
+                (cfg.rows, cfg.tile, self._share(p, pass_, cfg), p.kh * p.kw), threads,
+            )  # fmt: skip
+
+    def _pack(self, p: ConvProblem, pass_: str, cfg: Blocks, w: Array, g: int, u: Array, threads: int) -> None:
+        c, outputs, _, _ = sides(p, pass_)
+        w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
+        pos, adjoint = geometry(p, pass_, 1).pos, pass_ == "grad_input"
+        self.steps(p.dtype).planar_weights(w, u, w0, outputs, c, p.kh * p.kw, pos, cfg.tile, adjoint, threads)
+
+    def _weights(self, p: ConvProblem, pass_: str) -> int:
+        return -(-(p.co * p.ci // p.g // p.g * p.kh * p.kw) // 16) * 16
+
+    def _copy_rows(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
+        """Rows of the copy that a strip of output rows reads at most."""
+        geo, oh = geometry(p, pass_, 1), sides(p, pass_)[2]
+        strips = -(-oh // cfg.rows)
+        spans = (rows_of(geo, oh * k // strips, oh * (k + 1) // strips) for k in range(strips))
+        return max(last - first for first, last in spans)
+
+    def _share(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
+        """Numbers of scratch memory a thread."""
+        c, outputs, _, ow = sides(p, pass_)
+        lanes, geo = self.vector_bytes // p.itemsize, geometry(p, pass_, 1)
+        if cfg.rows == 0:
+            return (c + outputs) * 2 * lanes
+        line = geo.rows[5] * outputs * ((ow // geo.rows[5] + 4 * lanes) // (4 * lanes) * 4 * lanes)
+        size = line + c * self._copy_rows(p, pass_, cfg) * geo.nph * geo.wph + 4 * lanes
+        return -(-size // 16) * 16
+
+
+def _in_place(p: ConvProblem) -> bool:
+    """A 1x1 kernel on the plain grid."""
+    return (p.kh, p.kw, p.sh, p.sw, p.pt, p.pb, p.pl, p.pr) == (1, 1, 1, 1, 0, 0, 0, 0)

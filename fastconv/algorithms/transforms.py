@@ -1,0 +1,103 @@
+"""Winograd (Cook-Toom) transforms of short one-dimensional convolutions, from exact rationals.
+
+``F(m, r)`` computes m outputs of an r-tap filter with n = m + r - 1 products instead of m * r:
+``y = A ((G g) * (B d))``, Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
+equation 7. The matrices come from polynomial interpolation (Toom 1963, Cook 1966) at n - 1 points and
+infinity; here zero and pairs of opposite points, so n is even and even and odd parts share their work.
+Points near one that keep the entries small have the smaller rounding errors: Barabasz, Anderson, Soodhalter
+and Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks"
+(ACM TOMS 2020), section 6, whose search over small fractions these were chosen in the manner of.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cache
+
+Matrix = tuple[tuple[Fraction, ...], ...]
+
+PAIRS: dict[int, tuple[Fraction, ...]] = {  # n: the points are 0, +-p for these p, and infinity
+    4: (Fraction(1),),
+    6: (Fraction(3, 4), Fraction(3, 2)),
+    8: (Fraction(1, 2), Fraction(1), Fraction(3, 2)),
+    10: (Fraction(2, 5), Fraction(4, 5), Fraction(6, 5), Fraction(8, 5)),
+}
+
+
+@cache
+def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Exact ``A`` (m, n), ``B`` (n, n) and ``G`` (n, r) of F(m, r); identities for F(1, 1).
+
+    Rows stand for the points 0, p1, -p1, p2, -p2, ..., infinity.
+    """
+    if (m, r) == (1, 1):
+        one = ((Fraction(1),),)
+        return one, one, one
+    points = [Fraction(0)]
+    for p in PAIRS[m + r - 1]:
+        points += [p, -p]
+    b, g = [], []
+    for i, p in enumerate(points):
+        others = points[:i] + points[i + 1 :]
+        norm = math.prod((p - other for other in others), start=Fraction(1))
+        b.append((*_polynomial(others), Fraction(0)))
+        g.append(tuple(p**j / norm for j in range(r)))
+    b.append(tuple(_polynomial(points)))
+    g.append((*[Fraction(0)] * (r - 1), Fraction(1)))
+    a = tuple((*[p**j for p in points], Fraction(j == m - 1)) for j in range(m))
+    return a, tuple(b), tuple(g)
+
+
+@cache
+def table(m: int, r: int) -> tuple[float, ...]:
+    """The coefficients that an engine needs, for P = n / 2 - 1 pairs of points; empty for F(1, 1).
+
+    =================  =====================================================================================
+    z[P]               ``v[0] = d[2P] + sum z[k] d[2k]`` and ``v[n-1]`` likewise, one place further
+    (p, q[P-1]) x P    of each pair: ``e = d[2P] + sum q[k] d[2k+2]``, ``o = d[2P-1] + sum q[k] d[2k+1]``,
+                       ``v = e +- p o``
+    a[m][P]            ``y[j] = sum a[j][i] (v+ +- v-)``, plus ``v[0]`` for the first and ``v[n-1]`` for the
+                       last
+    g0, g[P][r]        ``u[0] = g0 w[0]``, ``u[n-1] = w[r-1]``; pairs: even and odd parts of
+                       ``sum g[i][j] w[j]``, their sum and difference
+    =================  =====================================================================================
+    """
+    if (m, r) == (1, 1):
+        return ()
+    a, b, g = matrices(m, r)
+    pairs = range((m + r - 1) // 2 - 1)
+    plus = [1 + 2 * i for i in pairs]  # rows of the positive points
+    numbers = [b[0][2 * k] for k in pairs]
+    for i in pairs:
+        numbers += [PAIRS[m + r - 1][i], *[b[plus[i]][2 * k + 2] for k in pairs[:-1]]]
+    numbers += [a[j][plus[i]] for j in range(m) for i in pairs]
+    numbers += [g[0][0], *[g[plus[i]][j] for i in pairs for j in range(r)]]
+    return tuple(float(v) for v in numbers)
+
+
+@cache
+def growth(m: int, r: int) -> tuple[float, float]:
+    """How much F(m, r) magnifies rounding errors relative to ``max|d| * sum|g|``: (probable, worst).
+
+    The product at point f is at most ``max|G_f| * sum|B_f|`` of that norm and enters output o times A_of:
+    the worst case adds all that. The probable growth takes data whose signs are not those of a row of B
+    (``|B_f|`` in the 2-norm), one tap j of the filter, and errors of different points that are independent,
+    so that their squares add: ``max over o, j of ||A_of G_fj |B_f|||``. Two dimensions multiply.
+    """
+    a, b, g = ([[abs(float(v)) for v in row] for row in matrix] for matrix in matrices(m, r))
+    worst = max(sum(x * max(gf) * sum(bf) for x, gf, bf in zip(row, g, b, strict=True)) for row in a)
+    probable = max(
+        math.hypot(*(x * gf[j] * math.hypot(*bf) for x, gf, bf in zip(row, g, b, strict=True)))
+        for row in a
+        for j in range(r)
+    )
+    return probable, worst
+
+
+def _polynomial(roots: list[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of ``x - root``, lowest power first."""
+    c = [Fraction(1)]
+    for root in roots:
+        c = [below - root * same for below, same in zip([Fraction(0), *c], [*c, Fraction(0)], strict=True)]
+    return c

@@ -1,0 +1,242 @@
+# Convolution on plain planes; lanes = neighbouring pixels, weights are broadcast. No transposes on either side.
+#
+# For 1x1 kernels the image is read in place; for few outputs a thread copies its strip of rows, zero-padded, with
+# columns split by stride phase (direct.pxi). A register block is nt outputs x nv vectors of pixels.
+
+
+cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, intp C, const intp* off, intp T,
+                         const real* w, const real* bias, real* y, intp ys) noexcept nogil:
+    """y[t][nv * LANES] OUT, t at distance ys; w [T][C][nt]."""
+    cdef vec a[14][4]
+    cdef vec xv[4]
+    cdef vec b
+    cdef intp k, c
+    cdef int t, j
+    cdef const real* p
+    for t in range(nt):
+        for j in range(nv):
+            a[t][j] = vset(bias[t]) if bias != NULL else vzero()
+    for k in range(T):
+        p = x + off[k]
+        for c in range(C):
+            for j in range(nv):
+                xv[j] = vload(p + j * LANES)
+            fetch(w + 16 * nt)
+            for t in range(nt):
+                b = vset(w[t])
+                for j in range(nv):
+                    a[t][j] += b * xv[j]
+            w += nt
+            p += plane
+    for t in range(nt):
+        for j in range(nv):
+            vstore(y + t * ys + j * LANES, a[t][j])
+
+
+cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const intp* off, intp T, const real* w,
+                     const real* bias, real* y, intp ys) noexcept nogil:
+    """nt <= TILE outputs x 2 vectors, or at most 6 (with 16 registers 3) x 4."""
+    if nv == 4:
+        if nt == 1: _planar(1, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif nt == 2: _planar(2, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif nt == 3: _planar(3, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 4: _planar(4, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 5: _planar(5, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14: _planar(6, 4, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 1: _planar(1, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 2: _planar(2, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 3: _planar(3, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 4: _planar(4, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 5: _planar(5, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif nt == 6: _planar(6, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 7: _planar(7, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 8: _planar(8, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 9: _planar(9, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 10: _planar(10, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 11: _planar(11, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 12: _planar(12, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14 and nt == 13: _planar(13, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif TILE == 14: _planar(14, 2, x, plane, C, off, T, w, bias, y, ys)
+
+
+def planar_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp T, cnp.ndarray pos, intp tile, bint adjoint,
+                   int threads):
+    """u OUT [output block][T][C][nt]: outputs split evenly into blocks of at most `tile`."""
+    cdef intp blocks = (nout + tile - 1) // tile, i, ws = w.shape[1] * T
+    cdef const real* wp = data(w) + w0
+    cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
+    cdef real* up = data(u)
+    if threads == 1:
+        with nogil:
+            for i in range(blocks):
+                _planar_panel(wp, up, i, blocks, nout, C, T, ws, ip, adjoint)
+        return
+    for i in prange(blocks, nogil=True, schedule="static", num_threads=threads):
+        _planar_panel(wp, up, i, blocks, nout, C, T, ws, ip, adjoint)
+
+
+cdef void _planar_panel(const real* w, real* u, intp i, intp blocks, intp nout, intp C, intp T, intp ws, const intp* pos,
+                        bint adjoint) noexcept nogil:
+    cdef intp a = nout * i // blocks, n = nout * (i + 1) // blocks - a, k, c, t
+    cdef real* d
+    u += a * T * C
+    for c in range(C):
+        for k in range(T):
+            d = u + (pos[k] * C + c) * n
+            for t in range(n):
+                d[t] = w[c * ws + (a + t) * T + k] if adjoint else w[(a + t) * ws + c * T + k]
+
+
+def pointwise(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, intp c0, intp C, intp o0, intp nout,
+              cnp.ndarray work, intp per, int threads):
+    """1x1, stride 1, no padding: y[n, o] OUT = sum over c of u[o, c] x[n, c]; `per` register blocks of pixels a task."""
+    cdef intp N = x.shape[0], HW = x.shape[2] * x.shape[3], i, tiles = (HW + 2 * LANES - 1) // (2 * LANES)
+    cdef intp tasks = (tiles + per - 1) // per, xs = x.shape[1] * HW, ys = y.shape[1] * HW, size = (C + nout) * 2 * LANES
+    cdef const real* xp = data(x) + c0 * HW
+    cdef const real* up = data(u)
+    cdef const real* bp = NULL if bias is None else data(bias) + o0
+    cdef real* yp = data(y) + o0 * HW
+    cdef real* wp = data(work)
+    if threads == 1:
+        with nogil:
+            for i in range(N * tasks):
+                _pointwise(xp + i // tasks * xs, up, yp + i // tasks * ys, bp, C, nout, HW, tiles * (i % tasks) // tasks,
+                           tiles * (i % tasks + 1) // tasks, wp)
+        return
+    for i in prange(N * tasks, nogil=True, schedule="static", num_threads=threads):
+        _pointwise(xp + i // tasks * xs, up, yp + i // tasks * ys, bp, C, nout, HW, tiles * (i % tasks) // tasks,
+                   tiles * (i % tasks + 1) // tasks, wp + threadid() * size)
+
+
+cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, intp C, intp nout, intp HW, intp t0, intp t1,
+                     real* buf) noexcept nogil:
+    """Tiles [t0, t1) of 2 * LANES pixels: a copy of all channels stays in L1 while the outputs pass by."""
+    cdef intp t, c, b, o, k, n, q, nb = (nout + TILE - 1) // TILE, zero = 0
+    cdef real* out = buf + C * 2 * LANES
+    for t in range(t0, t1):
+        q = t * 2 * LANES
+        n = min(<intp> 2 * LANES, HW - q)
+        if n == 2 * LANES:
+            for c in range(C):
+                vstore(buf + c * 2 * LANES, vload(x + c * HW + q))
+                vstore(buf + c * 2 * LANES + LANES, vload(x + c * HW + q + LANES))
+                fetch(x + c * HW + q + 2 * LANES)
+                fetch(x + c * HW + q + 3 * LANES)
+        else:
+            memset(buf, 0, C * 2 * LANES * sizeof(real))
+            for c in range(C):
+                memcpy(buf + c * 2 * LANES, x + c * HW + q, n * sizeof(real))
+        for b in range(nb):
+            o = nout * b // nb
+            k = nout * (b + 1) // nb - o
+            if n == 2 * LANES:
+                _planar_of(k, 2, buf, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL, y + o * HW + q, HW)
+            else:
+                _planar_of(k, 2, buf, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL,
+                           out + o * 2 * LANES, 2 * LANES)
+        if n != 2 * LANES:
+            for o in range(nout):
+                memcpy(y + o * HW + q, out + o * 2 * LANES, n * sizeof(real))
+
+
+cdef struct Copy:                   # a thread's copy of its rows
+    intp split, nph, wph, rstep, reach0, reach1
+
+
+def planar_rows(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, cnp.ndarray taps, cnp.ndarray work,
+                tuple copy, tuple rows, tuple channels, tuple blocks, int threads):
+    """y OUT, strip by strip; what the tuples hold: see `Planar._rows` in algorithms/planar.py."""
+    cdef Source s
+    cdef Rows r
+    cdef Copy q
+    cdef intp c0, o0, nout, per, tile, strips, i, size, T, N = x.shape[0]
+    s.plane, s.row, s.pt, s.pl, q.split, q.nph, q.wph, q.rstep, q.reach0, q.reach1 = copy
+    r.r0, r.rd, r.rm, r.rs, r.c0, r.cd, r.cm, r.cs, r.oh, r.ow = rows
+    c0, s.c, o0, nout = channels
+    per, tile, size, T = blocks
+    s.h = x.shape[2]
+    s.w = x.shape[3]
+    strips = (r.oh + per - 1) // per
+    cdef Taps* k = _read_taps(taps, r.rd * r.cd)
+    cdef intp xs = x.shape[1] * s.h * s.w, ys = y.shape[1] * r.oh * r.ow
+    cdef const real* xp = data(x) + c0 * s.h * s.w
+    cdef const real* up = data(u)
+    cdef const real* bp = NULL if bias is None else data(bias) + o0
+    cdef real* yp = data(y) + o0 * r.oh * r.ow
+    cdef real* wp = data(work)
+    if threads == 1:
+        with nogil:
+            for i in range(N * strips):
+                _planar_strip(&s, &r, &q, k, xp + i // strips * xs, up, yp + i // strips * ys, bp, nout, tile,
+                              r.oh * (i % strips) // strips, r.oh * (i % strips + 1) // strips, T, wp)
+    else:
+        for i in prange(N * strips, nogil=True, schedule="static", num_threads=threads):
+            _planar_strip(&s, &r, &q, k, xp + i // strips * xs, up, yp + i // strips * ys, bp, nout, tile,
+                          r.oh * (i % strips) // strips, r.oh * (i % strips + 1) // strips, T, wp + threadid() * size)
+    free(k)
+
+
+cdef void _planar_strip(Source* s, Rows* r, Copy* q, Taps* phases, const real* x, const real* u, real* y, const real* bias,
+                        intp nout, intp tile, intp i0, intp i1, intp T, real* work) noexcept nogil:
+    cdef intp first = (i0 + r.r0) // r.rd * r.rm + r.rs + q.reach0, last = (i1 - 1 + r.r0) // r.rd * r.rm + r.rs + q.reach1
+    cdef intp i, c, row, b, o, n, k, base, lo, count, start, m, nb = (nout + tile - 1) // tile
+    cdef intp stride = (r.ow // r.cd + 4 * LANES) // (4 * LANES) * 4 * LANES
+    cdef real* line = work                                    # [phase][output][stride]: one row of results
+    cdef real* buf = work + r.cd * nout * stride
+    cdef const real* p
+    cdef Taps* t
+    for c in range(s.c):
+        for row in range(first, last + 1):
+            if row % q.rstep == 0:
+                if 0 <= row - s.pt < s.h:
+                    _pack_row(x + (c * s.h + row - s.pt) * s.w, 0, 1, 1, s.w, s.pl, q.split, q.nph, q.wph,
+                              buf + c * s.plane + (row - first) * s.row)
+                else:
+                    memset(buf + c * s.plane + (row - first) * s.row, 0, s.row * sizeof(real))
+    for i in range(i0, i1):
+        base = (i + r.r0) // r.rd * r.rm + r.rs
+        for b in range(r.cd):
+            t = phases + (i + r.r0) % r.rd * r.cd + b
+            start = (b - r.c0 % r.cd + r.cd) % r.cd
+            count = (r.ow - start + r.cd - 1) // r.cd if start < r.ow else 0
+            lo = (start + r.c0) // r.cd + r.cs
+            p = buf + (base - first) * s.row + lo
+            for o in range(nb):
+                n = nout * o // nb
+                k = nout * (o + 1) // nb - n
+                m = 0
+                while m < count:
+                    if count - m > 2 * LANES and k <= (6 if TILE == 14 else 3):
+                        _planar_of(k, 4, p + m, s.plane, s.c, t.off, t.nkh * t.nkw, u + (n * T + k * t.base) * s.c,
+                                   bias + n if bias != NULL else NULL, line + (b * nout + n) * stride + m, stride)
+                        m += 4 * LANES
+                    else:
+                        _planar_of(k, 2, p + m, s.plane, s.c, t.off, t.nkh * t.nkw, u + (n * T + k * t.base) * s.c,
+                                   bias + n if bias != NULL else NULL, line + (b * nout + n) * stride + m, stride)
+                        m += 2 * LANES
+        for o in range(nout):
+            _interleave(line + o * stride, nout * stride, y + (o * r.oh + i) * r.ow, r.ow, r.c0, r.cd)
+
+
+cdef void _interleave(const real* line, intp phase, real* y, intp ow, intp c0, intp cd) noexcept nogil:
+    """One row of results: output column j comes from phase (j + c0) % cd."""
+    cdef intp j, b, k, full
+    cdef vec p
+    cdef vec q
+    if cd == 1:
+        memcpy(y, line, ow * sizeof(real))
+    elif cd == 2:
+        full = ow // 2
+        b = c0 % 2
+        for j in range(full // LANES):
+            p = vload(line + b * phase + j * LANES)
+            q = vload(line + (1 - b) * phase + j * LANES)
+            vstore(y + 2 * j * LANES, vziplo(p, q))
+            vstore(y + (2 * j + 1) * LANES, vziphi(p, q))
+        for j in range(full // LANES * 2 * LANES, ow):
+            y[j] = line[(j + c0) % 2 * phase + j // 2]
+    else:
+        for b in range(cd):
+            k = (b - c0 % cd + cd) % cd
+            for j in range((ow - k + cd - 1) // cd if k < ow else 0):
+                y[k + j * cd] = line[b * phase + j]
