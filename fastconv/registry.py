@@ -6,6 +6,7 @@ import threading
 import warnings
 
 from .algorithms.base import Backend
+from .algorithms.depthwise import Depthwise
 from .algorithms.direct import Direct
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
@@ -17,6 +18,7 @@ from .problem import PASSES
 
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Planar, "cython"),
+    (Depthwise, "cython"),
     (Direct, "cython"),
     (Winograd, "cython"),
     (Im2col, "cython"),

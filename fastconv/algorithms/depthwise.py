@@ -20,6 +20,8 @@ from .base import Array, Backend, Cost, Rates
 _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
+_MAP = 20 * 20  # most pixels of a small map
+_TRANSPOSE, _COPY, _JOB = 2.2e-9, 1e-9, 3e-8  # seconds a vector, a vector and a job, beside the products
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 
 
@@ -40,8 +42,21 @@ class Bands(NamedTuple):
     parts: int
 
 
+class Maps(NamedTuple):
+    """A job is a vector of channels of one small image, in a map of ``height`` x ``width`` vectors.
+
+    The map starts at row ``first`` and column ``start`` of the image; a thread has ``share`` numbers.
+    """
+
+    height: int
+    width: int
+    first: int
+    start: int
+    share: int
+
+
 class Depthwise(Backend):
-    """Direct kernel for groups of few channels; `adds_bias` in the store."""
+    """Direct kernels for groups of few channels; the bias is added in the store."""
 
     algorithm = "depthwise"
     adds_bias = True
@@ -52,7 +67,34 @@ class Depthwise(Backend):
             return f"groups have {pairs} pairs of input and output channels, more than {_PAIRS}: not depthwise-like"
         return None
 
-    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Bands | Maps:
+        return self._maps(p, pass_, threads) or self._bands(p, pass_, threads)
+
+    def _maps(self, p: ConvProblem, pass_: str, threads: int) -> Maps | None:
+        """Lanes are channels where rows would not fill a vector."""
+        line = _LINE // p.itemsize
+        jobs = p.ci // line * (1 if pass_ == "grad_weight" else p.n)
+        small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
+        if not (p.g == p.ci == p.co and p.ci >= self.vector_bytes // p.itemsize and small and jobs >= threads):
+            return None
+        if pass_ == "grad_input":
+            first, last = (p.pt - (p.kh - 1) * p.dh) // p.sh, (p.pt + p.sh - 1) // p.sh
+            start, end = (p.pl - (p.kw - 1) * p.dw) // p.sw, (p.pl + p.sw - 1) // p.sw
+            step, ih, iw, oh, ow = (1, 1), p.oh, p.ow, -(-p.ih // p.sh), -(-p.iw // p.sw)
+            out, uw = p.ih * p.iw, p.sw
+        else:
+            first, last = -p.pt, (p.kh - 1) * p.dh - p.pt
+            start, end = -p.pl, (p.kw - 1) * p.dw - p.pl
+            step, ih, iw, oh, ow = (p.sh, p.sw), p.ih, p.iw, p.oh, p.ow
+            out, uw = p.oh * p.ow, 1
+        if first > 0 or start > 0:
+            return None
+        height = max(ih - first, (oh - 1) * step[0] + last - first + 1)
+        width = max(iw - start, (ow - 1) * step[1] + end - start + 1)
+        vectors = p.kh * p.kw + out + _TALL * uw + line + height * width + _TALL * step[1]
+        return Maps(height, width, first, start, vectors * line)
+
+    def _bands(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
         line = _LINE // p.itemsize
         if pass_ == "grad_input":  # dy is the source, dx the destination
             step, split, channels, width = 1, 1, p.co // p.g, p.ow
@@ -68,7 +110,8 @@ class Depthwise(Backend):
         columns = left + max(_up(-(-width // split), line), _up(_up(out_cols, line) + max(0, end), line))
         columns += line if columns // line % 2 == 0 else 0  # an odd number of lines: rows do not share cache sets
         row_bytes = split * columns * p.itemsize * channels
-        rows = max(_CACHE // (row_bytes * step), 2 * (last - first) // step, _TALL)
+        room = _CACHE * (2 if channels > 1 else 1)
+        rows = max(room // (row_bytes * step), 2 * (last - first) // step, _TALL)
         groups = p.g if pass_ == "grad_weight" else p.n * p.g
         if pass_ != "grad_weight" and groups < 4 * threads and threads > 1:  # few planes: bands give work to all
             rows = min(rows, max(_TALL, -(-out_rows * groups // (4 * threads))))
@@ -86,46 +129,66 @@ class Depthwise(Backend):
             share += p.sw * _TALL * line
         return Bands(rows, height, left, columns, first, _up(share, line), parts)
 
-    def workspace(self, p: ConvProblem, pass_: str, cfg: Bands, threads: int) -> int:
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int) -> int:
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
         tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
-        sums = p.co * (p.ci // p.g) * p.kh * p.kw * cfg.parts if cfg.parts > 1 else 0
+        parts = cfg.parts if isinstance(cfg, Bands) else 1
+        sums = p.co * (p.ci // p.g) * p.kh * p.kw * parts if parts > 1 else 0
         return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize
 
-    def cost(self, p: ConvProblem, pass_: str, cfg: Bands, threads: int, rates: Rates) -> Cost:
+    def cost(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int, rates: Rates) -> Cost:
         flops, moved = nominal_flops(p), compulsory_bytes(p)
-        lanes = 16 if p.itemsize == 4 else 8
-        across = p.ow if pass_ != "grad_input" else -(-p.iw // p.sw)
-        filled = across / _up(across, lanes)
-        shared = (p.dh == 1 and p.sh <= 2) if pass_ != "grad_input" else p.dh == 1
-        rate = rates.fma_gflops * 1e9 * (0.6 if shared else 0.35) * filled
-        planes = p.n * (p.ci + p.co) * (3e-8 + 1e-9 * max(p.ih, p.oh))
-        copied = p.n * p.ci * p.ih * p.iw * p.itemsize / 60e9
-        bandwidth = rates.copy_gbs * 1e9 if threads == 1 else rates.copy_gbs_all * 1e9
-        seconds = max((flops / rate + copied + planes) / threads, moved / bandwidth)
+        peak, numbers = rates.fma_gflops * 1e9, p.n * (p.ci * p.ih * p.iw + p.co * p.oh * p.ow)
+        lanes = self.vector_bytes // p.itemsize
+        if isinstance(cfg, Maps):
+            busy = flops / (0.5 * peak) + numbers * _TRANSPOSE / lanes
+        else:
+            across = p.ow if pass_ != "grad_input" else -(-p.iw // p.sw)
+            filled = across / _up(across, lanes)
+            shared = p.dh == 1 and (p.sh <= 2 or pass_ == "grad_input")  # rows in registers serve several taps
+            jobs = p.n * (p.ci + p.co) * -(-p.oh // cfg.rows)
+            busy = flops / ((0.6 if shared else 0.35) * filled * peak) + numbers * _COPY / lanes + jobs * _JOB
+        bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
+        seconds = max(busy / threads, moved / (bandwidth * 1e9))
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
     def forward(
-        self, p: ConvProblem, cfg: Bands, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        self, p: ConvProblem, cfg: Bands | Maps, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
         threads: int, packed: None = None,
     ) -> None:  # fmt: skip
         b = np.empty(0, p.dtype) if bias is None else bias
+        if isinstance(cfg, Maps):
+            self.steps(p.dtype).depthwise_map_forward(
+                x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads
+            )
+            return
         self.steps(p.dtype).depthwise_forward(
             x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
             cfg.share, work, threads,
         )  # fmt: skip
 
     def grad_input(
-        self, p: ConvProblem, cfg: Bands, dy: Array, w: Array, dx: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: Bands | Maps, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
+        if isinstance(cfg, Maps):
+            self.steps(p.dtype).depthwise_map_grad_input(
+                dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.first, cfg.start, cfg.height, cfg.width,
+                cfg.share, work, threads,
+            )  # fmt: skip
+            return
         self.steps(p.dtype).depthwise_grad_input(
             dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
             cfg.share, cfg.top, work, threads,
         )  # fmt: skip
 
     def grad_weight(
-        self, p: ConvProblem, cfg: Bands, dy: Array, x: Array, dw: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: Bands | Maps, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
+        if isinstance(cfg, Maps):
+            self.steps(p.dtype).depthwise_map_grad_weight(
+                dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads
+            )
+            return
         self.steps(p.dtype).depthwise_grad_weight(
             dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
             cfg.share, cfg.parts, work, threads,

@@ -22,7 +22,8 @@ from .base import Array, Backend, Cost, Rates
 from .phases import Geometry, geometry, rows_of, sides, source
 
 _L1 = 24 << 10  # bytes of first-level cache for one buffer
-_BAND = 32 << 20  # bytes of the copy at a time
+_BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
+_JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
 
@@ -62,8 +63,9 @@ class Direct(Backend):
         if pass_ != "grad_weight" and not jit:  # enough strips for all threads
             rows = min(rows, max(1, -(-oh * p.n * panels // (4 * threads))))
         image = self._plane(p, pass_, block, 0, oh) * -(-c // block) * p.itemsize
-        images = min(max(_BAND // image, 1), p.n)
-        band = oh if image <= 2 * _BAND else max(rows, oh * _BAND // image // rows * rows)
+        room = _JIT_BAND if jit else _BAND * threads
+        images = min(max(room // image, 1), p.n)
+        band = oh if image <= 2 * room else max(rows, oh * room // image // rows * rows)
         splits = 1
         if pass_ == "grad_weight":
             splits = min(-(-c // block) * p.kh, -(-2 * threads // panels)) if panels < threads else 1

@@ -18,7 +18,7 @@ from .phases import geometry, rows_of, sides
 
 _FEW = 8  # outputs a group
 _STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
-_TASK = 16  # register blocks of pixels a task
+_TASK = 128 << 10  # bytes of pixels a task of a 1x1 kernel, in second-level cache
 
 
 class Blocks(NamedTuple):
@@ -26,6 +26,7 @@ class Blocks(NamedTuple):
 
     tile: int  # outputs a register block
     rows: int  # output rows a strip; 0: a 1x1 kernel, image read in place
+    task: int = 0  # and then the register blocks of pixels that a thread takes at a time
 
 
 class Planar(Backend):
@@ -46,9 +47,11 @@ class Planar(Backend):
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         tile = 14 if self.vector_bytes == 64 else 6
+        c, _, oh, ow = sides(p, pass_)
         if _in_place(p):
-            return Blocks(tile, 0)
-        c, _, oh, _ = sides(p, pass_)
+            blocks = -(-oh * ow * p.itemsize // (2 * self.vector_bytes))
+            task = min(max(_TASK // (c * 2 * self.vector_bytes), 1), -(-blocks * p.n // (4 * threads)))
+            return Blocks(tile, 0, task)
         geo = geometry(p, pass_, 1)
         fixed, step = geo.reach[1] - geo.reach[0] + 1, geo.rows[2] / geo.rows[1]
         rows = int((_STRIP / (c * geo.nph * geo.wph * p.itemsize) - fixed) / step)
@@ -105,7 +108,7 @@ class Planar(Backend):
             if packed is None:
                 self._pack(p, pass_, cfg, w, g, u, threads)
             if cfg.rows == 0:
-                steps.pointwise(x, u, y, bias, g * c, c, g * outputs, outputs, work[at:], _TASK, threads)
+                steps.pointwise(x, u, y, bias, g * c, c, g * outputs, outputs, work[at:], cfg.task, threads)
                 continue
             plane = self._copy_rows(p, pass_, cfg) * row
             copy = (plane, row, geo.pt, geo.pl, geo.split, geo.nph, geo.wph, geo.rstep, *geo.reach)
@@ -135,7 +138,7 @@ class Planar(Backend):
         c, outputs, _, ow = sides(p, pass_)
         lanes, geo = self.vector_bytes // p.itemsize, geometry(p, pass_, 1)
         if cfg.rows == 0:
-            return (c + outputs) * 2 * lanes
+            return (c * cfg.task + outputs) * 2 * lanes
         line = geo.rows[5] * outputs * ((ow // geo.rows[5] + 4 * lanes) // (4 * lanes) * 4 * lanes)
         size = line + c * self._copy_rows(p, pass_, cfg) * geo.nph * geo.wph + 4 * lanes
         return -(-size // 16) * 16

@@ -22,7 +22,9 @@ from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 
 _L2 = 1 << 20  # bytes of a core's own cache
 _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
-_CHUNK = 64  # input channels whose products are summed at a time: bounds the error and the weights in cache
+_SUM = 64  # input channels whose products are summed by themselves, in the engines
+_CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
+_LOCAL = 28  # outputs whose sums a thread transforms back at once
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles are chosen to stay below
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
@@ -82,6 +84,15 @@ class Grid(NamedTuple):
     uf: int
     chunk: int
     group_v: int
+    row_v: int
+    row_q: int
+    qf: int
+    row_s: int
+    sf: int
+    at_x: int
+    at_q: int
+    at_s: int
+    part_s: int
     shared: int
     at_v: int
     at_m: int
@@ -110,7 +121,7 @@ def _dense(p: ConvProblem, pass_: str) -> ConvProblem:
 def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Grid, int]:
     """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
     q = _dense(p, pass_)
-    ci, co, taps = q.ci // q.g, q.co // q.g, q.kh * q.kw
+    ci, co, taps, weights = q.ci // q.g, q.co // q.g, q.kh * q.kw, pass_ == "grad_weight"
     mh, mw = (1 if k == 1 else cfg.m for k in (q.kh, q.kw))
     frequencies = (mh + q.kh - 1) * (mw + q.kw - 1)
     step_h, step_w = mh * q.dh, mw * q.dw
@@ -120,29 +131,46 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     tiles = rows * cols * min(q.dh, q.oh) * min(q.dw, q.ow)
     in_rows, in_width = rows * step_h + images * (q.kh - 1) * q.dh, cols * step_w + (q.kw - 1) * q.dw
     in_slots, out_slots = in_rows * in_width, rows * step_h * cols * step_w
-    in_pixels, out_pixels = in_rows * (q.iw if cfg.col_blocks == 1 else in_width), out_slots
+    in_pixels = in_rows * (q.iw if cfg.col_blocks == 1 else in_width)
     runs = max(images, in_rows)
-    cip, kc = _ceil(ci, lanes) * lanes, min(cfg.chunk, ci)
-    vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * 2 * lanes + lanes
-    chunk, group_v = frequencies * uf, _line(frequencies * vf)
-    itemsize = q.itemsize
-    table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_pixels + 2 * tiles)  # bytes
-    sizes = (
-        0 if cfg.by_panels else group_v, frequencies * mf, (in_slots + 1) * lanes, out_slots * lanes,
-        chunk if cfg.by_panels else 0, _ceil(table, itemsize),
-    )  # fmt: skip
+    cip, kc, panel = _ceil(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
+    vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
+    row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
+    if weights:  # one line more than the channels: no power of two between rows
+        local = cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums of a piece are transformed back at once
+        row_v, row_q = _ceil(ci, panel) * panel + lanes, _ceil(co, lanes) * lanes + lanes
+        row_s = panel if local else row_v
+        vf, qf, sf = tiles * row_v + lanes, tiles * row_q + lanes, (_LOCAL if local else co) * row_s + lanes
+        part_s = 0 if local else _line(frequencies * sf)
+    chunk, group_v, group_q = frequencies * uf, _line(frequencies * vf), _line(frequencies * qf)
+    table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
+    sizes = (  # of a thread's own parts
+        0 if cfg.by_panels else group_v,
+        frequencies * (_LOCAL * row_s + lanes if row_s == panel else 0) if weights else frequencies * mf,
+        (in_slots + 1) * lanes,
+        out_slots * lanes,
+        (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
+        _ceil(table, q.itemsize),
+    )
     places = [0]
     for size in sizes:
         places.append(places[-1] + _line(size))
     shared = q.g * group_v if cfg.by_panels else 0
+    if weights:
+        at_x, at_s, at_q = part_s, places[1], places[4]
+        shared = part_s * threads
+        if cfg.by_panels:
+            at_q, shared = part_s + group_v, part_s + group_v + group_q
     backward = pass_ == "grad_input"
     so, sc = (taps, co * taps) if backward else (ci * taps, taps)
-    m, r = cfg.m, max(q.kh, q.kw)
+    k = max(q.kh, q.kw)
+    m, r = (k, cfg.m) if weights else (cfg.m, k)
     flat = q.kh == 1 or q.kw == 1
     grid = Grid(
         q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
         (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1), cfg.row_blocks, cfg.col_blocks, kc, cip,
-        tiles, in_slots, in_pixels, out_pixels, runs, vf, mf, uf, chunk, group_v, shared, *places,
+        tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
+        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, shared, *places,
     )  # fmt: skip
     return grid, shared + threads * places[-1]
 
@@ -172,8 +200,6 @@ class Winograd(Backend):
             return f"no transform for kernel {p.kh}x{p.kw}: only 3x3, 5x5, and 3, 5 or 7 taps along one axis"
         if p.g > 1 and min(p.ci, p.co) // p.g < 8:
             return f"{min(p.ci, p.co) // p.g} channels a group: fewer than 8 leave the vectors empty"
-        if pass_ == "grad_weight":
-            return "no tiles for grad_weight"
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
@@ -184,24 +210,28 @@ class Winograd(Backend):
         ci = q.ci // q.g
         rows, wide = q.n * _ceil(q.oh, mh * q.dh), _ceil(q.ow, mw * q.dw)
         per_row = wide * min(q.dh, q.oh) * min(q.dw, q.ow)
-        by_panels = rows * per_row <= _FEW or frequencies * ci * q.co * q.itemsize > _L3
-        if by_panels:
-            most = max(_FEW, 1)
+        weights = frequencies * ci * (q.co // q.g) * q.itemsize  # bytes, transformed
+        if pass_ == "grad_weight":
+            by_panels = rows * per_row <= _FEW or weights > _L2
+            most = _FEW if by_panels else 56
         else:
-            most = max(_L2 * 6 // 10 // (frequencies * ci * q.itemsize), 14)
-        if per_row <= most:
-            row_blocks = _ceil(rows * per_row, most) if by_panels else _ceil(rows * per_row, most * threads) * threads
-            row_blocks, col_blocks = min(row_blocks, rows), 1
-        else:
-            row_blocks, col_blocks = rows, min(wide, _ceil(per_row, most))
-        return Blocks(m, int(by_panels), row_blocks, col_blocks, _CHUNK)
+            by_panels = rows * per_row <= _FEW or weights * q.g > _L3
+            most = _FEW if by_panels else max(_L2 * 6 // 10 // (frequencies * ci * q.itemsize), 14)
+        chunk = _CHUNKS[0 if by_panels else 1]
+        if per_row > most:
+            return Blocks(m, int(by_panels), rows, min(wide, _ceil(per_row, most)), chunk)
+        row_blocks = _ceil(rows, most // per_row)
+        if not by_panels:
+            row_blocks = min(_ceil(row_blocks, threads) * threads, rows)  # the same work for all
+        return Blocks(m, int(by_panels), row_blocks, 1, chunk)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
         """The most of all vector lengths; transformed weights included."""
         sizes = []
         for lanes in (2, 4, 8, 16):
             grid, size = layout(p, pass_, cfg, threads, lanes)
-            sizes.append(size + (0 if cfg.by_panels else _line(_weights_size(grid, lanes))))
+            kept = pass_ != "grad_weight" and not cfg.by_panels
+            sizes.append(size + (_line(_weights_size(grid, lanes)) if kept else 0))
         return max(sizes) * p.itemsize
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
@@ -241,6 +271,13 @@ class Winograd(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
         self._run(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        steps = self.steps(p.dtype)
+        grid, coef, _ = _arrays(p, "grad_weight", cfg, threads, steps.winograd_lanes())
+        steps.winograd_grad_weight(dy, x, dw, work, grid, coef, cfg.by_panels, threads)
 
     def _run(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -287,7 +324,11 @@ def _tiles(q: ConvProblem, m: int) -> tuple[int, int]:
 
 
 def _bound(p: ConvProblem, pass_: str, m: int) -> float:
-    ci = (p.co if pass_ == "grad_input" else p.ci) // p.g
-    axes = (p.kh > 1) + (p.kw > 1)
-    depth = math.sqrt(min(ci, _CHUNK)) + math.sqrt(ci / _CHUNK) + 2 * axes
-    return UNIT_ROUNDOFF[p.dtype] * depth * transforms.growth(m, max(p.kh, p.kw))[0] ** axes
+    """Higham and Mary 2019: independent errors of all stages and of sums in blocks add as squares."""
+    k, axes = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1)
+    if pass_ == "grad_weight":
+        count, block, growth = _tiles(p, m)[0], _FEW, transforms.growth(k, m)[0]
+    else:
+        count, block, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, _SUM, transforms.growth(m, k)[0]
+    depth = math.sqrt(min(count, block) + count / block + 6 * axes)
+    return UNIT_ROUNDOFF[p.dtype] * depth * growth**axes

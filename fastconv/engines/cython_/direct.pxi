@@ -31,16 +31,28 @@ cdef struct Taps:               # one phase
     intp nkh, nkw, base         # rows and columns of taps; taps of the phases before
 
 
+cdef inline void _step(const int nt, const int nv, const int ps, const real* p, const real* w, vec[4]* a) noexcept nogil:
+    """One channel of one tap: nt x nv multiply-adds."""
+    cdef vec wv[4]
+    cdef int t, j
+    for j in range(nv):
+        wv[j] = vload(w + j * LANES)
+        fetch(w + (16 * nv + j) * LANES)
+    for t in range(nt):
+        for j in range(nv):
+            a[t][j] += vset(p[t * ps]) * wv[j]
+
+
 cdef inline void _block(const int nt, const int nv, const int ps, Source* s, const real* x, Taps* k, intp u0, intp u1,
                         intp v0, intp v1, const real* w, real* m, intp mt, intp mv) noexcept nogil:
     """nt pixels x nv vectors of outputs in registers: taps [u0, u1) x [v0, v1), all channels."""
     cdef vec a[14][4]
-    cdef vec wv[4]
     cdef intp u, v, c, c_, l, n
     cdef int t, j
     cdef const real* p
     cdef const real* q
     cdef const real* f
+    cdef const real* ahead
     for t in range(nt):
         for j in range(nv):
             a[t][j] = vzero()
@@ -48,17 +60,21 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
         for v in range(v0, v1):
             p = x + k.off[u * k.nkw + v]
             f = w + (k.base + u * k.nkw + v) * s.c * nv * LANES
-            for c_ in range((s.c + s.block - 1) // s.block):
-                c = c_ * s.block
+            if ps == 1:
+                for c in range(s.c):
+                    _step(nt, nv, 1, p, f, a)
+                    p += s.plane
+                    f += nv * LANES
+                continue
+            for c_ in range((s.c + LANES - 1) // LANES):
+                c = c_ * LANES
                 q = p
-                n = min(s.block, s.c - c)
+                n = min(<intp> LANES, s.c - c)
+                ahead = p + s.plane if c + LANES < s.c else x + k.off[u * k.nkw + v + 1 if v + 1 < v1 else (u + 1 if u + 1 < u1 else u) * k.nkw + v0]
                 for l in range(n):
-                    for j in range(nv):
-                        wv[j] = vload(f + j * LANES)
-                        fetch(f + (16 * nv + j) * LANES)
-                    for t in range(nt):
-                        for j in range(nv):
-                            a[t][j] += vset(q[t * ps]) * wv[j]
+                    fetch(ahead)                            # the next pixels, a line a step
+                    ahead += LANES
+                    _step(nt, nv, LANES, q, f, a)
                     q += 1
                     f += nv * LANES
                 p += s.plane
@@ -119,11 +135,13 @@ cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp s
     elif step == 1:
         for c in range(LANES):
             m[c] = vload_part(x + c * plane, n) if c < nc else vzero()
-    elif step == 2 and n == LANES:
+    elif step == 2 and n == LANES and nc == LANES:
         for c in range(LANES):
-            m[c] = vzero()
-            if c < nc:
-                m[c] = vpick2(x + c * plane)
+            m[c] = vpick2(x + c * plane)
+            fetch(x + c * plane + 4 * LANES)
+    elif step == 2:
+        for c in range(LANES):
+            m[c] = vpick2_part(x + c * plane, n) if c < nc else vzero()
     else:
         for c in range(LANES):
             for t in range(LANES):
@@ -187,10 +205,10 @@ def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp
 cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W, intp nc, intp block, intp blocks,
                       intp strips, intp first, intp rows, intp rstep, intp pt, intp pl, intp split, intp nph, intp wph,
                       intp plane) noexcept nogil:
-    cdef intp n = t // (blocks * strips), g = t // strips % blocks, r, row, stop = min(rows, (t % strips + 1) * 8)
+    cdef intp n = t // (blocks * strips), g = t % blocks, k = t // blocks % strips, r, row, stop = min(rows, (k + 1) * 8)
     cdef const real* xp = x + (n * C + g * block) * H * W
     cdef real* d = copy + (n * blocks + g) * plane
-    for r in range(t % strips * 8, stop):
+    for r in range(k * 8, stop):
         row = first + r - pt
         if 0 <= row < H and (first + r) % rstep == 0:           # rows outside the image are never read
             _pack_row(xp + row * W, H * W, min(block, nc - g * block), block, W, pl, split, nph, wph,
@@ -385,6 +403,8 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     s.x = data(copy)
     strips = (i1 - i0 + per - 1) // per
     panels = (nout + nv * LANES - 1) // (nv * LANES)
+    while not jit and nb * strips * panels % threads and strips < i1 - i0:  # as many tasks for every thread
+        strips += 1
     usize = T * s.c * nv * LANES
     msize = nv * per * r.ow * LANES
     total = nb * strips * panels

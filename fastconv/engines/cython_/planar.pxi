@@ -16,6 +16,9 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
     for t in range(nt):
         for j in range(nv):
             a[t][j] = vset(bias[t]) if bias != NULL else vzero()
+    for t in range(nt):
+        for j in range(nv):
+            fetch_w(y + t * ys + j * LANES)
     for k in range(T):
         p = x + off[k]
         for c in range(C):
@@ -91,12 +94,14 @@ def pointwise(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, int
               cnp.ndarray work, intp per, int threads):
     """1x1, stride 1, no padding: y[n, o] OUT = sum over c of u[o, c] x[n, c]; `per` register blocks of pixels a task."""
     cdef intp N = x.shape[0], HW = x.shape[2] * x.shape[3], i, tiles = (HW + 2 * LANES - 1) // (2 * LANES)
-    cdef intp tasks = (tiles + per - 1) // per, xs = x.shape[1] * HW, ys = y.shape[1] * HW, size = (C + nout) * 2 * LANES
+    cdef intp tasks = (tiles + per - 1) // per, xs = x.shape[1] * HW, ys = y.shape[1] * HW, size = (C * per + nout) * 2 * LANES
     cdef const real* xp = data(x) + c0 * HW
     cdef const real* up = data(u)
     cdef const real* bp = NULL if bias is None else data(bias) + o0
     cdef real* yp = data(y) + o0 * HW
     cdef real* wp = data(work)
+    while N * tasks % threads and tasks < tiles:                # as many for every thread
+        tasks += 1
     if threads == 1:
         with nogil:
             for i in range(N * tasks):
@@ -110,33 +115,34 @@ def pointwise(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, int
 
 cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, intp C, intp nout, intp HW, intp t0, intp t1,
                      real* buf) noexcept nogil:
-    """Tiles [t0, t1) of 2 * LANES pixels: a copy of all channels stays in L1 while the outputs pass by."""
-    cdef intp t, c, b, o, k, n, q, nb = (nout + TILE - 1) // TILE, zero = 0
-    cdef real* out = buf + C * 2 * LANES
+    """Tiles [t0, t1) of 2 * LANES pixels: copies of all channels stay in cache while the outputs pass by."""
+    cdef intp t, c, b, o, k, q, nb = (nout + TILE - 1) // TILE, zero = 0, full = min(t1, HW // (2 * LANES))
+    cdef real* d = buf
+    cdef real* out = buf + (t1 - t0) * C * 2 * LANES
     for t in range(t0, t1):
         q = t * 2 * LANES
-        n = min(<intp> 2 * LANES, HW - q)
-        if n == 2 * LANES:
-            for c in range(C):
-                vstore(buf + c * 2 * LANES, vload(x + c * HW + q))
-                vstore(buf + c * 2 * LANES + LANES, vload(x + c * HW + q + LANES))
+        for c in range(C):
+            if t < full:
+                vstore(d, vload(x + c * HW + q))
+                vstore(d + LANES, vload(x + c * HW + q + LANES))
                 fetch(x + c * HW + q + 2 * LANES)
                 fetch(x + c * HW + q + 3 * LANES)
-        else:
-            memset(buf, 0, C * 2 * LANES * sizeof(real))
-            for c in range(C):
-                memcpy(buf + c * 2 * LANES, x + c * HW + q, n * sizeof(real))
-        for b in range(nb):
-            o = nout * b // nb
-            k = nout * (b + 1) // nb - o
-            if n == 2 * LANES:
-                _planar_of(k, 2, buf, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL, y + o * HW + q, HW)
             else:
-                _planar_of(k, 2, buf, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL,
-                           out + o * 2 * LANES, 2 * LANES)
-        if n != 2 * LANES:
-            for o in range(nout):
-                memcpy(y + o * HW + q, out + o * 2 * LANES, n * sizeof(real))
+                memset(d, 0, 2 * LANES * sizeof(real))
+                memcpy(d, x + c * HW + q, (HW - q) * sizeof(real))
+            d += 2 * LANES
+    for b in range(nb):
+        o = nout * b // nb
+        k = nout * (b + 1) // nb - o
+        for t in range(t0, full):
+            _planar_of(k, 2, buf + (t - t0) * C * 2 * LANES, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL,
+                       y + o * HW + t * 2 * LANES, HW)
+        if full < t1:
+            _planar_of(k, 2, buf + (full - t0) * C * 2 * LANES, 2 * LANES, C, &zero, 1, u + o * C,
+                       bias + o if bias != NULL else NULL, out + o * 2 * LANES, 2 * LANES)
+    if full < t1:
+        for o in range(nout):
+            memcpy(y + o * HW + full * 2 * LANES, out + o * 2 * LANES, (HW - full * 2 * LANES) * sizeof(real))
 
 
 cdef struct Copy:                   # a thread's copy of its rows
@@ -157,6 +163,8 @@ def planar_rows(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, c
     s.h = x.shape[2]
     s.w = x.shape[3]
     strips = (r.oh + per - 1) // per
+    while N * strips % threads and strips < r.oh:               # as many for every thread
+        strips += 1
     cdef Taps* k = _read_taps(taps, r.rd * r.cd)
     cdef intp xs = x.shape[1] * s.h * s.w, ys = y.shape[1] * r.oh * r.ow
     cdef const real* xp = data(x) + c0 * s.h * s.w

@@ -96,6 +96,12 @@ FC_INLINE vec vziphi(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPHI, 0); }
 /* every second number of 2 * LANES - 1, none behind them touched */
 FC_INLINE vec vpick2(const real *p) { vec a = vload(p), b = vload(p + LANES - 1); return FC_SHUFFLE(a, b, FC_PICK, 0); }
 
+FC_INLINE vec vpick2_part(const real *p, int n) { /* n <= LANES of them */
+    int last = 2 * n - 1;
+    vec a = vload_part(p, last < LANES ? last : LANES), b = vload_part(p + LANES - 1, last < LANES ? 0 : last - LANES + 1);
+    return FC_SHUFFLE(a, b, FC_PICK, 0);
+}
+
 /* LANES x LANES transpose in registers: log2(LANES) rounds, lanes of two rows alternate in runs of k */
 #define FC_ROUND(k)                                                                            \
     FC_UNROLL for (int i = 0; i < LANES; i++) if (!(i & (k))) {                                \
@@ -103,6 +109,30 @@ FC_INLINE vec vpick2(const real *p) { vec a = vload(p), b = vload(p + LANES - 1)
         m[i] = FC_SHUFFLE(a, b, FC_LO, k);                                                     \
         m[i + (k)] = FC_SHUFFLE(a, b, FC_HI, k);                                               \
     }
+#if VBYTES == 64 && !defined(FC_DOUBLE) /* in-lane unpacks are cheaper than full permutes */
+FC_INLINE void vtranspose(vec *m) {
+    __m512 r[16], t[16];
+#define FC_PD(f, a, b) _mm512_castpd_ps(f(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+    FC_UNROLL for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps((__m512)m[i], (__m512)m[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps((__m512)m[i], (__m512)m[i + 1]);
+    }
+    FC_UNROLL for (int i = 0; i < 16; i += 4) {
+        r[i] = FC_PD(_mm512_unpacklo_pd, t[i], t[i + 2]);
+        r[i + 1] = FC_PD(_mm512_unpackhi_pd, t[i], t[i + 2]);
+        r[i + 2] = FC_PD(_mm512_unpacklo_pd, t[i + 1], t[i + 3]);
+        r[i + 3] = FC_PD(_mm512_unpackhi_pd, t[i + 1], t[i + 3]);
+    }
+    FC_UNROLL for (int i = 0; i < 16; i++) if (!(i & 4)) {
+        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    }
+    FC_UNROLL for (int i = 0; i < 8; i++) {
+        m[i] = (vec)_mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        m[i + 8] = (vec)_mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+    }
+}
+#else
 FC_INLINE void vtranspose(vec *m) {
     FC_ROUND(1)
 #if FC_N > 2
@@ -115,4 +145,5 @@ FC_INLINE void vtranspose(vec *m) {
     FC_ROUND(8)
 #endif
 }
+#endif
 #endif

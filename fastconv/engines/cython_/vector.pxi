@@ -22,6 +22,7 @@ cdef extern from "vector.h" nogil:
     vec vziplo(vec a, vec b)
     vec vziphi(vec a, vec b)
     vec vpick2(const real* p)
+    vec vpick2_part(const real* p, int n)
     void vtranspose(vec* m)
     void fetch(const void* p)
     void fetch_w(const void* p)

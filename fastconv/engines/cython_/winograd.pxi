@@ -10,6 +10,9 @@ cdef extern from *:
     enum:
         FC_TILES
 
+cdef enum:
+    SUM = 64  # input channels whose products are summed by themselves: shorter sums, smaller errors
+
 cdef struct Grid:
     intp n, ci, ih, iw, co, oh, ow, g  # channels are those of one group
     intp pt, pl, dh, dw, mh, rh, mw, rw  # a tile: mh x mw outputs of rh x rw taps
@@ -18,6 +21,8 @@ cdef struct Grid:
     intp row_blocks, col_blocks, kc, cip  # blocks of tiles; channels a chunk of weights; channels, whole lanes
     intp tiles, in_slots, in_pixels, out_pixels, runs  # most in a block
     intp vf, mf, uf, chunk, group_v  # numbers from a frequency to the next, in a chunk of weights, in V of a group
+    intp row_v, row_q, qf, row_s, sf  # grad_weight: numbers from a row to the next, and between frequencies
+    intp at_x, at_q, at_s, part_s  # and where its transforms and sums lie
     intp shared, at_v, at_m, at_in, at_out, at_u, at_table, per_thread  # where things lie in the workspace
 
 cdef struct Run:
@@ -29,7 +34,7 @@ cdef struct Pixels:
     int* slot  # of each pixel of the runs
 
 cdef struct Block:
-    intp tiles, slots, wi, wo  # wi, wo: slots in a row
+    intp tiles, slots, outs, wi, wo  # slots of input and output, and in a row of them
     int* tile  # (input slot, output slot) of a tile's first pixel
     Pixels x, y
 
@@ -88,6 +93,7 @@ cdef void _make_block(const Grid* q, intp index, real* room, Block* k) noexcept 
                         k.tiles += 1
         k.slots += rows * k.wi
         out += (h1 - h0) * SH * k.wo
+    k.outs = out
 
 
 cdef void _pack(const real* x, intp cs, intp channels, intp count, const int* slot, real* dst) noexcept nogil:
@@ -98,6 +104,7 @@ cdef void _pack(const real* x, intp cs, intp channels, intp count, const int* sl
         i = max(0, min(p * LANES, count - LANES))
         if channels == LANES and n == LANES:
             for c in range(LANES):
+                fetch(x + c * cs + i + 4 * LANES)
                 r[c] = vload(x + c * cs + i)
         else:
             for c in range(LANES):
@@ -122,6 +129,7 @@ cdef void _unpack(real* y, intp cs, intp channels, intp count, const int* slot, 
         vtranspose(r)
         if channels == LANES and n == LANES:
             for c in range(LANES):
+                fetch_w(y + c * cs + i + 4 * LANES)
                 vstore(y + c * cs + i, r[c])
         else:
             for c in range(channels):
@@ -213,15 +221,16 @@ cdef inline void _output_tile(const int P, const int m, const bint flat, const v
         _output_1d(P, m, t + i * n, 1, y + i * rs, cs, a)
 
 
-cdef inline void _weight_tile(const int P, const int r, const bint flat, const vec* w, vec* u, intp us,
+cdef inline void _weight_tile(const int P, const int r, const bint flat, const vec* w, intp rs, intp cs, vec* u, intp us,
                               const vec* g) noexcept nogil:
+    """r x r taps (rs, cs apart) to n * n frequencies; r taps along cs if flat."""
     cdef vec t[64]
     cdef int i, n = 2 * P + 2
     if flat:
-        _weight_1d(P, r, w, 1, u, us, g)
+        _weight_1d(P, r, w, cs, u, us, g)
         return
     for i in range(r):
-        _weight_1d(P, r, w + i, r, t + i, r, g)
+        _weight_1d(P, r, w + i * cs, rs, t + i, r, g)
     for i in range(n):
         _weight_1d(P, r, t + i * r, 1, u + i * n * us, us, g)
 
@@ -236,12 +245,14 @@ cdef inline void _input_loop(const int P, const bint flat, const Grid* q, const 
                              const real* coef) noexcept nogil:
     cdef vec z[32]
     cdef intp groups = _ceil(k.tiles, FC_TILES), rs = q.dh * k.wi, cs = q.dw if q.along_w else rs, g, a, b, t
+    cdef real* v
     _spread(coef, z, P + P * P)
     for g in range(groups):
         a, b = k.tiles * g // groups, k.tiles * (g + 1) // groups
+        v = V + (a * q.cip + (b - a) * c if q.row_v == 0 else a * q.row_v + c)  # row_v: plain rows of channels
         for t in range(a, b):
-            _input_tile(P, flat, slots + k.tile[2 * t], rs, cs,
-                        <vec*> (V + a * q.cip + (b - a) * c + (t - a) * LANES), q.vf // LANES, z)
+            _input_tile(P, flat, slots + k.tile[2 * t], rs, cs, <vec*> v, q.vf // LANES, z)
+            v += LANES if q.row_v == 0 else q.row_v
 
 
 cdef void _inputs(const Grid* q, const Block* k, const real* slots, real* V, intp c, const real* coef) noexcept nogil:
@@ -280,33 +291,41 @@ cdef void _outputs(const Grid* q, const Block* k, const real* M, real* slots, co
     else: _output_loop(2, 4, 0, q, k, v, s, coef)
 
 
+cdef void _gather(const real* w, intp step, intp rows, intp count, intp room, vec* t) noexcept nogil:
+    """t[i] = number i of up to LANES rows of count numbers; room: numbers from w on that may be read."""
+    cdef intp i = 0, k
+    cdef const real* p
+    while i < count:  # the last piece writes over the end of t
+        for k in range(LANES):
+            p = w + i + k * step
+            fetch(p + count)
+            if k >= rows:
+                t[i + k] = vzero()
+            elif i + k * step + LANES <= room:
+                t[i + k] = vload(p)
+            else:
+                t[i + k] = vload_part(p, <int> min(LANES, room - i - k * step))
+        vtranspose(t + i)
+        i += LANES
+
+
 cdef inline void _weight_loop(const int P, const int m, const int r, const bint flat, const Grid* q, const real* w, intp room,
                               intp outputs, intp ci, real* U, const real* coef) noexcept nogil:
-    """`room`: numbers that may be read from w on."""
-    cdef int taps = r if flat else r * r
-    cdef vec t[32]
-    cdef vec f[32]
+    cdef vec t[16 * 25 + 16]
     cdef vec g[32]
-    cdef const real* p
-    cdef intp c, k
-    cdef int b, i
+    cdef intp taps = r if flat else r * r, step = -1 if q.flip else 1, c = 0, k, n
     _spread(coef + P + P * P + m * P, g, 1 + P * r)
-    for c in range(ci):
-        b = 0
-        while b < taps:
-            p = w + c * q.sc + b
-            for k in range(LANES):  # LANES filters as rows, transposed to taps of LANES filters
-                if k >= outputs:
-                    t[b + k] = vzero()
-                elif LANES == 16 or k * q.so + c * q.sc + b + LANES > room:
-                    t[b + k] = vload_part(p + k * q.so, min(LANES, taps - b))
-                else:
-                    t[b + k] = vload(p + k * q.so)
-            vtranspose(t + b)
-            b += LANES
-        for i in range(taps):
-            f[i] = t[taps - 1 - i if q.flip else i]
-        _weight_tile(P, r, flat, f, <vec*> (U + 2 * c * LANES), q.uf // LANES, g)
+    while c < ci:
+        n = min(ci - c, 16)
+        if q.sc == taps:  # filters of neighbouring channels follow each other
+            _gather(w + c * taps, q.so, outputs, n * taps, room - c * taps, t)
+        else:
+            for k in range(n):
+                _gather(w + (c + k) * q.sc, q.so, outputs, taps, room - (c + k) * q.sc, t + k * taps)
+        for k in range(n):
+            _weight_tile(P, r, flat, t + k * taps + (taps - 1 if q.flip else 0), r * step, step,
+                         <vec*> (U + 2 * (c + k) * LANES), q.uf // LANES, g)
+        c += n
 
 
 cdef void _weights(const Grid* q, const real* w, intp room, intp outputs, intp ci, real* U, const real* coef) noexcept nogil:
@@ -356,13 +375,20 @@ cdef inline void _multiply_block(const int nt, const real* V, const real* U, rea
         for t in range(nt):
             vstore(M + t * LANES, a[t][0])
             vstore(M + mc + t * LANES, a[t][1])
-    else:  # chunks are summed by themselves: shorter sums, smaller errors
+    else:
         for t in range(nt):
             vstore(M + t * LANES, vload(M + t * LANES) + a[t][0])
             vstore(M + mc + t * LANES, vload(M + mc + t * LANES) + a[t][1])
 
 
 cdef void _multiply(intp nt, const real* V, const real* U, real* M, intp mc, intp ci, bint first) noexcept nogil:
+    cdef intp c, n
+    for c in range(_ceil(ci, SUM)):
+        n = min(ci - c * SUM, SUM)
+        _multiply_sum(nt, V + c * SUM * nt, U + c * SUM * 2 * LANES, M, mc, n, first and c == 0)
+
+
+cdef void _multiply_sum(intp nt, const real* V, const real* U, real* M, intp mc, intp ci, bint first) noexcept nogil:
     if nt == 1: _multiply_block(1, V, U, M, mc, ci, first)
     elif nt == 2: _multiply_block(2, V, U, M, mc, ci, first)
     elif nt == 3: _multiply_block(3, V, U, M, mc, ci, first)

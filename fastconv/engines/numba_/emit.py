@@ -1,13 +1,51 @@
-"""Pieces of LLVM IR that vector.py and microkernel.py are made of. `vec` is a `vector.Vector` type."""
+"""The vector type, and the pieces of LLVM IR that vector.py and microkernel.py are made of.
+
+In the functions `vec` is a `Vector` type, `address` an LLVM pointer to an element, and the rest are LLVM values.
+"""
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.extending import models, register_model
+
+from .target import VECTOR_BYTES
 
 I32, I64, BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 
 #: the one licence for floating point: a * b + c may be fused. NaN and Inf propagate, nothing is reordered
 FLAGS = ("contract",)
+
+
+class Vector(types.Type):
+    """The Numba type of `lanes` values of `dtype` (float32 or float64) in a register."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype, self.lanes, self.itemsize = dtype, lanes, dtype.bitwidth // 8
+        self.suffix = f"v{lanes}f{dtype.bitwidth}"  # of the names of LLVM's intrinsics
+        super().__init__(f"vector({dtype} x {lanes})")
+
+    @property
+    def llvm(self):
+        return ir.VectorType(ir.FloatType() if self.dtype == types.float32 else ir.DoubleType(), self.lanes)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, fe_type.llvm)
+
+
+def vector_of(a, lanes=None):
+    """The vector type of an array or scalar type; `lanes` is None or the Numba type of an integer literal."""
+    dtype = a.dtype if isinstance(a, types.Array) and a.layout == "C" else a
+    if dtype not in (types.float32, types.float64):
+        raise TypingError(f"vectors hold float32 or float64, of a C-contiguous array if of any; not {a}")
+    if lanes in (None, types.none):
+        return Vector(dtype, VECTOR_BYTES * 8 // dtype.bitwidth)
+    if not isinstance(lanes, types.IntegerLiteral):
+        raise TypingError(f"lanes must be an integer literal, not {lanes}")
+    return Vector(dtype, lanes.literal_value)
 
 
 def pointer(context, builder, array_type, array, offset):

@@ -79,9 +79,8 @@ def _gather(dst, o, src, i, n, stride):
             pair = v.load_part(src, i + 2 * k, valid), v.load_part(src, i + 2 * k + L, valid - L)
             v.store_part(dst, o + k, v.even(*pair), n - k)
     else:
-        flat = dst.reshape(-1)
         for k in range(n):
-            flat[o + k] = v.at(src, i + k * stride)
+            v.put(dst, o + k, v.at(src, i + k * stride))
 
 
 @v.inline
@@ -95,6 +94,5 @@ def _scatter_add(dst, o, src, i, n, stride):
         rest = v.load_part(dst, o + full, n - full) + v.load_part(src, i + full, n - full)
         v.store_part(dst, o + full, rest, n - full)
     else:
-        flat = dst.reshape(-1)
         for k in range(n):
-            flat[o + k * stride] += v.at(src, i + k)
+            v.put(dst, o + k * stride, v.at(dst, o + k * stride) + v.at(src, i + k))

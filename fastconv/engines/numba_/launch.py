@@ -28,7 +28,8 @@ from numba.np.ufunc.parallel import get_num_threads, get_thread_count, set_num_t
 
 from .target import LEVEL
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+# without _nrt nothing can be allocated and no references are counted, which helpers with branches pay dearly for
+_OPTIONS: dict[str, Any] = {"_nrt": False, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _AUTOMATIC = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
 _PARALLEL = {"prange": True} | dict.fromkeys(_AUTOMATIC, False)  # quicker to compile, and nothing runs unasked
 

@@ -12,7 +12,7 @@ from numba.core.errors import TypingError
 
 from . import emit
 from . import vector as v
-from .emit import I64
+from .emit import I64, vector_of
 from .launch import step
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -83,8 +83,8 @@ def outer_product(typingctx, tr, nv, ps, inner, x, ix, off, r0, r1, u, iu, m, im
     sizes = (tr, nv, ps, inner)
     if not all(isinstance(n, types.IntegerLiteral) and n.literal_value > 0 for n in sizes):
         raise TypingError(f"tr, nv, ps and inner must be positive integer literals, not {sizes}")
-    vec = v.vector_of(x)
-    if not (v.vector_of(u) == v.vector_of(m) == vec and off.dtype == types.int64):
+    vec = vector_of(x)
+    if not (vector_of(u) == vector_of(m) == vec and off.dtype == types.int64):
         raise TypingError(f"x, u and m must have one dtype and off int64, not {x}, {u}, {m}, {off}")
     TR, NV, PS, L = (n.literal_value for n in sizes)
     size = vec.lanes * vec.itemsize
@@ -135,7 +135,7 @@ def outer_product(typingctx, tr, nv, ps, inner, x, ix, off, r0, r1, u, iu, m, im
 @intrinsic
 def _fma_chains(typingctx, a, i, n):
     """n rounds of CHAINS independent vector FMAs on the values from a[i] on, which multiply by and add a[i]."""
-    vec = v.vector_of(a)
+    vec = vector_of(a)
 
     def codegen(context, b, sig, args):
         places = [emit.pointer(context, b, a, args[0], b.add(args[1], I64(k * vec.lanes))) for k in range(CHAINS)]

@@ -6,7 +6,7 @@ Kernels import this module as ``v`` and read like arithmetic::
         v.store(y, j, v.load(y, j) + v.splat(s) * v.load(x, j))
 
 * An array argument stands for its memory: C-contiguous, float32 or float64. Offsets count elements from its
-  first one; there is no bounds check, and a negative offset does not wrap around.
+  first one; there is no bounds check, and a negative offset does not wrap around. Scalars are ``at`` and ``put``.
 * ``lanes=None`` is the native width of the array's dtype, an integer literal (a power of two) another one.
   Vectors mix only with vectors of their own type.
 * ``n`` valid lanes of a partial access: below 0 is none, above the width all. Other memory is never touched.
@@ -20,48 +20,17 @@ from __future__ import annotations
 import operator
 from functools import partial
 
-from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import lower_builtin, models, register_model, type_callable
+from numba.extending import lower_builtin, type_callable
 
 from . import emit
-from .target import VECTOR_BYTES
+from .emit import Vector, vector_of
 
-inline = partial(njit, forceinline=True, error_model="numpy", fastmath=set(emit.FLAGS))
+#: no reference counts (_nrt): in helpers with branches they are not optimised away, and double the time
+inline = partial(njit, _nrt=False, forceinline=True, error_model="numpy", fastmath=set(emit.FLAGS))
 intrinsic = extending.intrinsic(prefer_literal=True)
-
-
-class Vector(types.Type):
-    """The Numba type of `lanes` values of `dtype` (float32 or float64) in a register."""
-
-    def __init__(self, dtype, lanes):
-        self.dtype, self.lanes, self.itemsize = dtype, lanes, dtype.bitwidth // 8
-        self.suffix = f"v{lanes}f{dtype.bitwidth}"  # of the names of LLVM's intrinsics
-        super().__init__(f"vector({dtype} x {lanes})")
-
-    @property
-    def llvm(self):
-        return ir.VectorType(ir.FloatType() if self.dtype == types.float32 else ir.DoubleType(), self.lanes)
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, fe_type):
-        super().__init__(manager, fe_type, fe_type.llvm)
-
-
-def vector_of(a, lanes=None):
-    """The vector type of an array or scalar type; `lanes` is None or the Numba type of an integer literal."""
-    dtype = a.dtype if isinstance(a, types.Array) and a.layout == "C" else a
-    if dtype not in (types.float32, types.float64):
-        raise TypingError(f"vectors hold float32 or float64, of a C-contiguous array if of any; not {a}")
-    if lanes in (None, types.none):
-        return Vector(dtype, VECTOR_BYTES * 8 // dtype.bitwidth)
-    if not isinstance(lanes, types.IntegerLiteral):
-        raise TypingError(f"lanes must be an integer literal, not {lanes}")
-    return Vector(dtype, lanes.literal_value)
 
 
 # ---- memory ----
@@ -188,6 +157,23 @@ def store_rows(typingctx, a, i, stride, values, rows, n):
 
 
 @intrinsic
+def at(typingctx, a, i):
+    """at(a, i) -> the scalar at offset i, of an array of any dtype."""
+    def codegen(context, builder, sig, args):
+        return context.unpack_value(builder, a.dtype, emit.pointer(context, builder, a, *args))
+    return a.dtype(a, types.intp), codegen
+
+
+@intrinsic
+def put(typingctx, a, i, scalar):
+    """put(a, i, scalar): write a scalar of the array's dtype to offset i."""
+    def codegen(context, builder, sig, args):
+        context.pack_value(builder, a.dtype, args[2], emit.pointer(context, builder, a, *args[:2]))
+        return context.get_dummy_value()
+    return types.void(a, types.intp, a.dtype), codegen
+
+
+@intrinsic
 def prefetch(typingctx, a, i):
     """prefetch(a, i): ask for the cache line of offset i, to read it soon. Any offset is harmless."""
     return _prefetch(a, write=False)
@@ -202,14 +188,6 @@ def prefetch_write(typingctx, a, i):
 # ---- values ----
 
 @intrinsic
-def at(typingctx, a, i):
-    """at(a, i) -> the scalar at offset i (of an array of any dtype)."""
-    def codegen(context, builder, sig, args):
-        return context.unpack_value(builder, a.dtype, emit.pointer(context, builder, a, *args))
-    return a.dtype(a, types.intp), codegen
-
-
-@intrinsic
 def splat_at(typingctx, a, i, lanes=None):
     """splat_at(a, i, lanes=None) -> the scalar at offset i in every lane."""
     vec = vector_of(a, lanes)
@@ -221,7 +199,7 @@ def splat_at(typingctx, a, i, lanes=None):
 
 @intrinsic
 def splat(typingctx, scalar, lanes=None):
-    """splat(scalar, lanes=None) -> a float32 or float64 scalar in every lane."""
+    """splat(scalar, lanes=None) -> a float32 or float64 scalar in every lane; ``x.dtype.type(2)`` fits either x."""
     vec = vector_of(scalar, lanes)
     return vec(scalar, lanes or types.none), lambda context, builder, sig, args: emit.splat(builder, vec.llvm, args[0])
 
