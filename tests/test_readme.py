@@ -1,0 +1,22 @@
+"""The README's examples run, and print what it says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TEXT = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```\n(?:\n```\n(.*?)```)?", TEXT, re.DOTALL)
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("code, output", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_example(code: str, output: str) -> None:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == output
