@@ -12,3 +12,9 @@ The way of the data, one way::
 `run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `calibrate`
 measures the machine. ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
+
+import os
+
+# Idle threads of OpenBLAS spin for some 25 ms by default (2**26 cycles) and would take a core from the next
+# cell. It has to be said before NumPy is loaded; an environment that says otherwise is respected.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.workloads import PASSES
 
-_console = Console()
+_console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         Console(stderr=True).print(f"[red]bench:[/] {error}", highlight=False)
         return 2
 
@@ -38,11 +38,26 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(run, "bench-results")
 
     chart = commands.add_parser(
-        "chart", help="redraw charts and report from a JSON file of run or pytest bench"
+        "chart", help="redraw charts and report from a JSON file of run, compare or pytest bench"
     )
     chart.set_defaults(command=_chart)
     chart.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
     chart.add_argument("--out", type=Path, help="output folder (default: beside the JSON file)")
+
+    compare = commands.add_parser("compare", help="fastconv against every installed peer")
+    compare.set_defaults(command=_compare)
+    compare.add_argument("--peers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'torch*' jax")
+    compare.add_argument(
+        "--backends", nargs="+", default=["auto"], metavar="NAME", help="fastconv's side (default: auto)"
+    )
+    compare.add_argument("--rounds", type=int, help="visits to each cell (default: as the time allows)")
+    compare.add_argument("--seconds", type=float, default=1.0, help="for one layer and pass (default: 1)")
+    _add_common(compare, "bench-results")
+
+    calibrate = commands.add_parser("calibrate", help="measure this machine for fastconv's cost model")
+    calibrate.set_defaults(command=_calibrate)
+    calibrate.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    calibrate.add_argument("--out", type=Path, help="JSON file (default: where fastconv reads it)")
     return parser
 
 
@@ -80,8 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with fastconv.num_threads(threads):
-        outcome = runs.Runner(settings, _console).run()
         pictures = panel.encode(photo.filtered()) if settings.photo else {}
+        outcome = runs.Runner(settings, _console).run()
     missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
     doc = records.document(outcome.benchmarks, threads, **missing, photograph=pictures)
     rows = records.rows_of(doc)
@@ -89,25 +104,67 @@ def _run(arguments: argparse.Namespace) -> int:
     records.save_csv(arguments.out / "benchmark.csv", rows)
     with _console.status("drawing charts"):
         path = report.draw(doc, arguments.out)
+    _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     for table in (tables.winners_table(rows), tables.Summary(rows, missing).table()):
         if table is not None:
             _console.print(table)
     if outcome.skipped:
-        _console.print(
-            f"{len(outcome.skipped)} slow cells were left out; the report names them, --full measures them."
-        )
-    for entry in outcome.wrong:
-        _console.print(
-            f"[bold white on red] WRONG [/] {entry['backend']} {entry['pass']} {entry['layer']}: {entry['error']}"
-        )
-    _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+        _console.print(f"{len(outcome.skipped)} slow cells were left out; the report names them.")
+    if outcome.wrong:
+        _console.print(f"[bold white on red] {len(outcome.wrong)} WRONG ANSWERS [/] are named in the report.")
     return 1 if outcome.wrong else 0
 
 
-def _chart(arguments: argparse.Namespace) -> int:
-    from bench import records, report
+def _compare(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import compare, compare_report, ratios, records
 
-    path = report.draw(records.load(arguments.json), arguments.out or arguments.json.parent)
+    settings = compare.Settings(
+        layers=tuple(arguments.layers),
+        passes=tuple(arguments.passes),
+        peers=tuple(arguments.peers),
+        backends=tuple(arguments.backends),
+        max_kernel=arguments.max_kernel,
+        dtype=arguments.dtype,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        **({"rounds": (arguments.rounds, arguments.rounds)} if arguments.rounds else {}),
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        comparer = compare.Comparer(settings, _console)
+        benchmarks = comparer.run()
+    doc = records.document(benchmarks, threads, comparison=True, left_out=comparer.left_out)
+    rows = records.rows_of(doc)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    records.save(arguments.out / "compare.json", doc)
+    records.save_csv(arguments.out / "compare.csv", rows)
+    path = compare_report.draw(doc, arguments.out)
+    for table in compare_report.tables(ratios.comparisons(rows)):
+        _console.print(table)
+    _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 1 if any(entry["reason"].startswith("WRONG") for entry in comparer.left_out) else 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import calibrate
+
+    with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
+        with _console.status("measuring for about eight seconds"):
+            rates = calibrate.measure()
+        path = calibrate.save(rates, arguments.out)
+    _console.print_json(data=rates)
+    _console.print(f"Rates: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _chart(arguments: argparse.Namespace) -> int:
+    from bench import compare_report, records, report
+
+    doc = records.load(arguments.json)
+    draw = compare_report.draw if doc.get("comparison") else report.draw
+    path = draw(doc, arguments.out or arguments.json.parent)
     _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     return 0
 

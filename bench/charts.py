@@ -1,8 +1,7 @@
-"""The charts of a run, drawn from rows alone: FLOPs against time, kernel size against time and speed, layers."""
+"""The charts of a run, drawn from rows alone: operations, kernel sizes and layers against time."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from bench.fits import Crossover, crossovers, fastest, fit_power_law
+from bench.fits import Crossover, crossovers, fastest, fit_power_law, si
+from bench.heat import layer_map
 from bench.records import Row
 from bench.style import TITLES, colour_of, legend_below, look_of, ordered, save
 from bench.workloads import PASSES
 
 _SPEEDS = (1, 10, 100, 1000)  # GFLOP/s of the guide lines
-
-
-def si(value: float, unit: str, digits: int = 3) -> str:
-    """`value` with an SI prefix: ``si(0.0012, "s") == "1.2 ms"``."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}"
-    power = min(4, max(-3, math.floor(math.log10(abs(value) * (1 + 1e-9)) / 3)))
-    prefix = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T"}[power]
-    return f"{float(f'{value / 1000.0**power:.{digits}g}'):g} {prefix}{unit}"
 
 
 def draw_all(rows: Sequence[Row], folder: Path) -> list[tuple[str, str]]:
@@ -96,14 +87,12 @@ def _si_ticks(unit: str) -> FuncFormatter:
 
 def flops_against_time(rows: Sequence[Row], folder: Path) -> str:
     """
-    Time over nominal operations: the sweep as filled points with a least-squares line, other layers as faint ones.
+    Time over nominal operations: the sweep as points with a least-squares line, other layers as faint points.
     """
-    figure, panels = _panels(
-        rows, "Operations against time (points: median; line: fit through the kernel-size sweep)"
-    )
+    figure, panels = _panels(rows, "Operations against time (points: median; line: fit through the sweep)")
+    slopes: dict[str, list[str]] = {backend: [] for backend in _backends(rows)}
     for axis, chosen in panels.values():
-        exponents = []
-        for backend in _backends(chosen):
+        for backend, found in slopes.items():
             mine = [row for row in chosen if row.backend == backend]
             look = {**look_of(backend), "linestyle": "none"}
             others = [row for row in mine if not row.in_sweep]
@@ -115,53 +104,40 @@ def flops_against_time(rows: Sequence[Row], folder: Path) -> str:
             fitted = [row for row in mine if row.in_sweep] or mine
             flops, times = [row.flops for row in fitted], [row.median for row in fitted]
             axis.plot(flops, times, **look)
-            if law := fit_power_law(flops, times):
+            law = fit_power_law(flops, times)
+            found.append(f"{law.exponent:.2f}" if law else "-")
+            if law:
                 ends = np.array([min(flops), max(flops)], dtype=float)
                 axis.plot(ends, law(ends), **{**look_of(backend), "marker": ""})
-                exponents.append((backend, law.exponent))
-        _write_exponents(axis, exponents)
     for axis, _ in panels.values():  # after all points, since the panels share their limits
         _draw_speeds(axis)
         axis.xaxis.set_major_formatter(_si_ticks("FLOP"))
         axis.yaxis.set_major_formatter(_si_ticks("s"))
     _label_axes(panels, "nominal operations", "time of a call")
-    legend_below(figure, _backends(rows))
+    labels = {backend: f"{backend}  ({', '.join(found)})" for backend, found in slopes.items()}
+    legend_below(figure, list(slopes), labels, f"in brackets the exponent of the line: {', '.join(panels)}")
     return save(figure, folder, "flops_time")
 
 
-def _write_exponents(axis: Axes, exponents: list[tuple[str, float]]) -> None:
-    """The slope of each fitted line, in its colour, in the lower right corner."""
-    for i, (backend, exponent) in enumerate(reversed(exponents)):
-        axis.annotate(
-            f"{backend}  time ~ FLOP^{exponent:.2f}",
-            xy=(1, 0),
-            xytext=(-4, 4 + 9.5 * i),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            fontsize=7.5,
-            color=colour_of(backend),
-        )
-
-
 def _draw_speeds(axis: Axes) -> None:
-    """Grey guide lines of constant speed, labelled where they enter the panel from below or from the left."""
+    """Grey guide lines of constant speed, labelled where they leave the panel."""
     (x0, x1), (y0, y1) = axis.get_xlim(), axis.get_ylim()
     for speed in _SPEEDS:
         line = [x0 / speed / 1e9, x1 / speed / 1e9]
         if line[1] < y0 or line[0] > y1:
             continue
         axis.plot([x0, x1], line, color="0.75", linewidth=0.8, zorder=0, scalex=False, scaley=False)
-        top = min(y1, line[1])
+        leaves_at_top = line[1] > y1
         axis.annotate(
             f"{speed} GFLOP/s",
-            (top * speed * 1e9, top),
-            xytext=(-2, -2) if top == y1 else (2, 0),
+            (min(y1, line[1]) * speed * 1e9, min(y1, line[1])),
+            xytext=(-3, -2) if leaves_at_top else (-2, -9),
             textcoords="offset points",
-            ha="right" if top == y1 else "left",
-            va="top" if top == y1 else "center",
+            ha="right",
+            va="top",
             fontsize=7,
-            color="0.5",
+            color="0.4",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     axis.set_xlim(x0, x1)
     axis.set_ylim(y0, y1)
@@ -200,7 +176,7 @@ def time_against_kernel(rows: Sequence[Row], folder: Path) -> str:
     """Time over kernel size; a shaded band between the quartiles; rings where the fastest backend changes."""
     figure, panels = _sweep_lines(
         rows,
-        "Kernel size against time (2 images, 32 to 32 channels, 64x64, same padding; ring: the fastest changes)",
+        "Kernel size against time (2 images, 32 to 32 channels, 64x64, padded; ring: the fastest changes)",
         "time of a call",
         lambda row: row.median,
     )
@@ -268,7 +244,7 @@ def _write_winners(axis: Axes, best: dict[int, str]) -> None:
 
 
 def speed_against_kernel(rows: Sequence[Row], folder: Path) -> str:
-    """Nominal operations per second over kernel size; algorithms that do fewer may exceed the machine's peak."""
+    """Nominal operations per second over kernel size; doing fewer, an algorithm may exceed the peak."""
     figure, panels = _sweep_lines(
         rows,
         "Kernel size against effective speed (nominal operations per second)",
@@ -279,39 +255,3 @@ def speed_against_kernel(rows: Sequence[Row], folder: Path) -> str:
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     legend_below(figure, _backends(rows))
     return save(figure, folder, "speed_kernel")
-
-
-def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
-    """Each backend's time on each layer as a multiple of the fastest one's; the fastest cell names its time."""
-    backends = _backends(rows)
-    layers = list(dict.fromkeys(row.layer for row in sorted(rows, key=lambda row: row.flops)))
-    medians = {(row.layer, row.backend): row.median for row in rows}
-    figure, axis = plt.subplots(
-        figsize=(2.6 + 0.82 * len(backends), 1.6 + 0.33 * len(layers)), layout="constrained"
-    )
-    ratios = np.full((len(layers), len(backends)), np.nan)
-    for i, layer in enumerate(layers):
-        best = min(medians[layer, backend] for backend in backends if (layer, backend) in medians)
-        for j, backend in enumerate(backends):
-            if (time := medians.get((layer, backend))) is None:
-                continue
-            ratios[i, j] = time / best
-            label = si(time, "s", 2) if time == best else f"{time / best:.3g}x"
-            dark = time / best > 6
-            axis.text(
-                j, i, label, ha="center", va="center", fontsize=7.5, color="white" if dark else "black",
-                fontweight="bold" if time == best else "normal",
-            )  # fmt: skip
-    colours = plt.get_cmap("cividis_r").copy()
-    colours.set_bad("0.93")
-    image = axis.imshow(np.log2(ratios), aspect="auto", cmap=colours, vmin=0, vmax=5)
-    bar = figure.colorbar(image, ax=axis, ticks=range(6), pad=0.02)
-    bar.ax.set_yticklabels([f"{2**i}x" for i in range(5)] + ["32x or more"])
-    bar.set_label("time relative to the fastest")
-    axis.set_xticks(range(len(backends)), backends, rotation=40, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(layers)), layers)
-    axis.grid(False)
-    axis.set_title(
-        f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right"
-    )
-    return save(figure, folder, f"layers_{pass_}")

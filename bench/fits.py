@@ -20,7 +20,7 @@ class PowerLaw(NamedTuple):
 
 
 class Crossover(NamedTuple):
-    """At kernel size `kernel` the fastest backend changes from `before` to `after`; both take `seconds` there."""
+    """At size `kernel` the fastest backend changes from `before` to `after`; both take `seconds` there."""
 
     kernel: float
     seconds: float
@@ -37,7 +37,7 @@ def fit_power_law(flops: Sequence[float], seconds: Sequence[float]) -> PowerLaw 
 
 
 def fastest(times: Mapping[str, Mapping[int, float]]) -> dict[int, str]:
-    """The fastest backend at each kernel size, sizes ascending; `times` is backend -> kernel size -> seconds."""
+    """The fastest backend at each kernel size, ascending; `times` is backend -> kernel size -> seconds."""
     sizes = sorted({k for series in times.values() for k in series})
     return {
         k: min((name for name in times if k in times[name]), key=lambda name: times[name][k]) for k in sizes
@@ -48,8 +48,8 @@ def crossovers(times: Mapping[str, Mapping[int, float]]) -> list[Crossover]:
     """
     Where the fastest backend changes.
 
-    Between two measured sizes both curves are straight lines on logarithmic axes, as the chart draws them; where
-    one of the two backends was not measured at both ends, the change is put midway.
+    Between two measured sizes both curves are straight lines on logarithmic axes, as the chart draws them;
+    where one of the two backends was not measured at both ends, the change is put midway.
     """
     best = fastest(times)
     found = []
@@ -71,3 +71,13 @@ def geometric_mean(values: Iterable[float]) -> float:
     """Geometric mean; not a number for no values."""
     logs = [math.log(value) for value in values]
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def si(value: float, unit: str, digits: int = 3) -> str:
+    """`value` with an SI prefix: ``si(0.0012, "s") == "1.2 ms"``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    value = float(f"{value:.{digits}g}")  # first, lest 999.9 become "1000"
+    power = min(4, max(-3, math.floor(math.log10(abs(value)) / 3 + 1e-12)))
+    prefix = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T"}[power]
+    return f"{float(f'{value / 1000.0**power:.{digits}g}'):g} {prefix}{unit}"

@@ -1,9 +1,9 @@
 """
 Interleaved timing.
 
-Everything that is to be compared is measured in the same rounds, in a random order, so that a busy spell of the
-machine or a lower clock strikes all alike. Between two cells there is a short pause: worker threads of one
-library that still spin would take a core from the next one.
+Everything that is to be compared is measured in the same rounds, in a random order, so that a busy spell of
+the machine or a lower clock strikes all alike. Between two cells there is a short pause: worker threads of
+one library that still spin would take a core from the next one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Cell:
     iterations: int = 1
 
     def warm_up(self) -> None:
-        """Estimate the time of a call from the second call on (the first one may compile), at most 3 calls."""
+        """Estimate the time of a call by the last of up to 3 calls; the first fills caches."""
         spent = 0.0
         for _ in range(3):
             self.estimate = seconds_of(self.call)
@@ -87,7 +87,7 @@ def seconds_of(call: Callable[[], object], iterations: int = 1) -> float:
 
 def schedule(visits: Sequence[int], rng: random.Random) -> Iterator[int]:
     """
-    Indices in the order of their visits: index i comes ``visits[i]`` times, spread evenly over rounds of random order.
+    Indices in the order of their visits: i comes ``visits[i]`` times, spread evenly over shuffled rounds.
     """
     rounds = max(visits, default=0)
     for r in range(rounds):
@@ -114,7 +114,8 @@ def interleave(
     seconds : float
         Time for all of them together; each gets an equal share. The least number of rounds comes first.
     rounds : pair of int
-        Least and largest number of visits to each cell.
+        Least and largest number of visits to each cell; two will do where the least alone would overrun
+        the time.
     pause : float
         Seconds of sleep before each visit.
     rng : random.Random, optional
@@ -123,7 +124,11 @@ def interleave(
     if not cells:
         return
     share = seconds / len(cells)
-    visits = [max(rounds[0], min(rounds[1], int(share / cell.cost(pause)))) for cell in cells]
+    visits = []
+    for cell in cells:
+        cost = cell.cost(pause)
+        least = rounds[0] if rounds[0] * cost <= seconds else min(rounds[0], 2)
+        visits.append(max(least, min(rounds[1], int(share / cost))))
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -136,19 +141,20 @@ def interleave(
 
 
 class Forecast:
-    """Seconds that a call will take, judged by what was measured before on the nearest smaller operation count."""
+    """
+    Seconds that a call will take at best, judged by what was measured before.
+
+    Calls are kept apart by `kind`: what a backend needs for a grouped layer says nothing about a dense one.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self._seen: dict[tuple[str, ...], list[tuple[int, float]]] = {}
 
-    def learn(self, backend: str, pass_: str, flops: int, seconds: float) -> None:
+    def learn(self, kind: tuple[str, ...], flops: int, seconds: float) -> None:
         """Remember a measured time."""
-        self._seen.setdefault((backend, pass_), []).append((flops, seconds))
+        self._seen.setdefault(kind, []).append((flops, seconds))
 
-    def predict(self, backend: str, pass_: str, flops: int) -> float:
-        """Predicted seconds; 0 when nothing is known. Time is taken to grow no faster than the operations."""
-        seen = self._seen.get((backend, pass_))
-        if not seen:
-            return 0.0
-        known, seconds = min(seen, key=lambda entry: abs(math.log(entry[0] / flops)))
-        return seconds * max(1.0, flops / known)
+    def predict(self, kind: tuple[str, ...], flops: int) -> float:
+        """Predicted seconds, 0 when nothing is known. Time is taken to grow no faster than the operations."""
+        scaled = (seconds * max(1.0, flops / known) for known, seconds in self._seen.get(kind, ()))
+        return min(scaled, default=0.0)

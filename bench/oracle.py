@@ -11,6 +11,7 @@ anywhere shows up.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class Oracle:
 
     def error(self, result: np.ndarray) -> float:
         """
-        Largest error of `result`, relative to the largest expected value; infinite for a wrong shape or a NaN.
+        Largest error of `result` relative to the largest expected value; infinite for a wrong shape or a NaN.
         """
         result = np.asarray(result)
         if result.shape != self.shape:
@@ -83,9 +84,11 @@ class Oracle:
         """Sums of the channels of each group: (N, g, 2, H, W), or (g, 2, Ci / g, KH, KW) for weights."""
         g = self.layer.groups
         if self.pass_ == "grad_weight":
-            return np.einsum("pk,gkcij->gpcij", self.projection, result.reshape(g, -1, *result.shape[1:]))
+            sums = np.einsum("pk,gkcij->gpcij", self.projection, result.reshape(g, -1, *result.shape[1:]))
+            return np.asarray(sums)
         n, _, rows, columns = result.shape
-        return np.einsum("pk,ngkhw->ngphw", self.projection, result.reshape(n, g, -1, rows, columns))
+        sums = np.einsum("pk,ngkhw->ngphw", self.projection, result.reshape(n, g, -1, rows, columns))
+        return np.asarray(sums)
 
     def _taps(self, padded: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """For each tap of the kernel, the pixels it meets: a view (..., OH, OW) of the padded image."""
@@ -100,8 +103,10 @@ class Oracle:
     def _padded(self, x: np.ndarray) -> np.ndarray:
         """The input with its border, its channels split into groups: (N, g, Ci / g, H + 2 ph, W + 2 pw)."""
         (ph, pw), g = self.layer.pads, self.layer.groups
-        pad = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), _NUMPY_PAD[self.layer.padding_mode])  # type: ignore[call-overload]
-        return pad.reshape(pad.shape[0], g, -1, *pad.shape[2:])
+        border = ((0, 0), (0, 0), (ph, ph), (pw, pw))
+        mode: Any = _NUMPY_PAD[self.layer.padding_mode]
+        pad = np.pad(x, border, mode)
+        return np.asarray(pad.reshape(pad.shape[0], g, -1, *pad.shape[2:]))
 
     def _forward(self, x: np.ndarray, w: np.ndarray, dy: np.ndarray) -> np.ndarray:
         oh, ow = self.layer.out_size

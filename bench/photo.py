@@ -55,14 +55,14 @@ def photo_layers() -> list[Layer]:
 
 
 def photo_tensors(layer: Layer, dtype: str = "float32") -> Tensors:
-    """Arrays of one of `photo_layers`: the colours, the kernel, and zeros for the gradient that is not needed."""
+    """Arrays of one of `photo_layers`: the colours, the kernel, and zeros for dy, which is not needed."""
     kernel = next(kernel for title, kernel in KERNELS.items() if _name_of(title) == layer.name)
     x = np.ascontiguousarray(photograph().transpose(2, 0, 1)[:, None]).astype(dtype)
     return Tensors(x, kernel[None, None].astype(dtype), np.zeros(layer.y_shape, dtype))
 
 
 def filtered() -> dict[str, np.ndarray]:
-    """The photograph and each filtered picture by title, uint8 (H, W, 3), as `fastconv.conv2d` computes them."""
+    """The photograph and each picture that `fastconv.conv2d` makes of it by title, uint8 (H, W, 3)."""
     pictures = {"original": photograph().astype(np.uint8)}
     for title, layer in zip(KERNELS, photo_layers(), strict=True):
         x, w, _ = photo_tensors(layer)

@@ -38,7 +38,7 @@ _VARIABLES = ("FASTCONV_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "ONEDNN_", "XL
 
 
 class Row(NamedTuple):
-    """One measured cell, as charts and tables see it. Times are seconds, `error` is relative to the largest value."""
+    """One measured cell, as charts and tables see it: seconds, and an error relative to the largest value."""
 
     layer: str
     pass_: str
@@ -88,7 +88,8 @@ def _blas() -> list[str]:
     from threadpoolctl import threadpool_info
 
     return [
-        f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture')}, {pool['num_threads']} threads)"
+        f"{pool['internal_api']} {pool.get('version')}, kernels for {pool.get('architecture')}, "
+        f"{pool['num_threads']} threads"
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
@@ -135,7 +136,7 @@ def benchmark_of(cell: Cell, extra: dict[str, Any], test: str = TEST_FILE) -> di
 
 def document(benchmarks: list[dict[str, Any]], threads: int, **more: Any) -> dict[str, Any]:
     """
-    The JSON document that pytest-benchmark would have written, with the environment and `more` at its top level.
+    The JSON document that pytest-benchmark would have written, with the environment and `more` at its top.
     """
     machine = _machine_info()
     machine["node"] = ""  # the name of a machine says nothing about its speed

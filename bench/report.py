@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.charts import draw_all, si
+from bench.charts import draw_all
+from bench.fits import si
 from bench.panel import decode, draw_panel
 from bench.records import Row, rows_of
 from bench.style import TITLES, ordered
@@ -16,7 +17,8 @@ from bench.tables import Summary
 from bench.workloads import PASSES
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; padding: 0 1em; color: #222 }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; padding: 0 1em;
+  color: #222; background: white }
 h1 { margin-bottom: 0 } h2 { margin-top: 2em; border-bottom: 1px solid #ccc }
 img { max-width: 100%; height: auto } figure { margin: 1em 0 } figcaption { color: #555 }
 .wide { overflow-x: auto }
@@ -24,7 +26,8 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .2em .6em; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap }
 th { background: #f5f5f5 } th:first-child, td:first-child { text-align: left }
 td.best { font-weight: bold; background: #e8f3ea }
-.wrong { background: #b00020; color: white; padding: .6em 1em } .wrong td, .wrong th { color: white; background: none }
+.wrong { background: #b00020; color: white; padding: .6em 1em }
+.wrong td, .wrong th { color: white; background: none }
 details { margin: .5em 0 }
 """
 
@@ -57,19 +60,23 @@ def draw(doc: dict[str, Any], folder: Path) -> Path:
     charts = draw_all(rows, folder)
     missing = {kind: doc.get(kind, []) for kind in ("wrong", "skipped", "refused")}
     parts = [_heading(doc, rows), _wrong(missing["wrong"]), "<h2>Summary</h2>", _summary(rows, missing)]
-    parts += [_figure(folder / f"{name}.svg", caption) for name, caption in charts]
+    parts += [html_figure(folder / f"{name}.svg", caption) for name, caption in charts]
     if pictures := doc.get("photograph"):
         name = draw_panel(decode(pictures), folder)
-        parts += ["<h2>The photograph</h2>", _figure(folder / f"{name}.png", "A picture through each kernel")]
+        parts += [
+            "<h2>The photograph</h2>",
+            html_figure(folder / f"{name}.png", "A picture through each kernel"),
+        ]
     parts += [_times(rows, pass_) for pass_ in PASSES]
-    parts += [_skipped(missing["skipped"]), _refused(missing["refused"]), _environment(doc)]
-    report = folder / "report.html"
-    report.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>fastconv benchmark</title>"
-        f"<style>{_STYLE}</style>\n" + "\n".join(parts) + "</html>\n",
-        encoding="utf-8",
-    )
-    return report
+    parts += [_skipped(missing["skipped"]), _refused(missing["refused"]), environment_table(doc)]
+    return write_page(folder / "report.html", "fastconv benchmark", parts)
+
+
+def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
+    """Write an HTML page that needs nothing from outside."""
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+    path.write_text(f"{head}<style>{_STYLE}</style>\n" + "\n".join(parts) + "</html>\n", encoding="utf-8")
+    return path
 
 
 def html_table(
@@ -88,24 +95,30 @@ def html_table(
     return f"<div class=wide><table><tr>{head}{body}</table></div>"
 
 
-def _figure(path: Path, caption: str) -> str:
+def html_figure(path: Path, caption: str) -> str:
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+    image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
-def _heading(doc: dict[str, Any], rows: Sequence[Row]) -> str:
+def subtitle(doc: dict[str, Any], rows: Sequence[Row]) -> str:
+    """CPU, threads, dtypes, number of cells and date, in one line."""
     cpu = doc.get("machine_info", {}).get("cpu", {}).get("brand_raw", "unknown CPU")
     threads = doc.get("environment", {}).get("threads", "?")
     dtypes = ", ".join(sorted({row.dtype for row in rows}))
-    line = f"{cpu}, {threads} threads, {dtypes}, {len(rows)} cells, {doc.get('datetime', '')[:16].replace('T', ' ')} UTC"
+    date = doc.get("datetime", "")[:16].replace("T", " ")
+    return f"{cpu}, {threads} threads, {dtypes}, {len(rows)} cells, {date} UTC"
+
+
+def _heading(doc: dict[str, Any], rows: Sequence[Row]) -> str:
+    formula = "2 N Co OH OW (Ci / groups) KH KW"
     return (
-        f"<h1>fastconv benchmark</h1><p>{escape(line)}</p>"
+        f"<h1>fastconv benchmark</h1><p>{escape(subtitle(doc, rows))}</p>"
         "<p>Every answer was checked against a float64 oracle before it was timed. Backends take turns in "
-        "rounds of random order; times are medians. Operations are nominal, "
-        "2&middot;N&middot;Co&middot;OH&middot;OW&middot;(Ci/groups)&middot;KH&middot;KW in all three passes, so an "
-        "algorithm that does fewer can exceed the speed of the machine's multipliers.</p>"
+        f"rounds of random order; times are medians. Operations are nominal, {formula} in all three passes, "
+        "so an algorithm that does fewer can exceed the speed of the machine's multipliers.</p>"
     )
 
 
@@ -122,7 +135,12 @@ def _wrong(entries: Sequence[dict[str, Any]]) -> str:
 
 def _summary(rows: Sequence[Row], missing: dict[str, list[dict[str, Any]]]) -> str:
     summary = Summary(rows, missing)
-    return html_table(summary.header, summary.lines)
+    text = (
+        "Cells measured and won; for each pass its time as a multiple of the fastest backend's, as geometric "
+        "mean over its cells; the best effective speed; the largest error, relative to the largest value; "
+        "cells refused, left out as too slow, and wrong."
+    )
+    return f"<p>{text}</p>" + html_table(summary.header, summary.lines)
 
 
 def _times(rows: Sequence[Row], pass_: str) -> str:
@@ -144,8 +162,9 @@ def _times(rows: Sequence[Row], pass_: str) -> str:
             + [_cell(mine[name]) if name in mine else "" for name in backends]
         )
     return (
-        f"<h2>Times, {TITLES[pass_]}</h2><p>Median, and half the distance of the quartiles. An empty cell was refused, "
-        "too slow or wrong.</p>" + html_table(["layer", "operations", "bytes", *backends], lines, best)
+        f"<h2>Times, {TITLES[pass_]}</h2><p>Median, and half the distance of the quartiles. An empty cell "
+        "was refused, too slow or wrong.</p>"
+        + html_table(["layer", "operations", "bytes", *backends], lines, best)
     )
 
 
@@ -158,8 +177,8 @@ def _skipped(entries: Sequence[dict[str, Any]]) -> str:
         return ""
     lines = [[e["backend"], e["pass"], e["layer"], si(e["predicted_seconds"], "s", 2)] for e in entries]
     return (
-        f"<h2>Left out as too slow</h2><details><summary>{len(entries)} cells, by the time predicted from smaller "
-        "layers; <code>--full</code> measures them</summary>"
+        f"<h2>Left out as too slow</h2><details><summary>{len(entries)} cells, by the time predicted from "
+        "smaller layers; <code>--full</code> measures them</summary>"
         + html_table(["backend", "pass", "layer", "predicted time of a call"], lines)
         + "</details>"
     )
@@ -179,7 +198,7 @@ def _refused(entries: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _environment(doc: dict[str, Any]) -> str:
+def environment_table(doc: dict[str, Any]) -> str:
     env, commit = doc.get("environment", {}), doc.get("commit_info", {})
     machine = doc.get("machine_info", {})
     lines = [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import fastconv
@@ -26,9 +27,6 @@ class Settings(NamedTuple):
     """What to measure and for how long."""
 
     seconds: float = 190.0  # for all measurements, checks and first calls included
-    slowest_call: float = (
-        0.8  # seconds; a call that is predicted to take longer is left out unless time is plenty
-    )
     rounds: tuple[int, int] = (3, 25)
     layers: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
@@ -40,10 +38,8 @@ class Settings(NamedTuple):
 
 
 DEFAULT = Settings()
-FULL = Settings(seconds=1800.0, slowest_call=30.0, rounds=(5, 100))
-QUICK = Settings(
-    seconds=6.0, slowest_call=0.1, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), max_kernel=7
-)
+FULL = Settings(seconds=1800.0, rounds=(5, 100))
+QUICK = Settings(seconds=6.0, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), max_kernel=7)
 
 
 @dataclass
@@ -54,6 +50,17 @@ class Outcome:
     wrong: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+def progress_bar(console: Console) -> Progress:
+    """What is being measured, how far it is, how long it took."""
+    return Progress(
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
 
 
 class _Group(NamedTuple):
@@ -78,13 +85,7 @@ class Runner:
         """Measure everything; the progress bar goes to the console."""
         groups = self._groups()
         deadline = time.monotonic() + self.settings.seconds
-        with Progress(
-            TextColumn("{task.description:<32}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-        ) as progress:
+        with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))
             for index, group in enumerate(groups):
                 progress.update(task, description=f"{group.layer.name} {group.pass_}")
@@ -120,6 +121,7 @@ class Runner:
         left = max(0.0, seconds - (time.monotonic() - start))
         interleave(cells, left, rounds=self.settings.rounds, rng=self.rng)
         for cell in cells:
+            self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, dtype, errors[cell.name], self.threads)
             entry = benchmark_of(cell, extra, test) if test else benchmark_of(cell, extra)
             self.outcome.benchmarks.append(entry)
@@ -127,12 +129,13 @@ class Runner:
     def _candidates(self, layer: Layer, pass_: str, seconds: float) -> list[str]:
         """Backends that take the layer and are expected to answer in time."""
         chosen = []
-        # The check, an estimate and two samples: four calls, for which a quarter of the group's time is allowed.
-        slowest = max(self.settings.slowest_call, seconds / 16)
+        # A check, an estimate and three samples are five calls: one backend may take all of the group's time,
+        # since the many quick groups leave time for the few slow ones.
+        slowest = seconds / 5
         for backend in subjects.backends(self.settings.backends):
             where = {"layer": layer.name, "pass": pass_, "backend": backend}
             reason = subjects.refusal(backend, layer, pass_, self.settings.dtype)
-            predicted = self.forecast.predict(backend, pass_, layer.flops)
+            predicted = self.forecast.predict((backend, pass_, layer.kind), layer.flops)
             if reason is not None:
                 self.outcome.refused.append({**where, "reason": reason})
             elif predicted > slowest:
@@ -153,13 +156,17 @@ class Runner:
         except fastconv.BackendRefused as refusal:
             self.outcome.refused.append({**where, "reason": str(refusal)})
             return None
+        except Exception as failure:  # one broken backend must not end the measurement of the others
+            self._reject(where, f"{type(failure).__name__}: {failure}")
+            return None
         errors[backend] = error = oracle.error(result)
         if not oracle.accepts(error):
-            self.outcome.wrong.append({**where, "error": str(error)})
-            self.console.print(
-                f"[bold white on red] WRONG [/] {backend} {pass_} {layer.name}: error {error:.1e}"
-            )
+            self._reject(where, f"error {error:.1e}")
             return None
         cell.warm_up()
-        self.forecast.learn(backend, pass_, layer.flops, cell.estimate)
         return cell
+
+    def _reject(self, where: dict[str, str], error: str) -> None:
+        """Say loudly that an answer is wrong; it gets no time."""
+        self.outcome.wrong.append({**where, "error": error})
+        self.console.print("[bold white on red] WRONG [/]", *where.values(), escape(error))

@@ -14,11 +14,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# Okabe and Ito's palette (2008) with two darker colours of Tol's; distinct under the common colour deficiencies.
+# Okabe and Ito's palette (2008) with two darker colours of Tol's, told apart with colour-blind eyes too.
 _COLOURS = {
     "naive": "#000000",
     "im2col": "#E69F00",
     "direct": "#0072B2",
+    "planar": "#332288",
     "depthwise": "#56B4E9",
     "winograd": "#009E73",
     "fft": "#CC79A7",
@@ -27,7 +28,7 @@ _COLOURS = {
     "split_bf16": "#999933",
     "reference": "#8A8A8A",
 }
-_SPARE_COLOURS = ("#332288", "#AA4499", "#117733", "#DDAA33")
+_SPARE_COLOURS = ("#AA4499", "#117733", "#DDAA33", "#661100")
 _ENGINES: dict[str, tuple[str, str]] = {"cython": ("-", "o"), "numba": ("--", "s")}
 _OTHER_ENGINE = (":", "^")
 
@@ -59,7 +60,7 @@ def split(backend: str) -> tuple[str, str]:
 
 
 def colour_of(backend: str) -> str:
-    """Colour of the backend's algorithm; algorithms from elsewhere get a spare one that depends on the name only."""
+    """Colour of the backend's algorithm; one that is not in the palette gets a spare colour by its name."""
     algorithm, _ = split(backend)
     return _COLOURS.get(algorithm) or _SPARE_COLOURS[sum(map(ord, algorithm)) % len(_SPARE_COLOURS)]
 
@@ -84,17 +85,20 @@ def ordered(backends: set[str]) -> list[str]:
     return sorted(backends, key=lambda name: (rank.get(split(name)[0], len(rank)), name))
 
 
-def legend_below(figure: Figure, backends: Sequence[str], labels: dict[str, str] | None = None) -> None:
+def legend_below(
+    figure: Figure, backends: Sequence[str], labels: dict[str, str] | None = None, title: str | None = None
+) -> None:
     """One legend for all panels, under them."""
     labels = labels or {}
     handles = [Line2D([], [], label=labels.get(name, name), **look_of(name)) for name in backends]
-    rows = -(-len(handles) // 6)
+    rows = -(-len(handles) // (6 if not labels else 5))
     figure.legend(
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
         ncols=-(-len(handles) // rows) if rows else 1,
         frameon=False,
+        title=title,
         handlelength=3,
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
-from bench.charts import si, times_of
-from bench.fits import fastest, geometric_mean
+from bench.charts import times_of
+from bench.fits import fastest, geometric_mean, si
 from bench.records import Row
 from bench.style import ordered
 from bench.workloads import PASSES
@@ -17,6 +18,9 @@ from bench.workloads import PASSES
 class Summary:
     """
     What each backend achieved, over the cells that were measured.
+
+    Columns: cells measured and won; for each pass the geometric mean of its time as a multiple of the fastest
+    backend's; the best effective speed; the largest error; cells refused, left out as too slow, and wrong.
 
     Attributes
     ----------
@@ -28,9 +32,7 @@ class Summary:
     def __init__(self, rows: Sequence[Row], missing: dict[str, list[dict[str, Any]]]):
         passes = [pass_ for pass_ in PASSES if any(row.pass_ == pass_ for row in rows)]
         best = {cell: min(row.median for row in group) for cell, group in _by_cell(rows).items()}
-        self.header = ["backend", "cells", "fastest in"]
-        self.header += [f"{pass_}: times the fastest" for pass_ in passes]
-        self.header += ["best GFLOP/s", "largest error", "refused", "too slow", "wrong"]
+        self.header = ["backend", "cells", "wins", *passes, "GFLOP/s", "error", "refused", "slow", "wrong"]
         self.lines = []
         backends = {row.backend for row in rows} | {x["backend"] for group in missing.values() for x in group}
         for name in ordered(backends):
@@ -47,11 +49,18 @@ class Summary:
 
     def table(self) -> Table:
         """For the terminal."""
-        table = Table(title="Every backend: geometric mean of its time as a multiple of the fastest")
-        for i, heading in enumerate(self.header):
-            table.add_column(heading, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
+        table = Table(
+            title="Every backend (by pass: its time as a multiple of the fastest, geometric mean)",
+            box=SIMPLE,
+            padding=(0, 1, 0, 0),
+        )
+        for i, heading in enumerate([*self.header[:-3], "no time"]):
+            split = heading.replace("grad_", "grad_\n").replace("no ", "no\n")
+            table.add_column(split, justify="left" if i == 0 else "right", no_wrap=True)
         for line in self.lines:
-            table.add_row(*line[:-1], line[-1] if line[-1] == "0" else f"[bold red]{line[-1]}[/]")
+            refused, slow, wrong = map(int, line[-3:])
+            style = "bold red" if wrong else None
+            table.add_row(*line[:-3], str(refused + slow + wrong), style=style)
         return table
 
 
@@ -67,12 +76,12 @@ def winners_table(rows: Sequence[Row]) -> Table | None:
     sweep = [row for row in rows if row.in_sweep]
     if not sweep:
         return None
-    table = Table(title="The fastest backend at each kernel size (median time)")
+    table = Table(title="The fastest backend at each kernel size (median time)", box=SIMPLE)
     table.add_column("kernel", justify="right")
     columns = {}
     for pass_ in PASSES:
         if chosen := [row for row in sweep if row.pass_ == pass_]:
-            table.add_column(pass_)
+            table.add_column(pass_, no_wrap=True)
             times = times_of(chosen)
             columns[pass_] = {k: f"{name}  {si(times[name][k], 's')}" for k, name in fastest(times).items()}
     for k in sorted({row.kernel for row in sweep}):

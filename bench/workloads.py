@@ -15,7 +15,7 @@ IMAGE_KERNELS = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63)
 
 
 class Layer(NamedTuple):
-    """One convolution: sizes as in DESIGN (n images, ci/co channels, kh x kw kernel), options as in `conv2d`."""
+    """One convolution: n images of ci channels, h x w; co outputs, kernel kh x kw; options as in `conv2d`."""
 
     name: str
     n: int
@@ -63,6 +63,11 @@ class Layer(NamedTuple):
     def kernel(self) -> int:
         """The longer side of the kernel."""
         return max(self.kh, self.kw)
+
+    @property
+    def kind(self) -> str:
+        """``"grouped"``, ``"plane"`` (one input channel) or ``"dense"``."""
+        return "grouped" if self.groups > 1 else "plane" if self.ci == 1 else "dense"
 
     @property
     def in_sweep(self) -> bool:

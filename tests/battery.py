@@ -116,7 +116,9 @@ def scale(p: ConvProblem, pass_: str, d: Data) -> Any:
     return dy.max(initial=0) * total[:, None, None] * shown[0] * shown[1]
 
 
-def compare(backend: Backend, pass_: str, p: ConvProblem, d: Data, got: Any, bias: Any = None, exact: bool = True) -> None:
+def compare(
+    backend: Backend, pass_: str, p: ConvProblem, d: Data, got: Any, bias: Any = None, exact: bool = True
+) -> None:
     """Shape, dtype, layout and values of a result."""
     want = expected(p, pass_, d, bias)
     assert isinstance(got, np.ndarray), f"result is a {type(got).__name__}"
@@ -131,7 +133,8 @@ def compare(backend: Backend, pass_: str, p: ConvProblem, d: Data, got: Any, bia
         allowed = f"within {np.max(bound, initial=0):.2e}"
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise AssertionError(f"{wrong.sum()} of {wrong.size} wrong, first at {at}: {got[at]}, expected {want[at]} {allowed}")
+        count = f"{wrong.sum()} of {wrong.size} wrong, first at {at}"
+        raise AssertionError(f"{count}: {got[at]}, expected {want[at]} {allowed}")
 
 
 def check(name: str, pass_: str, p: ConvProblem) -> str | None:

@@ -30,6 +30,9 @@ class Geometry(NamedTuple):
     mode: str = "zeros"
 
 
+DENSE = Geometry()
+
+
 def border_index(size: int, pad: Pair, mode: str) -> NDArray[np.intp]:
     """For every index of the padded axis the index it is read from, or -1 where a zero stands."""
     inside = np.arange(size)
@@ -77,12 +80,14 @@ def _grouped(a: Array, groups: int, axis: int) -> Array:
 
 
 def out_size(x_size: Pair, k_size: Pair, geo: Geometry) -> Pair:
-    h, w = (output_size(i, k, s, *p, d)
-            for i, k, s, p, d in zip(x_size, k_size, geo.stride, geo.padding, geo.dilation, strict=True))
+    h, w = (
+        output_size(i, k, s, *p, d)
+        for i, k, s, p, d in zip(x_size, k_size, geo.stride, geo.padding, geo.dilation, strict=True)
+    )
     return h, w
 
 
-def forward(x: ArrayLike, w: ArrayLike, bias: ArrayLike | None = None, geo: Geometry = Geometry()) -> Array:
+def forward(x: ArrayLike, w: ArrayLike, bias: ArrayLike | None = None, geo: Geometry = DENSE) -> Array:
     """y[n, o] = bias[o] + sum over i, a, b of w[o, i, a, b] * padded x[n, i, oh*sh + a*dh, ow*sw + b*dw]."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     xp = _grouped(pad(x, geo.padding, geo.mode), geo.groups, 1)
@@ -95,7 +100,7 @@ def forward(x: ArrayLike, w: ArrayLike, bias: ArrayLike | None = None, geo: Geom
     return y if bias is None else y + np.asarray(bias, np.float64)[:, None, None]
 
 
-def grad_input(dy: ArrayLike, w: ArrayLike, size: Pair, geo: Geometry = Geometry()) -> Array:
+def grad_input(dy: ArrayLike, w: ArrayLike, size: Pair, geo: Geometry = DENSE) -> Array:
     """The gradient of <dy, forward(x, w)> with respect to x; `size` is (H, W) of x."""
     dy, w = np.asarray(dy, np.float64), np.asarray(w, np.float64)
     dyg, wg = _grouped(dy, geo.groups, 1), _grouped(w, geo.groups, 0)
@@ -107,7 +112,7 @@ def grad_input(dy: ArrayLike, w: ArrayLike, size: Pair, geo: Geometry = Geometry
     return pad_adjoint(dxp, size, geo.padding, geo.mode)
 
 
-def grad_weight(dy: ArrayLike, x: ArrayLike, k_size: Pair, geo: Geometry = Geometry()) -> Array:
+def grad_weight(dy: ArrayLike, x: ArrayLike, k_size: Pair, geo: Geometry = DENSE) -> Array:
     """The gradient of <dy, forward(x, w)> with respect to w; `k_size` is (KH, KW)."""
     dy, x = np.asarray(dy, np.float64), np.asarray(x, np.float64)
     dyg, xp = _grouped(dy, geo.groups, 1), _grouped(pad(x, geo.padding, geo.mode), geo.groups, 1)
@@ -119,10 +124,11 @@ def grad_weight(dy: ArrayLike, x: ArrayLike, k_size: Pair, geo: Geometry = Geome
 
 def grad_bias(dy: ArrayLike) -> Array:
     """The gradient of <dy, forward(x, w, bias)> with respect to bias."""
-    return np.asarray(dy, np.float64).sum(axis=(0, 2, 3))
+    total: Array = np.asarray(dy, np.float64).sum(axis=(0, 2, 3))
+    return total
 
 
-def by_definition(x: ArrayLike, w: ArrayLike, geo: Geometry = Geometry()) -> Array:
+def by_definition(x: ArrayLike, w: ArrayLike, geo: Geometry = DENSE) -> Array:
     """The sum of `forward` with one Python loop per index: for tiny arrays, to check `forward` itself."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     (n, _, h, wd), (co, cig, kh, kw) = x.shape, w.shape

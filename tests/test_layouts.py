@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import PASSES
+from fastconv.problem import PASSES, parse
 from tests import battery
-from tests.problems import Data, integer_data, options, parse, real_data
+from tests.problems import Data, integer_data, options, real_data
 
 NAMES = battery.backends()
 TEXT = "n2ci4ih7iw9co6kh3kw3ph1pw1"
@@ -164,7 +164,8 @@ def test_tensors(framework: str) -> None:
 @pytest.mark.parametrize("name", ["auto", *NAMES])
 def test_unbatched(name: str) -> None:
     p = parse("n1ci4ih7iw9co6kh3kw3ph1pw1_f32")
-    d, opt = integer_data(p), {"padding": 1, "backend": name}
+    opt: dict[str, Any] = {"padding": 1, "backend": name}
+    d = integer_data(p)
     if name != "auto" and any(fastconv.get_backend(name).refuse(p, pass_) for pass_ in PASSES):
         return
     y = fastconv.conv2d(d.x[0], d.w, d.b, **opt)
@@ -199,6 +200,7 @@ def test_mixed_dtypes(kinds: tuple[str, str, str]) -> None:
 def test_options_of_every_integer_type() -> None:
     d = integer_data(parse("n1ci4ih6iw6co4kh3kw3_f32"))
     want = fastconv.conv2d(d.x, d.w[:, :2], stride=2, padding=((1, 1), (1, 1)), dilation=1, groups=2)
+    kind: Any
     for kind in (int, np.int8, np.uint64, np.intp):
         got = fastconv.conv2d(d.x, d.w[:, :2], stride=kind(2), padding=[kind(1), kind(1)],
                               dilation=(kind(1), kind(1)), groups=kind(2))  # fmt: skip

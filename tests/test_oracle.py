@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from fastconv.problem import parse
 from tests import oracle
-from tests.problems import BORDER_PROBLEMS, EDGE_PROBLEMS, MODES, geometry, integer_data, parse, with_mode
+from tests.problems import BORDER_PROBLEMS, EDGE_PROBLEMS, MODES, geometry, integer_data, with_mode
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 SMALL = [t for t in EDGE_PROBLEMS if 0 < np.prod(parse(t).y_shape) * np.prod(parse(t).w_shape[1:]) < 2e4]

@@ -3,6 +3,8 @@
 Small integers make every sum exact, so that for the plain backends the properties hold as equalities.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,13 +25,13 @@ PROBLEMS = (
 )
 
 
-def near(name: str, p: ConvProblem, pass_: str, a: object, b: object, size: float) -> None:
+def near(name: str, p: ConvProblem, pass_: str, a: Any, b: Any, size: float) -> None:
     """Equal, exactly or within what a transforming backend may err on values of this size."""
     backend = fastconv.get_backend(name)
     if battery.is_exact(backend):
         np.testing.assert_array_equal(a, b)
     else:
-        np.testing.assert_allclose(a, b, atol=backend.error_bound(battery.inner(p), pass_) * size, rtol=0)  # type: ignore[arg-type]
+        np.testing.assert_allclose(a, b, atol=backend.error_bound(battery.inner(p), pass_) * size, rtol=0)
 
 
 def usable(name: str, p: ConvProblem, *passes: str) -> bool:
@@ -138,7 +140,8 @@ def test_images_and_groups_are_independent(name: str) -> None:
     p = parse("n3ci6ih7iw6co4kh3kw3ph1pw1g2_f64")
     if not usable(name, p, "forward"):
         return
-    d, opt = integer_data(p), {"backend": name, "padding": 1}
+    opt: dict[str, Any] = {"backend": name, "padding": 1}
+    d = integer_data(p)
     y = fastconv.conv2d(d.x, d.w, groups=2, **opt)
     size = 9.0 * d.w[0].size
     for i in range(p.n):

@@ -22,7 +22,7 @@ from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 
 _L2 = 1 << 20  # bytes of a core's own cache
 _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
-_SUM = 64  # input channels whose products are summed by themselves, in the engines
+_SUM = 64  # input channels, or tiles, whose products are summed by themselves in the engines
 _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
 _LOCAL = 28  # outputs whose sums a thread transforms back at once
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
@@ -327,7 +327,7 @@ def _bound(p: ConvProblem, pass_: str, m: int) -> float:
     """Higham and Mary 2019: independent errors of all stages and of sums in blocks add as squares."""
     k, axes = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1)
     if pass_ == "grad_weight":
-        count, block, growth = _tiles(p, m)[0], _FEW, transforms.growth(k, m)[0]
+        count, block, growth = _tiles(p, m)[0], _SUM, transforms.growth(k, m)[0]
     else:
         count, block, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, _SUM, transforms.growth(m, k)[0]
     depth = math.sqrt(min(count, block) + count / block + 6 * axes)

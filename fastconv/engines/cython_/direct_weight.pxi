@@ -11,7 +11,7 @@ cdef extern from *:
         SUMS
 
 
-cdef inline void _sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
+cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
                        real* a) noexcept nogil:
     """a[t][2 * LANES] += sum over pixels of x[t] * d[2][LANES]."""
     cdef vec s[14][2]
@@ -37,22 +37,22 @@ cdef inline void _sums(const int nt, const real* x, intp row, intp step, const r
             vstore(a + (2 * t + k) * LANES, s[t][k])
 
 
-cdef void _sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
+cdef void _pixel_sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
                    real* a) noexcept nogil:
-    if nt == SUMS: _sums(SUMS, x, row, step, d, dv, rows, cols, a)
-    elif nt == 1: _sums(1, x, row, step, d, dv, rows, cols, a)
-    elif nt == 2: _sums(2, x, row, step, d, dv, rows, cols, a)
-    elif nt == 3: _sums(3, x, row, step, d, dv, rows, cols, a)
-    elif nt == 4: _sums(4, x, row, step, d, dv, rows, cols, a)
-    elif nt == 5: _sums(5, x, row, step, d, dv, rows, cols, a)
-    elif nt == 6: _sums(6, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 7: _sums(7, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 9: _sums(9, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 10: _sums(10, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 11: _sums(11, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 12: _sums(12, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 13: _sums(13, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 14: _sums(14, x, row, step, d, dv, rows, cols, a)
+    if nt == SUMS: _pixel_sums(SUMS, x, row, step, d, dv, rows, cols, a)
+    elif nt == 1: _pixel_sums(1, x, row, step, d, dv, rows, cols, a)
+    elif nt == 2: _pixel_sums(2, x, row, step, d, dv, rows, cols, a)
+    elif nt == 3: _pixel_sums(3, x, row, step, d, dv, rows, cols, a)
+    elif nt == 4: _pixel_sums(4, x, row, step, d, dv, rows, cols, a)
+    elif nt == 5: _pixel_sums(5, x, row, step, d, dv, rows, cols, a)
+    elif nt == 6: _pixel_sums(6, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 7: _pixel_sums(7, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 9: _pixel_sums(9, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 10: _pixel_sums(10, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 11: _pixel_sums(11, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 12: _pixel_sums(12, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 13: _pixel_sums(13, x, row, step, d, dv, rows, cols, a)
+    elif TILE == 14 and nt == 14: _pixel_sums(14, x, row, step, d, dv, rows, cols, a)
 
 
 def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray taps, cnp.ndarray work, tuple source,
@@ -121,15 +121,15 @@ cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums
         for v in range(k.nkw):
             for c_ in range((s.block + SUMS - 1) // SUMS):
                 c = c_ * SUMS
-                _sums_of(SUMS, p + k.off[u * k.nkw + v] + c, sh * s.row, step, d, dv, b - a, OW,
+                _pixel_sums_of(SUMS, p + k.off[u * k.nkw + v] + c, sh * s.row, step, d, dv, b - a, OW,
                          sums + (v * s.block + c) * 2 * LANES)
     elif k.nkw > 1 and k.co[1] != 1:                          # dilated: taps are no neighbours
         for v in range(k.nkw):
-            _sums_of(1, p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW, sums + v * 2 * LANES)
+            _pixel_sums_of(1, p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW, sums + v * 2 * LANES)
     else:
         for v_ in range((k.nkw + TILE - 1) // TILE):
             v = v_ * TILE
-            _sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW,
+            _pixel_sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW,
                      sums + v * 2 * LANES)
 
 

@@ -1,0 +1,141 @@
+"""``python -m bench compare``: fastconv against every installed peer, in the same rounds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+
+import fastconv
+from bench import subjects
+from bench.measure import Cell, Forecast, interleave
+from bench.oracle import Oracle
+from bench.peers import Peer, installed
+from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
+from bench.records import benchmark_of, extra_info
+from bench.run import progress_bar
+from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors, matches
+
+TEST = "bench/compare.py::compare"
+SLOWEST_CALL = 4.0  # seconds; slower cells are left out
+
+
+class Settings(NamedTuple):
+    """What to compare."""
+
+    layers: tuple[str, ...] = ()
+    passes: tuple[str, ...] = PASSES
+    peers: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ("auto",)
+    max_kernel: int | None = None
+    dtype: str = "float32"
+    seconds: float = 1.0  # for the cells of one layer and pass together
+    rounds: tuple[int, int] = (5, 40)
+    seed: int = 0
+
+
+class _Candidate(NamedTuple):
+    """A cell to be: the call and how its result becomes an array."""
+
+    name: str
+    note: str
+    make: Callable[[], Callable[[], Any] | None]
+    to_numpy: Callable[[Any], Any]
+
+
+class Comparer:
+    """Checks and times all subjects and peers, layer by layer."""
+
+    def __init__(self, settings: Settings, console: Console):
+        self.settings, self.console = settings, console
+        self.benchmarks: list[dict[str, Any]] = []
+        self.left_out: list[dict[str, str]] = []
+        self.forecast = Forecast()
+        self.rng = random.Random(settings.seed)
+        self.threads: int = fastconv.get_num_threads()
+
+    def run(self) -> list[dict[str, Any]]:
+        """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
+        s = self.settings
+        peers = [peer for peer in installed() if matches(peer.name, s.peers)]
+        for peer in peers:
+            peer.start(self.threads)
+        self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed")
+        groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
+        with progress_bar(self.console) as progress:
+            task = progress.add_task("", total=len(groups))
+            for layer, pass_ in groups:
+                progress.update(task, description=f"{layer.name} {pass_}")
+                self._measure(layer, pass_, peers)
+                progress.advance(task)
+        return self.benchmarks
+
+    def _measure(self, layer: Layer, pass_: str, peers: Sequence[Peer]) -> None:
+        s = self.settings
+        tensors = make_tensors(layer, s.dtype, s.seed)
+        oracle = Oracle(layer, pass_, tensors, s.seed)
+        cells, errors, notes = [], {}, {}
+        for candidate in self._candidates(layer, pass_, tensors, peers):
+            cell, error = self._checked(candidate, layer, pass_, oracle)
+            if cell is not None:
+                cells.append(cell)
+                errors[cell.name], notes[cell.name] = error, candidate.note
+        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng)
+        for cell in cells:
+            self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
+            extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
+            self.benchmarks.append(benchmark_of(cell, {**extra, "note": notes[cell.name]}, TEST))
+
+    def _candidates(
+        self, layer: Layer, pass_: str, tensors: Tensors, peers: Sequence[Peer]
+    ) -> list[_Candidate]:
+        found = []
+        for backend in self.settings.backends:
+            name = "fastconv" if backend == "auto" else backend
+            call = subjects.call_of(layer, pass_, tensors, backend)
+            found.append(_Candidate(name, OURS, lambda call=call: call, lambda y: y))  # type: ignore[misc]
+            if pass_ == "forward":
+
+                def planned(backend: str = backend) -> Callable[[], Any]:
+                    return subjects.prepared_call_of(layer, tensors, backend)
+
+                found.append(_Candidate(f"{name} plan", OURS_PREPARED, planned, lambda y: y))
+        for peer in peers:
+
+            def make(peer: Peer = peer) -> Callable[[], Any] | None:
+                return peer.call(layer, pass_, tensors)
+
+            found.append(_Candidate(peer.name, PEER_PREPARED if peer.prepared else PEER, make, peer.to_numpy))
+        return found
+
+    def _checked(
+        self, candidate: _Candidate, layer: Layer, pass_: str, oracle: Oracle
+    ) -> tuple[Cell | None, float]:
+        """A warmed-up cell and its error, or None where there is no right answer in time."""
+        name = candidate.name
+        predicted = self.forecast.predict((name, pass_, layer.kind), layer.flops)
+        if predicted > SLOWEST_CALL:
+            self._leave_out(name, layer, pass_, f"predicted to take {predicted:.1f} s a call")
+            return None, 0.0
+        try:
+            call = candidate.make()
+            if call is None:
+                return None, 0.0
+            error = oracle.error(candidate.to_numpy(call()))
+        except Exception as failure:  # whatever a library throws, the others go on
+            self._leave_out(name, layer, pass_, f"{type(failure).__name__}: {str(failure).splitlines()[0]}")
+            return None, 0.0
+        if not oracle.accepts(error):
+            self._leave_out(name, layer, pass_, f"WRONG ANSWER, error {error:.1e}")
+            return None, error
+        cell = Cell(name, call)
+        cell.warm_up()
+        return cell, error
+
+    def _leave_out(self, name: str, layer: Layer, pass_: str, reason: str) -> None:
+        self.left_out.append({"layer": layer.name, "pass": pass_, "backend": name, "reason": reason})
+        style = "bold white on red" if reason.startswith("WRONG") else "yellow"
+        self.console.print(f"[{style}]left out[/] {name}, {layer.name} {pass_}: {escape(reason)}")

@@ -1,0 +1,268 @@
+"""
+Other libraries behind one face: an adapter says what it can compute and gives the call that is timed.
+
+Each library gets its data in the layout and container it likes best, made before the clock starts; the call
+returns when the result is there, as something that `numpy.asarray` takes. Weights are handed over unprepared
+except where the library knows only prepared ones (`prepared`): those meet fastconv's prepared plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from bench.onnx_model import conv_model
+from bench.workloads import Layer, Tensors
+
+Call = Callable[[], Any]
+
+
+class Peer:
+    """
+    One library in one layout.
+
+    Attributes
+    ----------
+    name : str
+        What tables and charts call it.
+    module : str
+        What has to be installed.
+    prepared : bool
+        Whether the weights are prepared before the call.
+    """
+
+    name: str
+    module: str
+    prepared = False
+
+    def start(self, threads: int) -> None:
+        """Import the library and limit it to `threads` threads."""
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        """The call to time, or None where the library has no such convolution."""
+        raise NotImplementedError
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        """The result as (N, C, H, W)."""
+        return np.asarray(result)
+
+
+class Torch(Peer):
+    """PyTorch, contiguous NCHW; oneDNN does the work."""
+
+    name = "torch"
+    module = "torch"
+    memory_format = "contiguous_format"
+
+    def start(self, threads: int) -> None:
+        self.torch: Any = import_module("torch")
+        self.torch.set_num_threads(threads)
+        self.torch.set_grad_enabled(False)
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        torch = self.torch
+        layout = getattr(torch, self.memory_format)
+        x, w, dy = (torch.from_numpy(a).contiguous(memory_format=layout) for a in tensors)
+        stride, dilation = [layer.stride] * 2, [layer.dilation] * 2
+        padding = list(layer.pads)
+        if pass_ == "forward":
+            conv2d = torch.nn.functional.conv2d
+            return lambda: conv2d(x, w, None, stride, padding, dilation, layer.groups)
+        backward = torch.ops.aten.convolution_backward
+        wanted = 0 if pass_ == "grad_input" else 1
+        mask = [wanted == 0, wanted == 1, False]
+        rest = (None, stride, padding, dilation, False, [0, 0], layer.groups, mask)
+        return lambda: backward(dy, x, w, *rest)[wanted]
+
+
+class TorchChannelsLast(Torch):
+    """PyTorch with every tensor in channels_last memory format."""
+
+    name = "torch nhwc"
+    memory_format = "channels_last"
+
+
+class OnnxRuntime(Peer):
+    """ONNX Runtime's CPU provider; forward only."""
+
+    name = "onnxruntime"
+    module = "onnxruntime"
+    prepared = True
+
+    def start(self, threads: int) -> None:
+        self.ort: Any = import_module("onnxruntime")
+        self.options = self.ort.SessionOptions()
+        self.options.intra_op_num_threads = threads
+        self.options.inter_op_num_threads = 1
+        self.options.log_severity_level = 3
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
+            return None
+        model = conv_model(layer, tensors.w)
+        session = self.ort.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
+        feed = {"x": self.ort.OrtValue.ortvalue_from_numpy(tensors.x)}
+        return lambda: session.run_with_ort_values(["y"], feed)[0]
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return np.asarray(result.numpy())
+
+
+class OpenVino(Peer):
+    """OpenVINO's CPU plug-in in float32; forward only."""
+
+    name = "openvino"
+    module = "openvino"
+    prepared = True
+
+    def start(self, threads: int) -> None:
+        self.core: Any = import_module("openvino").Core()
+        self.config = {
+            "INFERENCE_PRECISION_HINT": "f32",  # the default may be bfloat16
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
+            return None
+        model = self.core.read_model(model=conv_model(layer, tensors.w))
+        request = self.core.compile_model(model, "CPU", self.config).create_infer_request()
+        request.set_input_tensor(import_module("openvino").Tensor(tensors.x, shared_memory=True))
+
+        def infer() -> Any:
+            request.infer()
+            return request
+
+        return infer
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return np.array(result.get_output_tensor().data)
+
+
+class Jax(Peer):
+    """JAX on the CPU, compiled by XLA; gradients are the compiled transposes of the forward pass."""
+
+    name = "jax"
+    module = "jax"
+
+    def start(self, threads: int) -> None:
+        flags = (
+            f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
+        )
+        os.environ.setdefault("XLA_FLAGS", flags)
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        self.jax: Any = import_module("jax")
+        self.jax.config.update("jax_enable_x64", True)
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        jax = self.jax
+        ph, pw = layer.pads
+
+        def conv(x: Any, w: Any) -> Any:
+            return jax.lax.conv_general_dilated(
+                x,
+                w,
+                window_strides=(layer.stride,) * 2,
+                padding=((ph, ph), (pw, pw)),
+                rhs_dilation=(layer.dilation,) * 2,
+                feature_group_count=layer.groups,
+                dimension_numbers=("NCHW", "OIHW", "NCHW"),
+            )
+
+        x, w, dy = (jax.device_put(a) for a in tensors)
+        if pass_ == "forward":
+            function, arguments = jax.jit(conv), (x, w)
+        elif pass_ == "grad_input":
+            zero = jax.numpy.zeros_like(x)  # the gradient does not depend on the point it is taken at
+            function = jax.jit(lambda dy, w: jax.vjp(lambda x: conv(x, w), zero)[1](dy)[0])
+            arguments = (dy, w)
+        else:
+            zero = jax.numpy.zeros_like(w)
+            function = jax.jit(lambda dy, x: jax.vjp(lambda w: conv(x, w), zero)[1](dy)[0])
+            arguments = (dy, x)
+        return lambda: function(*arguments).block_until_ready()
+
+
+class OpenCv(Peer):
+    """``cv2.filter2D``: one image of one channel, same size out, zeros around it."""
+
+    name = "opencv"
+    module = "cv2"
+
+    def start(self, threads: int) -> None:
+        self.cv2: Any = import_module("cv2")
+        self.cv2.setNumThreads(threads)
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        if pass_ != "forward" or not _single_plane(layer):
+            return None
+        cv2, image, kernel = self.cv2, tensors.x[0, 0], tensors.w[0, 0]
+        return lambda: cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_CONSTANT)
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return np.asarray(result)[None, None]
+
+
+class SciPyDirect(Peer):
+    """``scipy.ndimage.correlate`` on one image of one channel; one thread."""
+
+    name = "scipy.ndimage"
+    module = "scipy"
+
+    def start(self, threads: int) -> None:
+        self.ndimage: Any = import_module("scipy.ndimage")
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        if pass_ != "forward" or not _single_plane(layer):
+            return None
+        correlate, image, kernel = self.ndimage.correlate, tensors.x[0, 0], tensors.w[0, 0]
+        return lambda: correlate(image, kernel, mode="constant")
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return np.asarray(result)[None, None]
+
+
+class SciPyFft(SciPyDirect):
+    """``scipy.signal.oaconvolve`` on one image of one channel; one thread."""
+
+    name = "scipy oaconvolve"
+
+    def start(self, threads: int) -> None:
+        self.signal: Any = import_module("scipy.signal")
+
+    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
+        if pass_ != "forward" or not _single_plane(layer):
+            return None
+        oaconvolve, image = self.signal.oaconvolve, tensors.x[0, 0]
+        flipped = np.ascontiguousarray(tensors.w[0, 0, ::-1, ::-1])
+        return lambda: oaconvolve(image, flipped, mode="same")
+
+
+def _single_plane(layer: Layer) -> bool:
+    """Whether the layer is what image libraries call filtering, with an output of the input's size."""
+    planes = layer.n == layer.ci == layer.co == layer.stride == layer.dilation == 1
+    same = layer.pads == (layer.kh // 2, layer.kw // 2) and layer.kh % 2 == layer.kw % 2 == 1
+    return planes and same and layer.padding_mode == "zeros"
+
+
+PEERS: tuple[type[Peer], ...] = (
+    Torch,
+    TorchChannelsLast,
+    OnnxRuntime,
+    OpenVino,
+    Jax,
+    OpenCv,
+    SciPyDirect,
+    SciPyFft,
+)
+
+
+def installed() -> list[Peer]:
+    """An adapter for every peer whose library can be imported."""
+    return [peer() for peer in PEERS if find_spec(peer.module) is not None]

@@ -1,0 +1,40 @@
+"""Code run in a fresh process: whatever crashes, hangs or reads the environment must not end the test run."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(
+    *arguments: str, timeout: float = 120, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments, none of the caller's FASTCONV_ settings but the cache directory, and these.
+
+    A process that crashes or hangs is an AssertionError with its tracebacks; its own children end with it.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("FASTCONV_") or k == "FASTCONV_CACHE_DIR"}
+    command = [sys.executable, "-X", "faulthandler", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env={**kept, **environment}, text=True, start_new_session=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+        how = ""
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            how = f"had not ended after {timeout} s"
+            os.killpg(process.pid, signal.SIGABRT)  # faulthandler prints where every thread is
+            out, err = process.communicate()
+    code = process.returncode
+    if not how and check and code:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    if how:
+        raise AssertionError(f"the process {how}\n{out[-2000:]}\n{err[-4000:]}")
+    return subprocess.CompletedProcess(command, code, out, err)
+
+
+def run_code(code: str, *arguments: str, **environment: str) -> str:
+    """Output of some code."""
+    return run("-c", code, *arguments, **environment).stdout  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""Nothing is read or written out of bounds, by any backend, on any problem of the table."""
+
+import signal
+
+import pytest
+
+from tests import battery, child
+
+OVERRUN = """
+import numpy as np, sys
+from tests.guard import Guarded
+memory = Guarded()
+a = memory.empty((100,), np.float32, at_end=sys.argv[1] == "end")
+b = memory.copy(np.ones(7, np.float32), at_end=True)
+a[...] = 1
+print(a.sum(), b.sum(), flush=True)
+if sys.argv[2] == "write":
+    b[0] = 1  # an input
+else:
+    step = 1 if sys.argv[1] == "end" else -1
+    np.lib.stride_tricks.as_strided(a, (200,), (4 * step,)).sum()
+print("survived")
+"""
+
+
+@pytest.mark.parametrize(("where", "what"), [("end", "read"), ("start", "read"), ("end", "write")])
+def test_the_guard_bites(where: str, what: str) -> None:
+    done = child.run("-c", OVERRUN, where, what, check=False)
+    assert done.stdout.split() == ["100.0", "7.0"], done.stdout + done.stderr
+    assert done.returncode in (-signal.SIGSEGV, -signal.SIGBUS)
+
+
+@pytest.mark.parametrize("name", battery.backends())
+def test_stays_in_bounds(name: str) -> None:
+    done = child.run("-m", "tests.guard", name)
+    assert int(done.stdout.split()[-2]) > 0

@@ -1,0 +1,194 @@
+"""Who may import whom, and what a bare ``import fastconv`` may load."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fastconv
+from fastconv.engines import loader
+
+ROOT = Path(fastconv.__file__).parent
+FILES = sorted(p for p in ROOT.rglob("*.py"))
+SLOW = {
+    "numba", "llvmlite", "scipy.linalg", "scipy.signal", "scipy.ndimage", "scipy.fft", "matplotlib", "torch", "pytest",
+}  # fmt: skip
+
+# Longest matching name decides; a module may import its own kind besides. Nothing calls upward.
+RULES: dict[str, set[str]] = {
+    "problem": set(),
+    "errors": set(),
+    "workspace": set(),
+    "arrays": set(),
+    "flops": {"problem"},
+    "borders": {"problem"},
+    "threads": {"problem"},
+    "engines": set(),
+    "blas": {"threads"},
+    "algorithms": {"problem", "flops", "blas"},
+    "costs": {"algorithms.base", "engines.loader"},
+    "registry": {"algorithms", "engines.loader", "problem", "errors"},
+    "tuning": {"costs", "engines.loader", "problem", "errors"},
+    "plan": {"algorithms.base", "borders", "workspace", "problem", "flops", "errors"},
+    "planner": {
+        "registry", "tuning", "costs", "plan", "problem", "flops", "errors", "algorithms.base", "engines.loader",
+    },
+    "api": {"planner", "plan", "problem", "threads", "arrays", "errors"},
+}  # fmt: skip
+# What stands above the planner uses the public calls, not the algorithms and the loops below them.
+BELOW = {"algorithms", "engines", "blas"}
+EXCEPT = {"algorithms.base", "engines.loader"}  # the types, and the words on which engine is absent and why
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker sees."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not is_type_checking(child):
+            yield from walk(child)
+
+
+def imported(file: Path) -> set[str]:
+    """Modules of fastconv (without the leading name) that a file imports, anywhere in it."""
+    package = ["fastconv", *file.relative_to(ROOT).parts[:-1]]
+    found = set()
+    for node in walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for a in node.names:
+                name = f"{base}.{a.name}"
+                found.add(name if is_module(name) else base)
+    return {name.removeprefix("fastconv").lstrip(".") for name in found if name.split(".")[0] == "fastconv"}
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or path.is_dir() or any(path.parent.glob(f"{path.name}.*"))
+
+
+def rule_for(module: str) -> str | None:
+    matches = [key for key in RULES if module == key or module.startswith(key + ".")]
+    return max(matches, key=len, default=None)
+
+
+def allowed(name: str, targets: set[str]) -> bool:
+    return any(name == t or name.startswith(t + ".") for t in targets)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_import_rules(file: Path) -> None:
+    module, names = module_of(file), imported(file)
+    key = rule_for(module)
+    if key is not None:
+        wrong = {n for n in names if not allowed(n, RULES[key] | {key})}
+    elif module:  # pooling, filters and the like
+        wrong = {n for n in names if allowed(n, BELOW) and n not in EXCEPT}
+    else:
+        wrong = set()
+    assert not wrong, f"fastconv.{module} must not import {', '.join('fastconv.' + n for n in sorted(wrong))}"
+
+
+@pytest.mark.parametrize("engine", ["numba_", "cython_"])
+def test_engines_do_not_know_each_other(engine: str) -> None:
+    other = {"numba_": "cython_", "cython_": "numba_"}[engine]
+    for file in (ROOT / "engines" / engine).glob("*.py"):
+        assert not any(other in name for name in imported(file)), file
+
+
+def test_no_cycles() -> None:
+    """Within fastconv no module needs itself, by whatever detour."""
+    graph = {module_of(file): {n for n in imported(file) if n} for file in FILES if module_of(file)}
+
+    def reach(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = list(graph[start])
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += graph.get(name, ())
+        return seen
+
+    assert not [name for name in graph if name in reach(name)]
+
+
+def test_the_rules_would_notice(tmp_path: Path) -> None:
+    """Relative, absolute and hidden imports are all seen; what only a type checker reads is not."""
+    file = ROOT / "algorithms" / "imagined.py"
+    source = "from ..engines import loader\nimport fastconv.planner\ndef f():\n    from .. import api\n"
+    source += "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .. import tuning\n"
+
+    class Imagined(type(file)):  # type: ignore[misc]
+        def read_text(self, *_: object, **__: object) -> str:
+            return source
+
+    assert imported(Imagined(file)) == {"engines.loader", "planner", "api"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_nothing_slow_at_the_top(file: Path) -> None:
+    """Outside the Numba engine nothing slow is imported where a module is loaded."""
+    if "numba_" in file.parts:
+        return
+    tops = {a.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import) for a in node.names}
+    tops |= {str(n.module) for n in ast.parse(file.read_text()).body if isinstance(n, ast.ImportFrom) and not n.level}
+    assert not [name for name in tops if any(name == s or name.startswith(s + ".") for s in SLOW)]
+
+
+def loaded(code: str) -> set[str]:
+    """Names in sys.modules after running some code in a fresh process."""
+    code += "\nimport sys; print('\\n'.join(sys.modules))"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FASTCONV_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return set(done.stdout.split())
+
+
+def test_import_loads_nothing_slow() -> None:
+    assert not loaded("import fastconv").intersection(SLOW)
+
+
+@pytest.mark.skipif(loader.absent("cython") is not None, reason="the compiled engine is absent: Numba must answer")
+def test_first_calls_do_not_load_numba() -> None:
+    code = """
+import numpy as np, fastconv
+for dtype in ("f4", "f8", "f2"):
+    x, w = np.ones((1, 3, 9, 9), dtype), np.ones((4, 3, 3, 3), dtype)
+    for mode in ("zeros", "reflect"):
+        y = fastconv.conv2d(x, w, np.ones(4, dtype), padding=1, padding_mode=mode)
+        fastconv.conv2d_backward(y, x, w, padding=1, padding_mode=mode)
+fastconv.explain(x.shape, w.shape)
+fastconv.list_backends(), fastconv.get_num_threads()
+"""
+    assert not loaded(code).intersection({"numba", "llvmlite", "matplotlib", "scipy.signal", "scipy.linalg", "torch"})
+
+
+def test_public_names_exist() -> None:
+    """``__all__`` is complete, sorted or not, and every public function has a docstring with its errors."""
+    for name in fastconv.__all__:
+        assert hasattr(fastconv, name)
+    wanted = {
+        "conv2d", "conv2d_backward", "conv2d_grad_input", "conv2d_grad_weight", "Conv2dGradients", "list_backends",
+        "get_backend", "register_backend", "explain", "set_num_threads", "get_num_threads", "num_threads",
+        "show_config", "BackendRefused", "WorkspaceError", "ConvProblem", "Backend",
+    }  # fmt: skip
+    assert wanted <= set(fastconv.__all__)
+    assert all((getattr(fastconv, name).__doc__ or "").strip() for name in wanted)
+    assert importlib.util.find_spec("fastconv") is not None
+    assert (ROOT / "py.typed").exists()

@@ -1,0 +1,121 @@
+"""``out=``: written wherever it lies, also over the inputs, and nothing else is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv.problem import parse
+from tests import battery
+from tests.problems import integer_data, options
+from tests.test_layouts import channels_last, negative, sliced, swapped, unaligned, window
+
+NAMES = ["auto", *battery.backends()]
+SAME = parse("n2ci5ih6iw7co5kh3kw3ph1pw1_f32")  # x and y of one shape
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "contiguous": np.copy, "fortran": np.asfortranarray, "sliced": sliced, "window": window, "negative": negative,
+    "swapped": swapped, "unaligned": unaligned, "channels_last": channels_last,
+}  # fmt: skip
+
+
+def refused(name: str, p: Any = SAME) -> bool:
+    return name != "auto" and fastconv.get_backend(name).refuse(battery.inner(p), "forward") is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["n2ci3ih6iw7co4kh3kw2_f32", "n1ci2ih5iw5co3kh2kw2sh2sw2_f64", "n2ci2ih5iw6co2kh3kw3_f16"]
+)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_layouts_of_out(name: str, layout: str, text: str) -> None:
+    p = parse(text)
+    if refused(name, p):
+        return
+    d = integer_data(p)
+    want = fastconv.conv2d(d.x, d.w, d.b, backend=name, **options(p))
+    out = LAYOUTS[layout](np.full(p.y_shape, np.nan, p.dtype))
+    around = out.base.copy() if out.base is not None and layout in ("sliced", "window") else None
+    assert fastconv.conv2d(d.x, d.w, d.b, backend=name, out=out, **options(p)) is out
+    np.testing.assert_array_equal(out, want)
+    if around is not None:  # whatever lies between and beside is as it was
+        out[...] = np.nan
+        np.testing.assert_array_equal(out.base, around)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+@pytest.mark.parametrize("name", NAMES)
+def test_out_over_x(name: str, mode: str) -> None:
+    if refused(name):
+        return
+    d, opt = integer_data(SAME), {**options(SAME), "padding_mode": mode, "backend": name}
+    want = fastconv.conv2d(d.x, d.w, d.b, **opt)
+    x = d.x.copy()
+    assert fastconv.conv2d(x, d.w, d.b, out=x, **opt) is x
+    np.testing.assert_array_equal(x, want)
+
+
+@pytest.mark.parametrize("offset", [-70, -1, 1, 13, 210])
+@pytest.mark.parametrize("name", NAMES)
+def test_out_overlaps_x_in_part(name: str, offset: int) -> None:
+    if refused(name):
+        return
+    d, opt = integer_data(SAME), {**options(SAME), "backend": name}
+    want = fastconv.conv2d(d.x, d.w, **opt)
+    memory = np.zeros(3 * d.x.size, np.float32)
+    x = memory[d.x.size : 2 * d.x.size].reshape(d.x.shape)
+    out = memory[d.x.size + offset : 2 * d.x.size + offset].reshape(d.x.shape)
+    x[...] = d.x
+    fastconv.conv2d(x, d.w, out=out, **opt)
+    np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_out_over_weights_and_bias(name: str) -> None:
+    p = parse("n1ci3ih3iw3co3kh3kw3ph1pw1_f32")
+    if refused(name, p):
+        return
+    d, opt = integer_data(p), {**options(p), "backend": name}
+    want = fastconv.conv2d(d.x, d.w, d.b, **opt)
+    w = d.w.copy()
+    fastconv.conv2d(d.x, w, d.b, out=w[:1], **opt)
+    np.testing.assert_array_equal(w[:1], want)
+    np.testing.assert_array_equal(w[1:], d.w[1:])
+    memory = np.zeros(27, np.float32)
+    memory[4:7] = d.b
+    fastconv.conv2d(d.x, d.w, memory[4:7], out=memory.reshape(1, 3, 3, 3), **opt)
+    np.testing.assert_array_equal(memory.reshape(1, 3, 3, 3), want)
+
+
+def test_out_is_a_reversed_view_of_x() -> None:
+    d = integer_data(SAME)
+    want = fastconv.conv2d(d.x, d.w, padding=1)
+    x = d.x.copy()
+    fastconv.conv2d(x, d.w, padding=1, out=x[:, :, ::-1, ::-1])
+    np.testing.assert_array_equal(x[:, :, ::-1, ::-1], want)
+
+
+def test_out_and_x_share_nothing_but_a_parent() -> None:
+    """Interleaved views of one array: no byte in common, and neither is disturbed."""
+    d = integer_data(SAME)
+    parent = np.zeros((2, *d.x.shape), np.float32)
+    both = np.moveaxis(parent, 0, -1)
+    both[..., 0] = d.x
+    fastconv.conv2d(both[..., 0], d.w, padding=1, out=both[..., 1])
+    np.testing.assert_array_equal(both[..., 0], d.x)
+    np.testing.assert_array_equal(both[..., 1], fastconv.conv2d(d.x, d.w, padding=1))
+
+
+def test_out_of_an_empty_batch() -> None:
+    out = np.empty((0, 4, 3, 3), np.float32)
+    x, w = np.ones((0, 2, 3, 3), np.float32), np.ones((4, 2, 3, 3), np.float32)
+    assert fastconv.conv2d(x, w, padding=1, out=out) is out
+
+
+def test_memory_map_as_out(tmp_path: object) -> None:
+    d = integer_data(SAME)
+    out = np.lib.format.open_memmap(f"{tmp_path}/y.npy", "w+", np.float32, SAME.y_shape)
+    fastconv.conv2d(d.x, d.w, padding=1, out=out)
+    out.flush()
+    np.testing.assert_array_equal(np.load(f"{tmp_path}/y.npy"), fastconv.conv2d(d.x, d.w, padding=1))
