@@ -127,22 +127,24 @@ class Runner:
             self.outcome.benchmarks.append(entry)
 
     def _candidates(self, layer: Layer, pass_: str, seconds: float) -> list[str]:
-        """Backends that take the layer and are expected to answer in time."""
-        chosen = []
+        """Backends that take the layer and are expected to answer in time; the quickest one in any case."""
         # A check, an estimate and three samples are five calls: one backend may take all of the group's time,
         # since the many quick groups leave time for the few slow ones.
         slowest = seconds / 5
+        predicted = {}
         for backend in subjects.backends(self.settings.backends):
-            where = {"layer": layer.name, "pass": pass_, "backend": backend}
             reason = subjects.refusal(backend, layer, pass_, self.settings.dtype)
-            predicted = self.forecast.predict((backend, pass_, layer.kind), layer.flops)
-            if reason is not None:
-                self.outcome.refused.append({**where, "reason": reason})
-            elif predicted > slowest:
-                self.outcome.skipped.append({**where, "predicted_seconds": predicted})
+            if reason is None:
+                predicted[backend] = self.forecast.predict((backend, pass_, layer.kind), layer.flops)
             else:
-                chosen.append(backend)
-        return chosen
+                where = {"layer": layer.name, "pass": pass_, "backend": backend}
+                self.outcome.refused.append({**where, "reason": reason})
+        limit = max(slowest, min(predicted.values(), default=0.0))
+        for backend, time_ in predicted.items():
+            if time_ > limit:
+                where = {"layer": layer.name, "pass": pass_, "backend": backend}
+                self.outcome.skipped.append({**where, "predicted_seconds": time_})
+        return [backend for backend, time_ in predicted.items() if time_ <= limit]
 
     def _checked_cell(
         self, backend: str, group: _Group, tensors: Tensors, oracle: Oracle, errors: dict[str, float]

@@ -268,7 +268,7 @@ def _problem(
 
 def run_plan(
     plan: Plan, first: Any, second: Any, dtype: str, shape: tuple[int, ...], out: Any = None, inputs: Any = (),
-    bias: Any = None, packed: Any = None,
+    bias: Any = None, packed: Any = None, peak: float | None = None,
 ) -> Any:  # fmt: skip
     """Run a plan into ``out`` or a fresh array; float16 and unusable outputs go through a copy."""
     if first.ndim == 3:
@@ -277,13 +277,13 @@ def run_plan(
         second = second[None]
     if out is None:
         result = np.empty(plan.shape, plan.compute_dtype)
-        plan.run(first, second, result, bias, packed)
+        plan.run(first, second, result, bias, packed, peak)
         return (result if plan.compute_dtype == dtype else result.astype(dtype)).reshape(shape)
     check_out(out, shape, dtype)
     if usable(out, dtype, tuple(a for a in inputs if a is not None)):
-        plan.run(first, second, out.reshape(plan.shape), bias, packed)
+        plan.run(first, second, out.reshape(plan.shape), bias, packed, peak)
     else:
-        out[...] = run_plan(plan, first, second, dtype, shape, None, (), bias, packed)
+        out[...] = run_plan(plan, first, second, dtype, shape, None, (), bias, packed, peak)
     return out
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import borders, workspace
-from .algorithms.base import Backend
+from .algorithms.base import Backend, terms
 from .problem import ConvProblem
 
+_ROOM = 1e-6  # transforms enlarge numbers by far less than 1 / _ROOM
 _COMPUTE = {"float16": "float32", "float32": "float32", "float64": "float64"}
 
 
@@ -39,31 +42,51 @@ class Plan:
         Scratch memory that a run borrows.
     row : Row
         The backend's line in `explain`.
+    fallback : Plan or None
+        Runs instead for NaN, Inf and numbers near overflow, which the chosen backend would spread.
     """
 
-    def __init__(self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any) -> None:
+    def __init__(
+        self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
+        fallback: Plan | None = None,
+    ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem)
         self.compute_dtype = _COMPUTE[problem.dtype]
         self.workspace_bytes = row.workspace_bytes
+        self.fallback = fallback
         self._padded = problem.mode != "zeros"
         self._run = getattr(self, "_" + pass_)
         self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
 
-    def run(self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None) -> None:
+    def run(
+        self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None
+    ) -> None:
         """Fill ``out``; all arrays are C-contiguous, native and of the compute dtype.
 
-        forward takes (x, w), grad_input (dy, w), grad_weight (dy, x).
+        forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known.
         """
         if self.problem.n == 0:
             out[...] = 0
+            return
+        if self.fallback is not None and not self._tame(first, second, peak):
+            self.fallback.run(first, second, out, bias)
             return
         work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
         try:
             self._run(first, second, out, bias, packed, work)
         finally:
             workspace.give_back(self.compute_dtype, work)
+
+    def peak(self, a: Any) -> float:
+        """max|a|, NaN or Inf if it holds one."""
+        return float(self.backend.steps(self.compute_dtype).abs_peak(a, self.threads))
+
+    def _tame(self, first: Any, second: Any, peak: float | None) -> bool:
+        """Whether no sum, transformed or not, can leave the range of the dtype (False for NaN)."""
+        largest = self.peak(first) * (self.peak(second) if peak is None else peak)
+        return largest * terms(self.problem, self.pass_) < _ROOM * float(np.finfo(self.compute_dtype).max)
 
     def _forward(self, x: Any, w: Any, y: Any, bias: Any, packed: Any, work: Any) -> None:
         x, work = self._pad(x, work)

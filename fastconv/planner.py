@@ -76,7 +76,13 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
     inner = inner_problem(p)
     cfg, n = _configure(chosen, inner, pass_, threads, limit, border_bytes(p))
     row = _row(chosen, p, pass_, rtol, threads, limit, named=True)._replace(status="chosen", reason=why)
-    return Plan(p, pass_, chosen, n, row, cfg)
+    fallback = None
+    if backend == "auto" and chosen.spreads_nonfinite:
+        plain = [b.name for b in registry.all_backends() if not b.spreads_nonfinite]
+        able = [r for r in rows if r.backend in plain and r.status != "refused"]
+        if able:
+            fallback = plan(p, pass_, min(able, key=_preference).backend, rtol, threads, limit)
+    return Plan(p, pass_, chosen, n, row, cfg, fallback)
 
 
 def _pick(

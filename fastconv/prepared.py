@@ -36,6 +36,7 @@ class Conv2dPlan:
         self._w: Any = None
         self._bias: Any = None
         self._packed: Any = None
+        self._peak: float | None = None
 
     @property
     def backend(self) -> str:
@@ -66,6 +67,7 @@ class Conv2dPlan:
             raise TypeError(f"w and bias must be {dtype}, as the plan is")
         self._w = np.array(ready(wa, dtype))  # an own copy: the caller may change w later
         self._bias = None if ba is None else np.array(ready(ba, dtype))
+        self._peak = self._plan.peak(self._w) if self._plan.fallback else None
         self._packed = self._plan.backend.prepare(self._plan.inner, self._plan.config, self._w)
 
     def __call__(self, x: Any, out: Any = None) -> Any:
@@ -93,7 +95,9 @@ class Conv2dPlan:
         if common_dtype(xa) != dtype:
             raise TypeError(f"x must be {dtype}, as the plan is, got {xa.dtype}")
         shape = self._plan.shape[1:] if self._unbatched else self._plan.shape
-        return run_plan(self._plan, ready(xa, dtype), self._w, dtype, shape, out, (xa,), self._bias, self._packed)
+        return run_plan(
+            self._plan, ready(xa, dtype), self._w, dtype, shape, out, (xa,), self._bias, self._packed, self._peak
+        )
 
     def explain(self) -> Explanation:
         """The table of backends that the plan was chosen from, see `fastconv.explain`."""

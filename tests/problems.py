@@ -79,6 +79,18 @@ n4ci8ih7iw7co24kh3kw3ph1pw1_f32                     small maps, a batch
 n1ci70ih5iw5co66kh3kw3ph1pw1_f32                    many channels, few pixels
 n1ci3ih50iw51co5kh3kw3ph1pw1_f32                    several tiles and a rest
 n1ci2ih8iw8co2kh3kw3pt0pb8pl8pr0_f32                output rows and columns of nothing but padding
+n1ci130ih12iw13co36kh3kw3ph1pw1_f32                 more channels than a block
+n1ci24ih34iw19co70kh3kw3_f32                        more outputs and pixels than a block
+n2ci40ih10iw11co36kh5kw5ph2pw2_f32                  5x5, many channels
+n1ci24ih17iw18co20kh1kw7pw3_f32                     1x7, many channels
+n1ci24ih18iw17co20kh7kw1ph3_f32                     7x1, many channels
+n2ci18ih17iw19co33kh3kw3ph2pw2dh2dw2_f32            dilation, many channels
+n1ci34ih15iw18co33kh3kw3sh2sw2ph1pw1_f32            stride 2, many channels
+n2ci35ih9iw10co37kh1kw1sh2sw2_f32                   1x1, stride 2, many channels
+n1ci48ih9iw10co40kh3kw3ph1pw1g2_f32                 groups of many channels
+n1ci17ih30iw29co17kh9kw9ph4pw4g17_f32               depthwise 9x9
+n2ci32ih21iw37co32kh3kw3sh2sw2ph1pw1g32_f32         depthwise, stride 2, several tiles
+n17ci5ih3iw4co9kh3kw3ph1pw1_f32                     a batch larger than the images
 """
 
 EDGE_PROBLEMS = tuple(line.split()[0] for line in EDGES.strip().splitlines())
@@ -102,13 +114,14 @@ class Data(NamedTuple):
     dy: Any
 
 
-def seed_of(text: str, salt: int = 0) -> int:
-    return zlib.crc32(f"{text}/{salt}".encode())
+def generator(p: ConvProblem, salt: int) -> np.random.Generator:
+    """The same numbers in every dtype."""
+    return np.random.default_rng(zlib.crc32(f"{p._replace(dtype='float64')}/{salt}".encode()))
 
 
 def integer_data(p: ConvProblem, salt: int = 0) -> Data:
     """Integers of -3..3 as floats: every product and sum is exact in float32, in any order."""
-    rng = np.random.default_rng(seed_of(str(p), salt))
+    rng = generator(p, salt)
 
     def draw(*shape: int) -> Any:
         return rng.integers(-3, 4, shape).astype(p.dtype)
@@ -118,7 +131,7 @@ def integer_data(p: ConvProblem, salt: int = 0) -> Data:
 
 def real_data(p: ConvProblem, salt: int = 0) -> Data:
     """Normal numbers, the inputs with an offset (all of one sign is harder on Winograd and FFT)."""
-    rng = np.random.default_rng(seed_of(str(p), salt + 1))
+    rng = generator(p, salt + 1)
 
     def draw(*shape: int, mean: float = 0.0) -> Any:
         return (rng.standard_normal(shape) + mean).astype(p.dtype)

@@ -6,6 +6,7 @@ cimport numpy as cnp
 cnp.import_array()
 
 include "vector.pxi"
+include "peak.pxi"
 include "naive.pxi"
 include "im2col.pxi"
 include "direct.pxi"
