@@ -13,14 +13,11 @@ from hypothesis import HealthCheck, settings
 # Nothing that a developer has set or tuned may decide what is tested.
 for name in ("FASTCONV_BACKEND", "FASTCONV_NUM_THREADS"):
     os.environ.pop(name, None)
-# Threads that wait for work must not spin: beside another process the suite would take twenty times as long.
+# Threads that wait for work must not spin: beside another busy process that takes twenty times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ["FASTCONV_CACHE_DIR"] = tempfile.mkdtemp(prefix="fastconv-tests-")
-atexit.register(shutil.rmtree, # Threads that wait for work must not spin: beside another process the suite would take twenty times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-os.environ["FASTCONV_CACHE_DIR"], ignore_errors=True)
+atexit.register(shutil.rmtree, os.environ["FASTCONV_CACHE_DIR"], ignore_errors=True)
 
 settings.register_profile(
     "fastconv",

@@ -70,7 +70,7 @@ def run(name: str, pass_: str, p: ConvProblem, threads: int, at_end: bool) -> No
     if pass_ == "forward" and threads == 2:
         out[...] = np.nan
         fastconv.conv2d(d.x, d.w, d.b, out=out, backend=name, **options(p))
-        battery.compare(backend, pass_, p, plain, out, "bias")
+        battery.compare(backend, pass_, p, plain, out, bias=plain.b)
     memory.close()
 
 

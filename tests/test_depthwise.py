@@ -12,12 +12,35 @@ from tests.problems import with_dtype
 NAMES = [n for n in battery.backends() if n.startswith("depthwise/")]
 
 # rows of one vector and of several, heights that end in every block size, kernels of every run length
-ROWS = [f"n1ci3ih{h}iw{w}co3kh{k}kw{k}ph{k // 2}pw{k // 2}g3_f32"
-        for h, w, k in ((14, 20, 3), (15, 33, 3), (22, 17, 5), (31, 40, 7), (23, 19, 2), (19, 18, 4), (20, 34, 6),
-                        (27, 25, 9), (18, 21, 11), (33, 35, 13), (40, 41, 31))]
-STRIDES = [f"n2ci2ih{h}iw{w}co2kh{k}kw{k}sh{s}sw{t}ph{k // 2}pw{k // 2}g2_f32"
-           for h, w, k, s, t in ((30, 66, 3, 2, 2), (31, 67, 5, 2, 2), (45, 35, 7, 2, 2), (29, 70, 4, 2, 2),
-                                 (28, 34, 3, 1, 2), (28, 34, 3, 2, 1), (50, 52, 3, 3, 3), (37, 41, 9, 2, 4))]
+ROWS = [
+    f"n1ci3ih{h}iw{w}co3kh{k}kw{k}ph{k // 2}pw{k // 2}g3_f32"
+    for h, w, k in (
+        (14, 20, 3),
+        (15, 33, 3),
+        (22, 17, 5),
+        (31, 40, 7),
+        (23, 19, 2),
+        (19, 18, 4),
+        (20, 34, 6),
+        (27, 25, 9),
+        (18, 21, 11),
+        (33, 35, 13),
+        (40, 41, 31),
+    )
+]
+STRIDES = [
+    f"n2ci2ih{h}iw{w}co2kh{k}kw{k}sh{s}sw{t}ph{k // 2}pw{k // 2}g2_f32"
+    for h, w, k, s, t in (
+        (30, 66, 3, 2, 2),
+        (31, 67, 5, 2, 2),
+        (45, 35, 7, 2, 2),
+        (29, 70, 4, 2, 2),
+        (28, 34, 3, 1, 2),
+        (28, 34, 3, 2, 1),
+        (50, 52, 3, 3, 3),
+        (37, 41, 9, 2, 4),
+    )
+]
 MAPS = [
     "n2ci33ih7iw7co33kh3kw3ph1pw1g33_f32",
     "n1ci40ih14iw14co40kh5kw5ph2pw2g40_f32",

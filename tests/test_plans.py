@@ -108,7 +108,7 @@ def test_max_workspace(text: str, limit: int) -> None:
         assert min(row["workspace_bytes"] for row in e.rows if row["status"] != "refused") > limit
         return
     assert plan.workspace_bytes <= limit
-    battery.compare(fastconv.get_backend(plan.backend), "forward", p, d, plan(d.x), "bias")
+    battery.compare(fastconv.get_backend(plan.backend), "forward", p, d, plan(d.x), bias=d.b)
 
 
 @pytest.mark.parametrize("name", battery.backends())

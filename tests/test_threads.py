@@ -67,7 +67,7 @@ for mode in ("zeros", "reflect"):
     d = integer_data(p)
     def call():
         y = fastconv.conv2d(d.x, d.w, d.b, **options(p), backend="nested/test")
-        battery.compare(Nested(), "forward", p, d, y, "bias")
+        battery.compare(Nested(), "forward", p, d, y, bias=d.b)
     threads = [threading.Thread(target=call) for _ in range(3)]
     call()
     for t in threads: t.start()
@@ -87,7 +87,7 @@ def test_repeated_runs_are_bitwise_equal(name: str, threads: int) -> None:
                 if fastconv.get_backend(name).refuse(battery.inner(p), pass_):
                     continue
                 first = battery.public(name, pass_, p, d)
-                battery.compare(fastconv.get_backend(name), pass_, p, d, first, "normal")
+                battery.compare(fastconv.get_backend(name), pass_, p, d, first, exact=False)
                 for _ in range(3):
                     np.testing.assert_array_equal(battery.public(name, pass_, p, d), first, strict=True)
 
