@@ -193,10 +193,13 @@ def bars(found: Sequence[Comparison], folder: Path) -> tuple[str, str]:
 
 
 def _round_ticks(axis: Any) -> None:
-    """Ticks at 1, 2, 5 and their decades, as many as the axis spans."""
+    """Ticks at round numbers, as many as fit what the axis spans."""
     low, high = axis.get_xlim()
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if high / low < 50 else (1, 3) if high / low < 300 else (1,)
+    span = high / low
+    steps = (
+        (1, 1.5, 2, 3, 4, 5, 7) if span < 8 else (1, 2, 5) if span < 50 else (1, 3) if span < 300 else (1,)
+    )
     axis.set_xticks([s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high])
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())

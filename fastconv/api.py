@@ -214,8 +214,10 @@ def conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    if not set(names) <= {"x", "w", "bias"}:
+    if not isinstance(wrt, (str, tuple, list, set, frozenset)):
+        raise TypeError(f"wrt must be a sequence of 'x', 'w' and 'bias', got {wrt!r}")
+    names = {wrt} if isinstance(wrt, str) else set(wrt)
+    if not names <= {"x", "w", "bias"}:
         raise ValueError(f"wrt must hold only 'x', 'w' and 'bias', got {wrt!r}")
     options: dict[str, Any] = dict(
         stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode

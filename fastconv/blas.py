@@ -6,6 +6,7 @@ BLAS keeps its own threads, so it is never called from inside a parallel loop.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,25 @@ from typing import Any
 import numpy as np
 
 _lock = threading.Lock()
+_forked = False
 
 
 def matmul(a: Any, b: Any, out: Any, threads: int) -> None:
     """``out = a @ b`` with at most ``threads`` threads; ``out`` may be a strided view."""
+    if _forked:  # a fork may have caught BLAS, or our lock, in the middle of another thread's product
+        out[...] = np.einsum("...ij,...jk->...ik", a, b)
+        return
     with _lock, _limited(threads):
         np.matmul(a, b, out=out)
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

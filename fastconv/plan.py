@@ -120,8 +120,8 @@ class Plan:
 
 
 def inner_problem(p: ConvProblem) -> ConvProblem:
-    """The problem as a backend sees it: zero padding only, and no float16."""
-    return (p if p.mode == "zeros" else p.padded())._replace(dtype=_COMPUTE[p.dtype])
+    """The problem as a backend sees it: zero padding only, no float16, at least one image."""
+    return (p if p.mode == "zeros" else p.padded())._replace(dtype=_COMPUTE[p.dtype], n=max(p.n, 1))
 
 
 def border_bytes(p: ConvProblem) -> int:

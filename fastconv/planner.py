@@ -112,7 +112,11 @@ def _pick(
         raise ValueError(f"rtol must be at least {best:.1e}, the smallest error bound for {pass_} of {p}, got {rtol}")
     names = {r.backend for r in able}
     if _environment and _environment != "auto":
-        preferred = [r for r in able if r.backend in {b.name for b in registry.find_backends(_environment)}]
+        try:
+            named = {b.name for b in registry.find_backends(_environment)}
+        except ValueError as error:
+            raise ValueError(f"FASTCONV_BACKEND: {error}") from None
+        preferred = [r for r in able if r.backend in named]
         if preferred:
             return min(preferred, key=_preference).backend, "FASTCONV_BACKEND"
     tuned = tuning.winner(p, pass_, threads)

@@ -32,21 +32,28 @@ class Conv2dPlan:
     ) -> None:
         self.problem = problem
         self._unbatched, self._rtol, self._backend, self._limit = unbatched, rtol, backend, max_workspace
-        self._plan: Plan = planner.plan(problem, "forward", backend, rtol, get_num_threads(), max_workspace)
         self._w: Any = None
         self._bias: Any = None
-        self._packed: Any = None
-        self._peak: float | None = None
+        self._prepared: dict[int, tuple[Plan, Any, float | None]] = {}
+
+    def _ready(self) -> tuple[Plan, Any, float | None]:
+        """Plan, packed weights and max|w| for the number of threads in force."""
+        threads = get_num_threads()
+        if threads not in self._prepared:
+            plan = planner.plan(self.problem, "forward", self._backend, self._rtol, threads, self._limit)
+            packed = plan.backend.prepare(plan.inner, plan.config, self._w)
+            self._prepared[threads] = plan, packed, plan.peak(self._w) if plan.fallback else None
+        return self._prepared[threads]
 
     @property
     def backend(self) -> str:
         """Name of the backend in use."""
-        return self._plan.backend.name
+        return self._ready()[0].backend.name
 
     @property
     def workspace_bytes(self) -> int:
         """Scratch memory that a call borrows, in bytes."""
-        return self._plan.workspace_bytes
+        return self._ready()[0].workspace_bytes
 
     def update(self, w: Any, bias: Any = None) -> None:
         """Take new weights (Co, Ci // groups, KH, KW) and bias (Co,): packed or transformed here, once.
@@ -67,8 +74,8 @@ class Conv2dPlan:
             raise TypeError(f"w and bias must be {dtype}, as the plan is")
         self._w = np.array(ready(wa, dtype))  # an own copy: the caller may change w later
         self._bias = None if ba is None else np.array(ready(ba, dtype))
-        self._peak = self._plan.peak(self._w) if self._plan.fallback else None
-        self._packed = self._plan.backend.prepare(self._plan.inner, self._plan.config, self._w)
+        self._prepared.clear()
+        self._ready()
 
     def __call__(self, x: Any, out: Any = None) -> Any:
         """Convolve ``x``, of the plan's shape and dtype.
@@ -94,10 +101,9 @@ class Conv2dPlan:
             raise ValueError(f"x must have shape {want}, got {xa.shape}")
         if common_dtype(xa) != dtype:
             raise TypeError(f"x must be {dtype}, as the plan is, got {xa.dtype}")
-        shape = self._plan.shape[1:] if self._unbatched else self._plan.shape
-        return run_plan(
-            self._plan, ready(xa, dtype), self._w, dtype, shape, out, (xa,), self._bias, self._packed, self._peak
-        )
+        plan, packed, peak = self._ready()
+        shape = plan.shape[1:] if self._unbatched else plan.shape
+        return run_plan(plan, ready(xa, dtype), self._w, dtype, shape, out, (xa,), self._bias, packed, peak)
 
     def explain(self) -> Explanation:
         """The table of backends that the plan was chosen from, see `fastconv.explain`."""

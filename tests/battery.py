@@ -6,6 +6,7 @@ oracle. A failure names the backend, the pass and the problem; the same is repea
     python -m tests.battery BACKEND PASS PROBLEM
 """
 
+import importlib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,15 @@ COMPUTED_IN = {"float16": "float32", "float32": "float32", "float64": "float64"}
 def backends() -> list[str]:
     """The backends whose engine is present."""
     return [name for name in fastconv.list_backends() if loader.absent(fastconv.get_backend(name).engine) is None]
+
+
+def instruction_sets() -> list[str]:
+    """Those that the compiled kernels are built for and that this machine has, the one in use first."""
+    if loader.absent("cython"):
+        return []
+    _cpu: Any = importlib.import_module("fastconv.engines.cython_._cpu")
+    able = [isa for isa in _cpu.BUILT if isa == "portable" or int(isa[-1]) <= _cpu.level()]
+    return sorted(able, key=lambda isa: isa != loader.isa())
 
 
 def is_exact(backend: Backend) -> bool:

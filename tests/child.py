@@ -31,7 +31,7 @@ def run(
     if not how and check and code:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     if how:
-        raise AssertionError(f"the process {how}\n{out[-2000:]}\n{err[-4000:]}")
+        raise AssertionError(f"the process {how}\n{out[-500:]}\n{err[-4000:]}")
     return subprocess.CompletedProcess(command, code, out, err)
 
 

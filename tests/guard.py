@@ -1,6 +1,6 @@
 """Runs a backend on arrays that lie between forbidden pages: one byte too far ends this process.
 
-    python -m tests.guard BACKEND
+    python -m tests.guard BACKEND ...
 
 Every array (inputs, output, scratch memory) is put at the very end of its pages, then at the very start. The
 problem at work is printed before each run, so that the last line of a crash names it.
@@ -74,7 +74,8 @@ def run(name: str, pass_: str, p: ConvProblem, threads: int, at_end: bool) -> No
     memory.close()
 
 
-def main(name: str) -> None:
+def main(name: str) -> int:
+    """Number of runs."""
     runs = 0
     for text in EDGE_PROBLEMS:
         for dtype in ("float32", "float64"):
@@ -88,8 +89,8 @@ def main(name: str) -> None:
                         print(f"{name} {pass_} {p}, {threads} threads, arrays {where} of their pages", flush=True)
                         run(name, pass_, p, threads, at_end)
                         runs += 1
-    print(f"{runs} runs")
+    return runs
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(sum(main(name) for name in sys.argv[1:]), "runs")

@@ -34,3 +34,11 @@ def test_the_guard_bites(where: str, what: str) -> None:
 def test_stays_in_bounds(name: str) -> None:
     done = child.run("-m", "tests.guard", name)
     assert int(done.stdout.split()[-2]) > 0
+
+
+@pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
+def test_other_instruction_sets_stay_in_bounds(isa: str) -> None:
+    """Other vector widths have other tails; `naive` has no vectors."""
+    names = [n for n in battery.backends() if n.endswith("/cython") and not n.startswith("naive/")]
+    done = child.run("-m", "tests.guard", *names, FASTCONV_ISA=isa.replace("_", "-"))
+    assert int(done.stdout.split()[-2]) > 0

@@ -65,7 +65,7 @@ def test_explain(text: str, pass_: str, dtype: str) -> None:
             assert row["flops"] > 0
             assert row["bytes"] > 0
             assert row["predicted_seconds"] > 0
-        assert row["error_bound"] <= row["worst_case_bound"] * 1.5  # one counts roundings, the other expects them
+        assert row["error_bound"] <= row["worst_case_bound"], row["backend"]
     assert all(name in str(e) for name in fastconv.list_backends())
     assert pass_ in str(e)
 

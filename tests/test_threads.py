@@ -50,6 +50,10 @@ from tests.problems import integer_data, options
 class Nested(fastconv.Backend):
     "Calls fastconv from within, three levels deep."
     algorithm, engine = "nested", "test"
+    exact = battery.is_exact(fastconv.get_backend(sys.argv[1]))
+
+    def error_bound(self, p, pass_):
+        return fastconv.get_backend(sys.argv[1]).error_bound(p, pass_)
 
     def workspace(self, p, pass_, cfg, threads):
         return 4096

@@ -61,9 +61,12 @@ def test_table_is_the_matrices(m: int, r: int) -> None:
 
 
 def test_growth() -> None:
-    """F(2, 3) by hand: rows of B hold two ones, G at most one half (a unit vector at 0 and infinity)."""
+    """F(2, 3) by hand: rows of B hold two ones, G at most one half (a unit vector at 0 and infinity).
+
+    Signs can make 2 of point 0 and of one of +-1, then the other is 0.
+    """
     probable, worst = transforms.growth(2, 3)
     assert worst == pytest.approx(1 * 2 + 0.5 * 2 + 0.5 * 2)
-    assert probable == pytest.approx(3**0.5)
+    assert probable == pytest.approx(((1 * 2) ** 2 + (0.5 * 2) ** 2) ** 0.5)
     assert all(transforms.growth(m, r)[0] < transforms.growth(m, r)[1] for m, r in FORMS)
     assert transforms.growth(2, 3) < transforms.growth(4, 3) < transforms.growth(4, 5) < transforms.growth(4, 7)

@@ -2,7 +2,9 @@
 
 Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing"
 (2006). The matrix is never whole: panels of a few images or of a run of output pixels are packed into
-a bounded buffer in parallel, then multiplied by one BLAS call with BLAS's own threads.
+a bounded buffer, then multiplied by one BLAS call with BLAS's own threads. Packing runs on one thread:
+idle threads of OpenMP and of OpenBLAS spin for milliseconds and, taking turns, keep each other's work off
+the cores (measured 50 ms a call instead of 2).
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Im2col(Backend):
             packed += 3 * panels * cfg.images * p.co * k * p.itemsize
         calls = panels * cfg.images * p.g * 1.5e-6 + panels * 20e-6
         thin = min(1.0, p.co / p.g / 16) * min(1.0, k / 16)  # BLAS on thin matrices
-        seconds = flops / (rates.blas_gflops * 1e9 * threads * thin) + packed / (rates.copy_gbs * 1e9 * threads)
+        seconds = flops / (rates.blas_gflops * 1e9 * threads * thin) + packed / (rates.copy_gbs * 1e9)
         return Cost(flops, compulsory_bytes(p) + packed, seconds + calls)
 
     def forward(
@@ -75,7 +77,7 @@ class Im2col(Backend):
     ) -> None:  # fmt: skip
         rows, out = w.reshape(p.g, p.co // p.g, -1), y.reshape(p.n, p.g, p.co // p.g, -1)
         for images, pixels in _panels(p, cfg):
-            blas.matmul(rows, self._columns(p, x, images, pixels, work, threads), out[images, ..., pixels], threads)
+            blas.matmul(rows, self._columns(p, x, images, pixels, work), out[images, ..., pixels], threads)
 
     def grad_input(
         self, p: ConvProblem, cfg: Panels, dy: Array, w: Array, dx: Array, work: Array, threads: int
@@ -90,7 +92,7 @@ class Im2col(Backend):
             blas.matmul(rows, d[images, ..., pixels], col, threads)
             self.steps(p.dtype).col2im_add(
                 col.reshape(col.shape[0], -1, col.shape[3]), dx, p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw,
-                p.ow, images.start, pixels.start, threads,
+                p.ow, images.start, pixels.start, 1,
             )  # fmt: skip
 
     def grad_weight(
@@ -99,21 +101,19 @@ class Im2col(Backend):
         d, total = dy.reshape(p.n, p.g, p.co // p.g, -1), dw.reshape(p.g, p.co // p.g, -1)
         total[...] = 0
         for images, pixels in _panels(p, cfg):
-            col = self._columns(p, x, images, pixels, work, threads)
+            col = self._columns(p, x, images, pixels, work)
             part = _carve(work[0 if _in_place(p) else col.size :], (col.shape[0], *total.shape))
             blas.matmul(d[images, ..., pixels], col.swapaxes(2, 3), part, threads)
             for one in part:
                 np.add(total, one, out=total)
 
-    def _columns(
-        self, p: ConvProblem, x: Array, images: slice, pixels: slice, work: Array, threads: int
-    ) -> Array:
+    def _columns(self, p: ConvProblem, x: Array, images: slice, pixels: slice, work: Array) -> Array:
         """(images, groups, taps, pixels): the patches as a matrix; a 1x1 kernel takes the image as it is."""
         if _in_place(p):
             return x.reshape(p.n, p.g, p.ci // p.g, -1)[images, ..., pixels]
         col = _carve(work, (images.stop - images.start, p.ci * p.kh * p.kw, pixels.stop - pixels.start))
         self.steps(p.dtype).im2col_pack(
-            x, col, p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, images.start, pixels.start, threads
+            x, col, p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, images.start, pixels.start, 1
         )
         return col.reshape(col.shape[0], p.g, -1, col.shape[2])
 

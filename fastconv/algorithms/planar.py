@@ -74,7 +74,8 @@ class Planar(Backend):
             waste = -(-width // (2 * lanes)) * 2 * lanes / width
             rate = 0.9 * min(1.0, (1 + outputs) / 5)
             moved += 2 * p.n * p.g * c * oh * ow * p.itemsize / (p.sh * p.sw if pass_ == "grad_input" else 1)
-        seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
+        seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads)
+        seconds += moved / (2.5 * rates.copy_gbs * 1e9 * threads)
         return Cost(flops * waste, moved, seconds + 2 * p.g * rates.launch_us * 1e-6)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:

@@ -4,9 +4,10 @@
 ``y = A ((G g) * (B d))``, Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
 equation 7. The matrices come from polynomial interpolation (Toom 1963, Cook 1966) at n - 1 points and
 infinity; here zero and pairs of opposite points, so n is even and even and odd parts share their work.
-Points near one that keep the entries small have the smaller rounding errors: Barabasz, Anderson, Soodhalter
-and Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks"
-(ACM TOMS 2020), section 6, whose search over small fractions these were chosen in the manner of.
+Rounding errors depend on the points: Barabasz, Anderson, Soodhalter and Gregg, "Error analysis and improving
+the accuracy of Winograd convolution for deep neural networks" (ACM TOMS 2020), section 6. As there, these come
+from a search over small fractions, for the least `growth`; all are sums of few powers of two, so that A and B
+are exact in float32.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import cache
+from itertools import product
+from operator import mul
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
 PAIRS: dict[int, tuple[Fraction, ...]] = {  # n: the points are 0, +-p for these p, and infinity
     4: (Fraction(1),),
-    6: (Fraction(3, 4), Fraction(3, 2)),
-    8: (Fraction(1, 2), Fraction(1), Fraction(3, 2)),
-    10: (Fraction(2, 5), Fraction(4, 5), Fraction(6, 5), Fraction(8, 5)),
+    6: (Fraction(3, 4), Fraction(11, 8)),
+    8: (Fraction(5, 8), Fraction(1), Fraction(13, 8)),
+    10: (Fraction(1, 2), Fraction(7, 8), Fraction(9, 8), Fraction(2)),
 }
 
 
@@ -80,19 +83,18 @@ def table(m: int, r: int) -> tuple[float, ...]:
 def growth(m: int, r: int) -> tuple[float, float]:
     """How much F(m, r) magnifies rounding errors relative to ``max|d| * sum|g|``: (probable, worst).
 
-    The product at point f is at most ``max|G_f| * sum|B_f|`` of that norm and enters output o times A_of:
-    the worst case adds all that. The probable growth takes data whose signs are not those of a row of B
-    (``|B_f|`` in the 2-norm), one tap j of the filter, and errors of different points that are independent,
-    so that their squares add: ``max over o, j of ||A_of G_fj |B_f|||``. Two dimensions multiply.
+    The worst case adds the sizes: the product at point f is at most ``max|G_f| * sum|B_f|`` of that norm and
+    enters output o times A_of. Independent errors add as squares: the probable growth is the largest
+    ``||A_of G_fj (B x)_f||`` of any output o, tap j and signs x. Two dimensions multiply.
     """
-    a, b, g = ([[abs(float(v)) for v in row] for row in matrix] for matrix in matrices(m, r))
-    worst = max(sum(x * max(gf) * sum(bf) for x, gf, bf in zip(row, g, b, strict=True)) for row in a)
-    probable = max(
-        math.hypot(*(x * gf[j] * math.hypot(*bf) for x, gf, bf in zip(row, g, b, strict=True)))
-        for row in a
-        for j in range(r)
+    a, b, g = matrices(m, r)
+    worst = max(
+        sum(abs(x) * max(map(abs, gf)) * sum(map(abs, bf)) for x, gf, bf in zip(row, g, b, strict=True)) for row in a
     )
-    return probable, worst
+    signs = product((1.0, -1.0), repeat=m + r - 2)  # one sign is free
+    squares = [[sum(s * float(v) for s, v in zip((1.0, *x), bf, strict=True)) ** 2 for bf in b] for x in signs]
+    weights = [[float(x * gf[j]) ** 2 for x, gf in zip(row, g, strict=True)] for row in a for j in range(r)]
+    return math.sqrt(max(sum(map(mul, w, v)) for w in weights for v in squares)), float(worst)
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:

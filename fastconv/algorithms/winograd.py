@@ -22,11 +22,11 @@ from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 
 _L2 = 1 << 20  # bytes of a core's own cache
 _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
-_SUM = 64  # input channels, or tiles, whose products are summed by themselves in the engines
 _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
 _LOCAL = 28  # outputs whose sums a thread transforms back at once
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles are chosen to stay below
+_ROUNDINGS = 10  # of the transforms, as squares; measured on data with the signs that they magnify most
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
 _STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
 _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
@@ -70,6 +70,7 @@ class Grid(NamedTuple):
     r: int
     flat: int
     along_w: int
+    sum: int
     row_blocks: int
     col_blocks: int
     kc: int
@@ -168,7 +169,8 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     flat = q.kh == 1 or q.kw == 1
     grid = Grid(
         q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
-        (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1), cfg.row_blocks, cfg.col_blocks, kc, cip,
+        (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
+        _sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
         row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, shared, *places,
     )  # fmt: skip
@@ -236,6 +238,9 @@ class Winograd(Backend):
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return _bound(p, pass_, _tile(p, pass_))
+
+    def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
+        return _bound(p, pass_, _tile(p, pass_), worst=True)
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         grid, _ = layout(p, pass_, cfg, threads, 64 // p.itemsize)
@@ -323,12 +328,20 @@ def _tiles(q: ConvProblem, m: int) -> tuple[int, int]:
     return tiles, frequencies
 
 
-def _bound(p: ConvProblem, pass_: str, m: int) -> float:
-    """Higham and Mary 2019: independent errors of all stages and of sums in blocks add as squares."""
-    k, axes = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1)
+def _sum_length(p: ConvProblem, pass_: str) -> int:
+    """Products that are summed by themselves before they are added to the rest."""
+    if max(p.kh, p.kw) == 7:  # magnifies most
+        return 24 if pass_ == "grad_weight" else 32
+    return 64
+
+
+def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
+    """Higham and Mary 2019: independent errors, of all stages and of sums in blocks, add as squares."""
+    k, axes, length = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), _sum_length(p, pass_)
     if pass_ == "grad_weight":
-        count, block, growth = _tiles(p, m)[0], _SUM, transforms.growth(k, m)[0]
+        count, growth = _tiles(p, m)[0], transforms.growth(k, m)
     else:
-        count, block, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, _SUM, transforms.growth(m, k)[0]
-    depth = math.sqrt(min(count, block) + count / block + 6 * axes)
-    return UNIT_ROUNDOFF[p.dtype] * depth * growth**axes
+        count, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, transforms.growth(m, k)
+    roundings = min(count, length) + count / length + _ROUNDINGS
+    error = roundings * growth[1] ** axes if worst else math.sqrt(roundings) * growth[0] ** axes
+    return UNIT_ROUNDOFF[p.dtype] * error

@@ -1,14 +1,14 @@
 # Channel-wise forward and grad_input: rows of outputs in registers, see depthwise_buffer.pxi.
 
 
-cdef inline void _dw_tap(const int K, const int S, const int R, const int i, const int r, vec* a, const vec* k,
-                     vec x) noexcept nogil:
+cdef inline void _dw_tap(const int K, const int S, const int R, const int i, const int r, vec* a,
+                         const vec* k, vec x) noexcept nogil:
     if i < K and r >= i and (r - i) % S == 0 and (r - i) / S < R:
         a[(r - i) / S] += k[i] * x
 
 
 cdef inline void _dw_feed(const int K, const int S, const int R, const int r, vec* a, const vec* k,
-                      const real* p, intp pitch) noexcept nogil:
+                          const real* p, intp pitch) noexcept nogil:
     """Source row r of a block: one load for all output rows that read it."""
     cdef vec x
     if r < (R - 1) * S + K:
@@ -23,7 +23,7 @@ cdef inline void _dw_feed(const int K, const int S, const int R, const int r, ve
 
 
 cdef inline void _dw_feed5(const int K, const int S, const int R, const int r, vec* a, const vec* k,
-                       const real* p, intp pitch) noexcept nogil:
+                           const real* p, intp pitch) noexcept nogil:
     _dw_feed(K, S, R, r, a, k, p, pitch)
     _dw_feed(K, S, R, r + 1, a, k, p, pitch)
     _dw_feed(K, S, R, r + 2, a, k, p, pitch)
@@ -32,7 +32,8 @@ cdef inline void _dw_feed5(const int K, const int S, const int R, const int r, v
 
 
 cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* t, const real* x, intp pitch,
-                              const real* w, real* y, intp ys, int rows, int lanes, bint first, real bias) noexcept nogil:
+                           const real* w, real* y, intp ys, int rows, int lanes, bint first,
+                           real bias) noexcept nogil:
     """R output rows of one vector of columns: K taps of every column added to y, or to the bias.
 
     Written out row by row (arguments are constants): the compiler would not unroll a loop as long as this.
@@ -65,8 +66,8 @@ cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* 
 
 
 cdef inline void _dw_by_rows(const int K, const int S, const DwTaps* t, const real* x, intp pitch,
-                          const real* w, real* y, intp ys, int rows, int lanes, bint first,
-                          real bias) noexcept nogil:
+                             const real* w, real* y, intp ys, int rows, int lanes, bint first,
+                             real bias) noexcept nogil:
     if S == 1 and rows > FC_HALF:
         _dw_block(K, 1, FC_TALL, t, x, pitch, w, y, ys, rows, lanes, first, bias)
     elif rows > FC_LOW:
@@ -75,8 +76,8 @@ cdef inline void _dw_by_rows(const int K, const int S, const DwTaps* t, const re
         _dw_block(K, S, FC_LOW, t, x, pitch, w, y, ys, rows, lanes, first, bias)
 
 
-cdef void _dw_strip(const DwGeometry* f, const DwTaps* t, const real* x, const real* w, real* y, intp ys, int rows,
-                    int lanes, real bias) noexcept nogil:
+cdef void _dw_strip(const DwGeometry* f, const DwTaps* t, const real* x, const real* w, real* y, intp ys,
+                    int rows, int lanes, real bias) noexcept nogil:
     """Up to FC_TALL rows (FC_HALF at stride 2) of one vector of columns, all taps."""
     cdef intp u = 0, k, pitch = f.split * f.width
     x += t.x0
@@ -110,7 +111,8 @@ cdef void _dw_strip(const DwGeometry* f, const DwTaps* t, const real* x, const r
         w += k * t.down
 
 
-cdef inline void _dw_interleave(const DwGeometry* f, const real* z, real* y, intp ys, int rows, intp cols) noexcept nogil:
+cdef inline void _dw_interleave(const DwGeometry* f, const real* z, real* y, intp ys, int rows,
+                                intp cols) noexcept nogil:
     """Phases of the columns, FC_TALL vectors each, into `cols` columns of the destination."""
     cdef intp r, i, L = LANES
     cdef vec a, b
@@ -130,8 +132,8 @@ cdef inline void _dw_interleave(const DwGeometry* f, const real* z, real* y, int
                 y[r * ys + i] = z[(i % f.uw * FC_TALL + r) * L + i / f.uw]
 
 
-cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x, const real* w, const real* bias, real* y,
-                     intp job, real* buffer) noexcept nogil:
+cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x, const real* w,
+                         const real* bias, real* y, intp job, real* buffer) noexcept nogil:
     """One band of one image and group."""
     cdef intp band = job % f.bands, n = job / f.bands / f.g, g = job / f.bands % f.g, k0 = band * f.rows
     cdef intp k, o, q, a, b, end, high, cols, most = FC_TALL if f.step != 2 else FC_HALF
@@ -139,19 +141,21 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
     cdef real* z = buffer
     cdef const real* corner
     cdef real* target
-    cdef intp strips = f.cd * ((count + most - 1) / most) * f.uh * ((f.dw_ + f.uw * LANES - 1) / (f.uw * LANES))
-    cdef intp lines_x = count * f.step * f.sw_ * f.cs / FC_LINE / strips + 1
-    cdef intp lines_y = count * f.uh * f.dw_ * f.cd / FC_LINE / strips + 1
+    cdef intp steps = (count + most - 1) / most * f.uh * ((f.dw_ + f.uw * LANES - 1) / (f.uw * LANES))
+    cdef intp lines_x = count * f.step * f.sw_ / FC_LINE / steps + 1
+    cdef intp lines_y = count * f.uh * f.dw_ / FC_LINE / steps + 1
+    cdef intp step = 0, c
+    cdef bint last = band + 1 == f.bands
     cdef const real* next_x
-    cdef const real* next_y = y + (n * f.g + g) * f.cd * f.dh_ * f.dw_
+    cdef const real* next_y
     cdef real start
     buffer += 0 if f.uw == 1 else f.uw * FC_TALL * LANES
     x += (n * f.g + g) * f.cs * f.sh_ * f.sw_
-    _dw_copy_in(f, x, k0 * f.step + f.top, f.height - (f.rows - count) * f.step, buffer)
-    next_x = x + (f.cs * f.sh_ * f.sw_ if f.bands == 1 else (k0 + count) * f.step * f.sw_)
-    next_y += f.cd * f.dh_ * f.dw_ if f.bands == 1 else (k0 + count) * f.uh * f.dw_
-    w += g * f.wg
     y += (n * f.g + g) * f.cd * f.dh_ * f.dw_
+    _dw_copy_in(f, x, k0 * f.step + f.top, f.height - (f.rows - count) * f.step, buffer)
+    next_x = x + (f.cs * f.sh_ * f.sw_ if last else (k0 + count) * f.step * f.sw_)
+    next_y = y + (f.cd * f.dh_ * f.dw_ if last else (k0 + count) * f.uh * f.dw_)
+    w += g * f.wg
     for a in range(f.uh):
         end = min(k0 + f.rows, (f.dh_ - a + f.uh - 1) / f.uh)
         k = k0
@@ -161,10 +165,13 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
             while q * f.uw < f.dw_:
                 corner = buffer + (k - k0) * f.step * pitch + q
                 cols = f.dw_ - q * f.uw
+                if f.ahead:
+                    for c in range(f.cs):
+                        _dw_fetch(next_x + c * f.sh_ * f.sw_ + step * lines_x * FC_LINE, lines_x)
+                    for c in range(f.cd):
+                        _dw_fetch_w(next_y + c * f.dh_ * f.dw_ + step * lines_y * FC_LINE, lines_y)
+                    step += 1
                 for o in range(f.cd):
-                    if f.ahead:
-                        next_x = _dw_fetch_lines(next_x, lines_x)
-                        next_y = _dw_fetch_lines_w(next_y, lines_y)
                     target = y + (o * f.dh_ + k * f.uh + a) * f.dw_ + q * f.uw
                     if f.uw == 1:
                         start = bias[g * f.cd + o] if bias != NULL else 0
@@ -172,16 +179,17 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
                                   <int> min(cols, LANES), start)
                         continue
                     for b in range(f.uw):
-                        _dw_strip(f, taps + a * f.uw + b, corner, w + o * f.wd, z + b * FC_TALL * LANES, LANES,
-                                  <int> high, LANES, 0)
+                        _dw_strip(f, taps + a * f.uw + b, corner, w + o * f.wd, z + b * FC_TALL * LANES,
+                                  LANES, <int> high, LANES, 0)
                     _dw_interleave(f, z, target, f.uh * f.dw_, <int> high, min(cols, f.uw * LANES))
                 q += LANES
             k += high
 
 
-cdef void _dw_run_filter(DwGeometry* f, const DwTaps* taps, const real* x, const real* w, const real* bias, real* y,
-                      intp n, real* buffers, int threads) noexcept:
+cdef void _dw_run_filter(DwGeometry* f, const DwTaps* taps, const real* x, const real* w, const real* bias,
+                         real* y, intp n, real* buffers, int threads) noexcept:
     """All jobs; each thread has `share` numbers of `buffers` to itself."""
+    cdef intp job
     f.ahead = _dw_beyond_cache(f, n)
     if threads == 1:
         with nogil:
@@ -193,9 +201,9 @@ cdef void _dw_run_filter(DwGeometry* f, const DwTaps* taps, const real* x, const
 
 
 def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, intp sh, intp sw,
-                      intp pt, intp pl, intp dh, intp dw, intp g, intp rows, intp height, intp left, intp width,
-                      intp share, cnp.ndarray work, int threads):
-    """x, w, bias (Co, or empty) IN; y OUT; work WORK. The block sizes are those of algorithms/depthwise.py."""
+                      intp pt, intp pl, intp dh, intp dw, intp g, intp rows, intp height, intp left,
+                      intp width, intp share, cnp.ndarray work, int threads):
+    """x, w, bias (Co, or empty) IN; y OUT; work WORK. Block sizes as algorithms/depthwise.py sets them."""
     cdef intp Cg = w.shape[1], Og = w.shape[0] / g, KH = w.shape[2], KW = w.shape[3]
     cdef DwGeometry f
     f.cs, f.cd, f.g, f.sh_, f.sw_, f.dh_, f.dw_ = Cg, Og, g, x.shape[2], x.shape[3], y.shape[2], y.shape[3]
@@ -205,8 +213,8 @@ def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarra
     f.used = min(width, (left + f.dw_ + ((KW - 1) * dw) / sw + LANES) / LANES * LANES)
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
     cdef DwTaps t
-    cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt), _dw_correlation_axis(KW, dw, pl), KW,
-                                <intp*> data(work))
+    cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
+                                   _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
     _dw_run_filter(&f, &t, data(x), data(w), data(bias) if bias.shape[0] else NULL, data(y), x.shape[0],
                data(work) + _dw_table_size(taken), threads)
 
@@ -214,10 +222,11 @@ def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarra
 def depthwise_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh, intp sw, intp pt, intp pl,
                          intp dh, intp dw, intp g, intp rows, intp height, intp left, intp width, intp share,
                          intp top, cnp.ndarray work, int threads):
-    """dy, w IN; dx OUT; work WORK. Every remainder of dx's rows and columns modulo the stride is one phase."""
+    """dy, w IN; dx OUT; work WORK. Each remainder of dx's rows and columns modulo the stride is a phase."""
     cdef intp Cg = w.shape[1], Og = w.shape[0] / g, KH = w.shape[2], KW = w.shape[3], a, b, taken
     cdef DwGeometry f
-    f.cs, f.cd, f.g, f.sh_, f.sw_, f.dh_, f.dw_ = Og, Cg, g, dy.shape[2], dy.shape[3], dx.shape[2], dx.shape[3]
+    f.cs, f.cd, f.g = Og, Cg, g
+    f.sh_, f.sw_, f.dh_, f.dw_ = dy.shape[2], dy.shape[3], dx.shape[2], dx.shape[3]
     f.step, f.split, f.uh, f.uw, f.top = 1, 1, sh, sw, top
     f.rows, f.height, f.left, f.width, f.share = rows, height, left, width, share
     f.bands = ((f.dh_ + sh - 1) / sh + rows - 1) / rows
@@ -229,4 +238,5 @@ def depthwise_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh,
         for b in range(sw):
             taken += _dw_tabulate(&f, t + a * sw + b, _dw_adjoint_axis(KH, sh, dh, pt, a),
                                _dw_adjoint_axis(KW, sw, dw, pl, b), KW, <intp*> data(work) + taken)
-    _dw_run_filter(&f, t, data(dy), data(w), NULL, data(dx), dy.shape[0], data(work) + _dw_table_size(taken), threads)
+    _dw_run_filter(&f, t, data(dy), data(w), NULL, data(dx), dy.shape[0],
+                   data(work) + _dw_table_size(taken), threads)

@@ -64,8 +64,9 @@ cdef inline DwAxis _dw_correlation_axis(intp k, intp dilation, intp before) noex
     return DwAxis(k, -before, dilation, 0, 1)
 
 
-cdef inline DwAxis _dw_adjoint_axis(intp k, intp stride, intp dilation, intp before, intp phase) noexcept nogil:
-    """Output i * stride + phase reads source i + first + ...: the taps that land on whole strides, last one first."""
+cdef inline DwAxis _dw_adjoint_axis(intp k, intp stride, intp dilation, intp before,
+                                    intp phase) noexcept nogil:
+    """Output i * stride + phase reads source i + first + ...: the taps on whole strides, last one first."""
     cdef DwAxis a = DwAxis(0, 0, 1, 0, -1)
     cdef intp t
     for t in range(k - 1, -1, -1):
@@ -80,7 +81,8 @@ cdef inline DwAxis _dw_adjoint_axis(intp k, intp stride, intp dilation, intp bef
     return a
 
 
-cdef inline intp _dw_tabulate(const DwGeometry* f, DwTaps* t, DwAxis r, DwAxis c, intp kw, intp* room) noexcept nogil:
+cdef inline intp _dw_tabulate(const DwGeometry* f, DwTaps* t, DwAxis r, DwAxis c, intp kw,
+                              intp* room) noexcept nogil:
     """Fill `t`; its tables start at `room`. Returns the numbers taken."""
     cdef intp ch, u, v, j = 0, edge = f.split * f.left, pitch = f.split * f.width, col
     cdef bint runs = r.step == 1 and r.n > 1 and f.step <= 2
@@ -138,7 +140,7 @@ cdef inline void _dw_clear(real* d, intp i, intp end) noexcept nogil:
 
 
 cdef void _dw_copy_in(const DwGeometry* f, const real* x, intp first, intp count, real* b) noexcept nogil:
-    """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros outside the image."""
+    """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros outside it."""
     cdef intp c, r, pitch = f.split * f.width
     cdef real* d
     for c in range(f.cs):
@@ -155,24 +157,21 @@ cdef inline intp _dw_next_run(intp left) noexcept nogil:
     return 7 if left >= 7 else 5 if left >= 5 else 3 if left >= 3 else left
 
 
-cdef inline const real* _dw_fetch_lines(const real* p, intp lines) noexcept nogil:
+cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
         fetch(p + i * FC_LINE)
-    return p + lines * FC_LINE
 
 
-cdef inline const real* _dw_fetch_lines_w(const real* p, intp lines) noexcept nogil:
+cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
         fetch_w(p + i * FC_LINE)
-    return p + lines * FC_LINE
 
 
 cdef inline bint _dw_beyond_cache(const DwGeometry* f, intp n) noexcept nogil:
-    """Whether images come from beyond L2, and what the next job needs is one run of memory."""
-    cdef intp total = n * f.g * (f.cs * f.sh_ * f.sw_ + f.cd * f.dh_ * f.dw_) * sizeof(real)
-    return total > (1 << 20) and ((f.cs == 1 and f.cd == 1) or f.bands == 1)
+    """Whether images come from beyond L2."""
+    return n * f.g * (f.cs * f.sh_ * f.sw_ + f.cd * f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
 
 
 cdef inline intp _dw_table_size(intp numbers) noexcept nogil:

@@ -1,5 +1,5 @@
-# Channel-wise kernels for small maps, lanes = channels: LANES planes are transposed into one zero-padded map of
-# vectors, so that a row shorter than a vector wastes nothing, and any stride or dilation is a fixed distance.
+# Channel-wise kernels for small maps, lanes = channels: LANES planes are transposed into one zero-padded map
+# of vectors: a row shorter than a vector wastes nothing, and any stride or dilation is a fixed distance.
 
 
 cdef struct DwMap:
@@ -53,8 +53,8 @@ cdef inline void _dw_transpose_out(const real* s, real* y, intp plane) noexcept 
         q += LANES
 
 
-cdef inline void _dw_pixels(const int P, const DwTaps* t, const real* x, intp xs, const real* k, real* y, intp ys,
-                         vec bias) noexcept nogil:
+cdef inline void _dw_pixels(const int P, const DwTaps* t, const real* x, intp xs, const real* k, real* y,
+                            intp ys, vec bias) noexcept nogil:
     """P pixels of a row, all taps; what lies behind the row is overwritten by the next one."""
     cdef vec a[14]
     cdef vec u
@@ -73,7 +73,7 @@ cdef inline void _dw_pixels(const int P, const DwTaps* t, const real* x, intp xs
 
 
 cdef void _dw_pixel_row(const DwTaps* t, const real* x, intp xs, const real* k, real* y, intp ys, intp n,
-                     vec bias) noexcept nogil:
+                        vec bias) noexcept nogil:
     cdef intp m = 0
     while m < n:
         if n - m > FC_HALF:
@@ -88,8 +88,8 @@ cdef inline intp _dw_first_channel(const DwMap* f, intp i) noexcept nogil:
     return min(i * LANES, f.c - LANES)
 
 
-cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias, real* y, intp job,
-                   real* buffer) noexcept nogil:
+cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias,
+                      real* y, intp job, real* buffer) noexcept nogil:
     """LANES channels of one image."""
     cdef intp blocks = (f.c + LANES - 1) / LANES, n = job / blocks, c = _dw_first_channel(f, job % blocks)
     cdef intp i, l, k, a, b, row
@@ -112,19 +112,20 @@ cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real
     cdef const real* next_y = y + (n * f.c + c + LANES) * f.dh_ * f.dw_
     for k in range(steps):
         if f.ahead:
-            next_x = _dw_fetch_lines(next_x, lines_x)
-            next_y = _dw_fetch_lines_w(next_y, lines_y)
+            _dw_fetch(next_x + k * lines_x * FC_LINE, lines_x)
+            _dw_fetch_w(next_y + k * lines_y * FC_LINE, lines_y)
         for a in range(f.uh):
             row = k * f.uh + a
             if row < f.dh_:
                 for b in range(min(f.uw, f.dw_)):
-                    _dw_pixel_row(t + a * f.uw + b, source + k * f.step_h * f.width * LANES, f.step_w * LANES, weights,
-                               out + (row * f.dw_ + b) * LANES, f.uw * LANES, (f.dw_ - b + f.uw - 1) / f.uw, start)
+                    _dw_pixel_row(t + a * f.uw + b, source + k * f.step_h * f.width * LANES, f.step_w * LANES,
+                                  weights, out + (row * f.dw_ + b) * LANES, f.uw * LANES,
+                                  (f.dw_ - b + f.uw - 1) / f.uw, start)
     _dw_transpose_out(out, y + (n * f.c + c) * f.dh_ * f.dw_, f.dh_ * f.dw_)
 
 
-cdef void _dw_run_map(DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias, real* y, intp n,
-                   real* buffers, int threads) noexcept:
+cdef void _dw_run_map(DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias, real* y,
+                      intp n, real* buffers, int threads) noexcept:
     cdef intp job, jobs = n * ((f.c + LANES - 1) / LANES)
     f.ahead = n * f.c * (f.sh_ * f.sw_ + f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
     if threads == 1:
@@ -136,7 +137,8 @@ cdef void _dw_run_map(DwMap* f, const DwTaps* t, const real* x, const real* w, c
         _dw_map_job(f, t, x, w, bias, y, job, buffers + threadid() * f.share)
 
 
-cdef inline intp _dw_map_taps(const DwMap* f, DwTaps* t, DwAxis r, DwAxis c, intp kw, intp* room) noexcept nogil:
+cdef inline intp _dw_map_taps(const DwMap* f, DwTaps* t, DwAxis r, DwAxis c, intp kw,
+                              intp* room) noexcept nogil:
     """All taps of a phase, one by one."""
     cdef intp u, v, j = 0
     t.cols = r.n * c.n
@@ -159,15 +161,15 @@ def depthwise_map_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.nd
     f.step_h, f.step_w, f.uh, f.uw, f.first, f.start = sh, sw, 1, 1, -pt, -pl
     f.height, f.width, f.taps, f.share = height, width, KH * KW, share
     cdef DwTaps t
-    cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt), _dw_correlation_axis(KW, dw, pl), KW,
-                                <intp*> data(work))
+    cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt),
+                                   _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
     _dw_run_map(&f, &t, data(x), data(w), data(bias) if bias.shape[0] else NULL, data(y), x.shape[0],
              data(work) + _dw_table_size(taken), threads)
 
 
-def depthwise_map_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh, intp sw, intp pt, intp pl,
-                             intp dh, intp dw, intp first, intp start, intp height, intp width, intp share,
-                             cnp.ndarray work, int threads):
+def depthwise_map_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh, intp sw, intp pt,
+                             intp pl, intp dh, intp dw, intp first, intp start, intp height, intp width,
+                             intp share, cnp.ndarray work, int threads):
     """dy, w IN; dx OUT; work WORK. The buffer begins at row `first` and column `start` of dy."""
     cdef intp KH = w.shape[2], KW = w.shape[3], a, b, taken = sh * sw * sizeof(DwTaps) / sizeof(intp)
     cdef DwMap f
@@ -179,11 +181,12 @@ def depthwise_map_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp
         for b in range(sw):
             taken += _dw_map_taps(&f, t + a * sw + b, _dw_adjoint_axis(KH, sh, dh, pt, a),
                                _dw_adjoint_axis(KW, sw, dw, pl, b), KW, <intp*> data(work) + taken)
-    _dw_run_map(&f, t, data(dy), data(w), NULL, data(dx), dy.shape[0], data(work) + _dw_table_size(taken), threads)
+    _dw_run_map(&f, t, data(dy), data(w), NULL, data(dx), dy.shape[0],
+                data(work) + _dw_table_size(taken), threads)
 
 
 cdef inline void _dw_pixel_sums(const int P, const DwTaps* t, const real* x, intp xs, const real* dy,
-                             real* sums) noexcept nogil:
+                                real* sums) noexcept nogil:
     """Products of P pixels of a row, added to every tap's sums."""
     cdef vec g[14]
     cdef vec a, b
@@ -203,8 +206,8 @@ cdef inline void _dw_pixel_sums(const int P, const DwTaps* t, const real* x, int
         vstore(sums + j * LANES, a + b)
 
 
-cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const real* x, real* dw, intp i, intp n_images,
-                    real* buffer) noexcept nogil:
+cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const real* x, real* dw, intp i,
+                       intp n_images, real* buffer) noexcept nogil:
     """LANES channels' weights, summed over all images."""
     cdef intp c = _dw_first_channel(f, i), n, k, m, j, l
     cdef real* sums = buffer
@@ -212,7 +215,8 @@ cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const re
     cdef real* source = g + (f.dh_ * f.dw_ + LANES) * LANES
     cdef real* corner = source - (f.first * f.width + f.start) * LANES  # pixel 0, 0
     cdef real* p
-    cdef intp next_c, lines_x = LANES * f.sh_ * f.sw_ / FC_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / FC_LINE + 1
+    cdef intp lines_x = LANES * f.sh_ * f.sw_ / FC_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / FC_LINE + 1
+    cdef intp next_c
     cdef const real* next_x
     cdef const real* next_y
     _dw_clear(sums, 0, f.taps * LANES)
@@ -224,8 +228,8 @@ cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const re
         next_x, next_y = x + next_c * f.sh_ * f.sw_, dy + next_c * f.dh_ * f.dw_
         for k in range(f.dh_):
             if f.ahead:
-                next_x = _dw_fetch_lines(next_x, lines_x)
-                next_y = _dw_fetch_lines(next_y, lines_y)
+                _dw_fetch(next_x + k * lines_x * FC_LINE, lines_x)
+                _dw_fetch(next_y + k * lines_y * FC_LINE, lines_y)
             m = 0
             while m < f.dw_:
                 p = source + (k * f.step_h * f.width + m * f.step_w) * LANES
@@ -243,17 +247,19 @@ cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const re
             dw[(c + l) * f.taps + j] = sums[j * LANES + l]
 
 
-def depthwise_map_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt, intp pl,
-                              intp dh, intp dw, intp height, intp width, intp share, cnp.ndarray work, int threads):
+def depthwise_map_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt,
+                              intp pl, intp dh, intp dw, intp height, intp width, intp share,
+                              cnp.ndarray work, int threads):
     """dy, x IN; dw_ OUT; work WORK. A thread owns blocks of channels."""
-    cdef intp KH = dw_.shape[2], KW = dw_.shape[3], N = x.shape[0], i, blocks = (x.shape[1] + LANES - 1) / LANES
+    cdef intp KH = dw_.shape[2], KW = dw_.shape[3], N = x.shape[0]
+    cdef intp i, blocks = (x.shape[1] + LANES - 1) / LANES
     cdef DwMap f
     f.c, f.sh_, f.sw_, f.dh_, f.dw_ = x.shape[1], x.shape[2], x.shape[3], dy.shape[2], dy.shape[3]
     f.step_h, f.step_w, f.uh, f.uw, f.first, f.start = sh, sw, 1, 1, -pt, -pl
     f.height, f.width, f.taps, f.share = height, width, KH * KW, share
     cdef DwTaps t
-    cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt), _dw_correlation_axis(KW, dw, pl), KW,
-                                <intp*> data(work))
+    cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt),
+                                   _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
     f.ahead = N * f.c * (f.sh_ * f.sw_ + f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
     cdef real* buffers = data(work) + _dw_table_size(taken)
     cdef const real* dp = data(dy)

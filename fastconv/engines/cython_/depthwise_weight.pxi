@@ -10,21 +10,21 @@ cdef extern from *:
     static inline __attribute__((always_inline)) vec fc_first(const real *p, int n) {
         ivec m;
         memcpy(&m, fc_keep + LANES - n, sizeof m);
-        return (vec)(*(const ivec *)p & m);
+        return (vec)((ivec)vload(p) & m);
     }
     #endif
     """
     vec fc_first(const real* p, int n) nogil
 
 
-cdef inline void _dw_hit(const int K, const int S, const int R, const int i, const int r, vec* a, const vec* g,
-                     vec x) noexcept nogil:
+cdef inline void _dw_hit(const int K, const int S, const int R, const int i, const int r, vec* a,
+                         const vec* g, vec x) noexcept nogil:
     if i < K and r >= i and (r - i) % S == 0 and (r - i) / S < R:
         a[i + (r & 1) * 7] += g[(r - i) / S] * x
 
 
 cdef inline void _dw_gather(const int K, const int S, const int R, const int r, vec* a, const vec* g,
-                        const real* p, intp pitch, int lanes) noexcept nogil:
+                            const real* p, intp pitch, int lanes) noexcept nogil:
     """Source row r of a block: one load for all taps that meet it."""
     cdef vec x
     if r < (R - 1) * S + K:
@@ -39,7 +39,7 @@ cdef inline void _dw_gather(const int K, const int S, const int R, const int r, 
 
 
 cdef inline void _dw_gather5(const int K, const int S, const int R, const int r, vec* a, const vec* g,
-                         const real* p, intp pitch, int lanes) noexcept nogil:
+                             const real* p, intp pitch, int lanes) noexcept nogil:
     _dw_gather(K, S, R, r, a, g, p, pitch, lanes)
     _dw_gather(K, S, R, r + 1, a, g, p, pitch, lanes)
     _dw_gather(K, S, R, r + 2, a, g, p, pitch, lanes)
@@ -47,8 +47,8 @@ cdef inline void _dw_gather5(const int K, const int S, const int R, const int r,
     _dw_gather(K, S, R, r + 4, a, g, p, pitch, lanes)
 
 
-cdef inline void _dw_gather_block(const int K, const int S, const int R, const DwTaps* t, const real* x, intp pitch,
-                              const real* dy, intp ys, int lanes, real* sums) noexcept nogil:
+cdef inline void _dw_gather_block(const int K, const int S, const int R, const DwTaps* t, const real* x,
+                                  intp pitch, const real* dy, intp ys, int lanes, real* sums) noexcept nogil:
     """R rows of one vector of columns; every column of taps has K vectors of sums."""
     cdef vec g[14]
     cdef vec a[14]  # two sets: sums of even and of odd source rows do not wait for each other
@@ -70,9 +70,9 @@ cdef inline void _dw_gather_block(const int K, const int S, const int R, const D
             vstore(sums + (j * K + i) * LANES, a[i] + a[7 + i])
 
 
-cdef inline void _dw_gather_rows(const int K, const int S, const DwTaps* t, const real* x, intp pitch, const real* dy,
-                              intp ys, intp rows, int lanes, real* sums) noexcept nogil:
-    """Exactly `rows` rows: a source row behind the last one may hold what does not belong to these weights."""
+cdef inline void _dw_gather_rows(const int K, const int S, const DwTaps* t, const real* x, intp pitch,
+                                 const real* dy, intp ys, intp rows, int lanes, real* sums) noexcept nogil:
+    """Exactly `rows` rows: rows behind them may hold what these weights must not see."""
     cdef intp r = 0
     if S == 1:
         while r + FC_TALL <= rows:
@@ -89,8 +89,8 @@ cdef inline void _dw_gather_rows(const int K, const int S, const DwTaps* t, cons
         r += 1
 
 
-cdef void _dw_gather_strip(const DwGeometry* f, const DwTaps* t, const real* x, const real* dy, intp ys, intp rows,
-                        int lanes, real* sums) noexcept nogil:
+cdef void _dw_gather_strip(const DwGeometry* f, const DwTaps* t, const real* x, const real* dy, intp ys,
+                           intp rows, int lanes, real* sums) noexcept nogil:
     """One vector of columns, all rows of a band, all taps."""
     cdef intp u = 0, k, pitch = f.split * f.width
     x += t.x0
@@ -138,11 +138,12 @@ cdef void _dw_reduce_sums(const DwTaps* t, bint pairs_of_rows, const real* sums,
         u += k
 
 
-cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, const real* x, real* dw, intp n,
-                      intp parts, intp job, real* sums) noexcept nogil:
+cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, const real* x, real* dw,
+                         intp n, intp parts, intp job, real* sums) noexcept nogil:
     """One group's weights, summed over one part of all bands of all images."""
-    cdef intp g = job % f.g, part = job / f.g, items = n * f.bands, size = t.run * t.cols * LANES, i, o, q, k0, rows
-    cdef intp k, high, strips, image, lines_x, lines_y
+    cdef intp g = job % f.g, part = job / f.g, items = n * f.bands, size = t.run * t.cols * LANES
+    cdef intp i, o, q, k0, rows
+    cdef intp k, j, c, high, steps, image, lines_x, lines_y
     cdef real* buffer = sums + f.cd * size
     cdef const real* next_x
     cdef const real* next_y
@@ -152,25 +153,28 @@ cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, c
         rows = min(f.rows, f.dh_ - k0)
         _dw_copy_in(f, x + (i / f.bands * f.g + g) * f.cs * f.sh_ * f.sw_, k0 * f.step + f.top,
                  f.height - (f.rows - rows) * f.step, buffer)
-        k = (i + 1) % items % f.bands * f.rows  # what comes next
+        k = (i + 1) % items % f.bands * f.rows  # what comes next: another band, image or group
         image = (i + 1) % items / f.bands * f.g + g + (1 if i + 1 == items and g + 1 < f.g else 0)
         next_x = x + (image * f.cs * f.sh_ + min(k * f.step, f.sh_)) * f.sw_
         next_y = dy + (image * f.cd * f.dh_ + k) * f.dw_
-        strips = f.cd * ((rows + FC_TALL - 1) / FC_TALL) * ((f.dw_ + LANES - 1) / LANES)
-        lines_x = rows * f.step * f.sw_ * f.cs / FC_LINE / strips + 1
-        lines_y = rows * f.dw_ * f.cd / FC_LINE / strips + 1
+        steps = (rows + FC_TALL - 1) / FC_TALL * ((f.dw_ + LANES - 1) / LANES)
+        lines_x, lines_y = rows * f.step * f.sw_ / FC_LINE / steps + 1, rows * f.dw_ / FC_LINE / steps + 1
         for o in range(f.cd):
-            k = 0
+            k = j = 0
             while k < rows:
                 high = min(FC_TALL, rows - k)
                 q = 0
                 while q < f.dw_:
                     if f.ahead:
-                        next_x = _dw_fetch_lines(next_x, lines_x)
-                        next_y = _dw_fetch_lines(next_y, lines_y)
+                        c = o
+                        while c < f.cs:
+                            _dw_fetch(next_x + c * f.sh_ * f.sw_ + j * lines_x * FC_LINE, lines_x)
+                            c += f.cd
+                        _dw_fetch(next_y + o * f.dh_ * f.dw_ + j * lines_y * FC_LINE, lines_y)
+                        j += 1
                     _dw_gather_strip(f, t, buffer + k * f.step * f.split * f.width + q,
-                                  dy + (((i / f.bands * f.g + g) * f.cd + o) * f.dh_ + k0 + k) * f.dw_ + q, f.dw_,
-                                  high, <int> min(f.dw_ - q, LANES), sums + o * size)
+                                  dy + (((i / f.bands * f.g + g) * f.cd + o) * f.dh_ + k0 + k) * f.dw_ + q,
+                                  f.dw_, high, <int> min(f.dw_ - q, LANES), sums + o * size)
                     q += LANES
                 k += high
     for o in range(f.cd):
@@ -178,8 +182,8 @@ cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, c
 
 
 def depthwise_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt, intp pl,
-                          intp dh, intp dw, intp g, intp rows, intp height, intp left, intp width, intp share,
-                          intp parts, cnp.ndarray work, int threads):
+                          intp dh, intp dw, intp g, intp rows, intp height, intp left, intp width,
+                          intp share, intp parts, cnp.ndarray work, int threads):
     """dy, x IN; dw_ OUT; work WORK. Groups have `parts` partial sums each, which are added in order."""
     cdef intp Cg = dw_.shape[1], Og = dw_.shape[0] / g, KH = dw_.shape[2], KW = dw_.shape[3], N = x.shape[0]
     cdef intp job, i, p
@@ -191,8 +195,8 @@ def depthwise_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp s
     f.used = min(width, (left + f.dw_ + ((KW - 1) * dw) / sw + LANES) / LANES * LANES)
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
     cdef DwTaps t
-    cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt), _dw_correlation_axis(KW, dw, pl), KW,
-                                <intp*> data(work))
+    cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
+                                   _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
     cdef real* out = data(dw_)
     cdef real* buffers = data(work) + _dw_table_size(taken)
     f.ahead = _dw_beyond_cache(&f, N)

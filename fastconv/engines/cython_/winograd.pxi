@@ -52,12 +52,12 @@ cdef inline void _wino_multiply_block(const int nt, const real* V, const real* U
             vstore(M + mc + t * LANES, vload(M + mc + t * LANES) + a[t][1])
 
 
-cdef void _wino_multiply(intp nt, const real* V, const real* U, real* M, intp mc, intp ci,
+cdef void _wino_multiply(intp nt, const real* V, const real* U, real* M, intp mc, intp ci, intp length,
                          bint first) noexcept nogil:
-    cdef intp c, n
-    for c in range(_wino_ceil(ci, WINO_SUM)):
-        n = min(ci - c * WINO_SUM, WINO_SUM)
-        _wino_multiply_sum(nt, V + c * WINO_SUM * nt, U + c * WINO_SUM * 2 * LANES, M, mc, n, first and c == 0)
+    cdef intp c
+    for c in range(_wino_ceil(ci, length)):
+        _wino_multiply_sum(nt, V + c * length * nt, U + c * length * 2 * LANES, M, mc, min(ci - c * length, length),
+                           first and c == 0)
 
 
 cdef void _wino_multiply_sum(intp nt, const real* V, const real* U, real* M, intp mc, intp ci,
@@ -117,7 +117,7 @@ cdef void _wino_panel_part(const WinoGrid* q, const real* w, const real* U, cons
             for g in range(groups):
                 a, b = k.tiles * g // groups, k.tiles * (g + 1) // groups
                 _wino_multiply(b - a, V + f * q.vf + a * q.cip + (b - a) * j * q.kc, u + f * q.uf,
-                               M + f * q.mf + a * LANES, k.tiles * LANES, n, j == 0)
+                               M + f * q.mf + a * LANES, k.tiles * LANES, n, q.sum, j == 0)
     for s in range(min(2, _wino_ceil(q.co - o, LANES))):
         _wino_outputs(q, k, M + s * k.tiles * LANES, slots, coef)
         channels = min(q.co - o - s * LANES, <intp> LANES)

@@ -97,11 +97,11 @@ cdef inline void _wino_sum_block(const int no, const int nv, const real* Q, intp
 
 
 cdef void _wino_sum(intp no, const real* Q, intp qs, const real* X, intp xs, real* S, intp ss, intp tiles,
-                    bint first) noexcept nogil:
+                    intp length, bint first) noexcept nogil:
     cdef intp t
-    for t in range(_wino_ceil(tiles, WINO_SUM)):  # shorter sums, smaller errors
-        _wino_sum_some(no, Q + t * WINO_SUM * qs, qs, X + t * WINO_SUM * xs, xs, S, ss,
-                       min(tiles - t * WINO_SUM, WINO_SUM), first and t == 0)
+    for t in range(_wino_ceil(tiles, length)):
+        _wino_sum_some(no, Q + t * length * qs, qs, X + t * length * xs, xs, S, ss, min(tiles - t * length, length),
+                       first and t == 0)
 
 
 cdef void _wino_sum_some(intp no, const real* Q, intp qs, const real* X, intp xs, real* S, intp ss,
@@ -132,7 +132,7 @@ cdef void _wino_sums(const WinoGrid* q, const WinoBlock* k, const real* Q, const
             for g in range(groups):
                 a, b = (o1 - o0) * g // groups, (o1 - o0) * (g + 1) // groups
                 _wino_sum(b - a, Q + f * q.qf + a, q.row_q, X + f * q.vf + c * 2 * LANES, q.row_v,
-                     S + f * q.sf + a * q.row_s + c * 2 * LANES, q.row_s, k.tiles, first)
+                     S + f * q.sf + a * q.row_s + c * 2 * LANES, q.row_s, k.tiles, q.sum, first)
 
 
 cdef void _wino_dy_part(const WinoGrid* q, const real* dy, intp group, intp first, intp stop,
