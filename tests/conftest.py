@@ -35,8 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(2**32)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"random problems: --hypothesis-seed={config.getoption('hypothesis_seed')}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"random problems: --hypothesis-seed={config.getoption('hypothesis_seed')}")
 
 
 @pytest.fixture(autouse=True)

@@ -138,7 +138,7 @@ class Direct(Backend):
     ) -> None:  # fmt: skip
         """forward, or grad_input with dy for x and dx for y: band by band, pack and multiply."""
         steps, geo, adjoint = self.steps(p.dtype), geometry(p, pass_, cfg.block), pass_ == "grad_input"
-        c, outputs, oh, _ = sides(p, pass_)
+        _, outputs, oh, _ = sides(p, pass_)
         at_u, at_rows, tmp, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
         w0 = p.co // p.g * (p.ci // p.g) * p.kh * p.kw

@@ -10,7 +10,7 @@ one-dimensional transforms. At stride 1 grad_input is the forward pass of the fl
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +118,7 @@ def _dense(p: ConvProblem, pass_: str) -> ConvProblem:
     return (p.adjoint() or p) if pass_ == "grad_input" else p
 
 
-@cache
+@lru_cache(4096)
 def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Grid, int]:
     """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
     q = _dense(p, pass_)
@@ -137,8 +137,8 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     cip, kc, panel = _ceil(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
     vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
     row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
+    local = weights and cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums are transformed back at once
     if weights:  # one line more than the channels: no power of two between rows
-        local = cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums of a piece are transformed back at once
         row_v, row_q = _ceil(ci, panel) * panel + lanes, _ceil(co, lanes) * lanes + lanes
         row_s = panel if local else row_v
         vf, qf, sf = tiles * row_v + lanes, tiles * row_q + lanes, (_LOCAL if local else co) * row_s + lanes
@@ -147,7 +147,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
     sizes = (  # of a thread's own parts
         0 if cfg.by_panels else group_v,
-        frequencies * (_LOCAL * row_s + lanes if row_s == panel else 0) if weights else frequencies * mf,
+        (frequencies * sf if local else 0) if weights else frequencies * mf,
         (in_slots + 1) * lanes,
         out_slots * lanes,
         (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
@@ -181,7 +181,7 @@ def _weights_size(grid: Grid, lanes: int) -> int:
     return grid.g * _ceil(grid.co, 2 * lanes) * _ceil(grid.ci, grid.kc) * grid.chunk
 
 
-@cache
+@lru_cache(4096)
 def _arrays(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Array, Array, int]:
     """Grid and coefficients as arrays, and the numbers of transformed weights."""
     grid, _ = layout(p, pass_, cfg, threads, lanes)
@@ -213,11 +213,12 @@ class Winograd(Backend):
         rows, wide = q.n * _ceil(q.oh, mh * q.dh), _ceil(q.ow, mw * q.dw)
         per_row = wide * min(q.dh, q.oh) * min(q.dw, q.ow)
         weights = frequencies * ci * (q.co // q.g) * q.itemsize  # bytes, transformed
+        few = rows * per_row <= _FEW or rows * wide < threads
         if pass_ == "grad_weight":
-            by_panels = rows * per_row <= _FEW or weights > _L2
+            by_panels = few or weights > _L2
             most = _FEW if by_panels else 56
         else:
-            by_panels = rows * per_row <= _FEW or weights * q.g > _L3
+            by_panels = few or weights * q.g > _L3
             most = _FEW if by_panels else max(_L2 * 6 // 10 // (frequencies * ci * q.itemsize), 14)
         chunk = _CHUNKS[0 if by_panels else 1]
         if per_row > most:
@@ -249,12 +250,15 @@ class Winograd(Backend):
         co, blocks = _ceil(grid.co, panel) * panel, cfg.row_blocks * cfg.col_blocks
         flops = 2.0 * p.g * tiles * frequencies * grid.ci * co
         again = blocks if cfg.by_panels else 1  # times that weights are transformed
+        again *= 1 if pass_ == "forward" else 2  # gathered from all over the array, or read and written
         stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * grid.ci * co)
+        if min(grid.ci, grid.co) < 3:  # nearly empty vectors, packed in parts
+            stages *= 2
         pieces = p.g * co // panel if cfg.by_panels else blocks
         share = _ceil(pieces, threads) / pieces  # of the work, for the thread that has most
         seconds = share * (flops / (_PRODUCT * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
-        return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 10e-6 + launches * rates.launch_us * 1e-6)
+        return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         """All weights transformed, unless they are so many that transforming them again is faster."""
@@ -308,12 +312,11 @@ def _outputs(p: ConvProblem) -> tuple[int, ...]:
     return _OUTPUTS.get(p.kh, ()) if p.kh == p.kw else ()
 
 
-@cache
+@lru_cache(4096)
 def _tile(p: ConvProblem, pass_: str) -> int:
     """Outputs of a tile: the fewest products of those within the default tolerance."""
     q = _dense(p, pass_)
     able = [m for m in _outputs(p) if _bound(p, pass_, m) <= _TOLERANCE[p.dtype]] or [min(_outputs(p))]
-
     return min(able, key=lambda m: math.prod(_tiles(q, m)))
 
 
