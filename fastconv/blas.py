@@ -16,25 +16,16 @@ from typing import Any
 import numpy as np
 
 _lock = threading.Lock()
-_forked = False
 
 
 def matmul(a: Any, b: Any, out: Any, threads: int) -> None:
     """``out = a @ b`` with at most ``threads`` threads; ``out`` may be a strided view."""
-    if _forked:  # a fork may have caught BLAS, or our lock, in the middle of another thread's product
-        out[...] = np.einsum("...ij,...jk->...ik", a, b)
-        return
     with _lock, _limited(threads):
         np.matmul(a, b, out=out)
 
 
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # OpenBLAS hangs if a fork catches it in the middle of a product
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @contextmanager

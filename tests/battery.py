@@ -72,7 +72,7 @@ def expected(p: ConvProblem, pass_: str, d: Data, bias: Any = None) -> oracle.Ar
 
 
 @lru_cache(maxsize=4096)
-def _kept(p: ConvProblem, pass_: str, kind: str) -> oracle.Array:
+def kept(p: ConvProblem, pass_: str, kind: str) -> oracle.Array:
     """`expected` for the data that `check` uses: computed once, compared with every backend's result."""
     d = real_data(p) if kind == "normal" else integer_data(p)
     return expected(p, pass_, d, d.b if kind == "bias" else None)
@@ -174,7 +174,7 @@ def check(name: str, pass_: str, p: ConvProblem) -> str | None:
         except fastconv.BackendRefused as error:
             return _refusal(backend, pass_, p, error)
         whole = p._replace(dtype="float64")  # integers are the same in every dtype
-        want = _kept(whole, pass_, "integer")
+        want = kept(whole, pass_, "integer")
         assert got.dtype == p.dtype, f"dtype {got.dtype}"
         assert got.flags.c_contiguous, "result is not C-contiguous"
         compare(backend, pass_, p, ints, got, want=want)
@@ -184,10 +184,10 @@ def check(name: str, pass_: str, p: ConvProblem) -> str | None:
             stage = "bias and out="
             out = np.full(p.y_shape, np.nan, p.dtype)
             assert public(name, pass_, p, ints, bias=ints.b, out=out) is out, "out was not returned"
-            compare(backend, pass_, p, ints, out, bias=ints.b, want=_kept(whole, pass_, "bias"))
+            compare(backend, pass_, p, ints, out, bias=ints.b, want=kept(whole, pass_, "bias"))
         stage = "normal numbers"
         got = public(name, pass_, p, reals)
-        compare(backend, pass_, p, reals, got, exact=False, want=_kept(p, pass_, "normal"))
+        compare(backend, pass_, p, reals, got, exact=False, want=kept(p, pass_, "normal"))
         if p.n and p.mode == "zeros" and p.dtype != "float16":
             for threads in (1, 2):
                 stage = f"{threads} threads, output and workspace full of NaN"

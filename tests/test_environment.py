@@ -93,8 +93,8 @@ import fastconv; print(fastconv.get_num_threads())
     assert int(child.run_code(code)) == 1
 
 
-@pytest.mark.parametrize("isa", battery.instruction_sets())
-def test_every_instruction_set(isa: str) -> None:
+@pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
+def test_other_instruction_sets(isa: str) -> None:
     """The compiled kernels of each instruction set pass the battery, not only the widest."""
     output = child.run("-c", TABLE, isa, FASTCONV_ISA=isa.replace("_", "-")).stdout
     assert output.startswith("0 failures"), output

@@ -8,7 +8,8 @@ import pytest
 
 import fastconv
 from fastconv.algorithms import transforms
-from fastconv.algorithms.winograd import Blocks, Winograd
+from fastconv.algorithms.winograd import Winograd
+from fastconv.algorithms.winograd_layout import Blocks
 from fastconv.engines import loader
 from fastconv.problem import ConvProblem, parse
 from tests import battery, oracle

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from ..flops import compulsory_bytes
 from ..problem import ConvProblem
 from . import transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
+from .winograd_layout import Blocks, ceil_div, count_tiles, dense, layout, sum_length, weights_size, whole_lines
 
 _L2 = 1 << 20  # bytes of a core's own cache
 _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
 _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
-_LOCAL = 28  # outputs whose sums a thread transforms back at once
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles are chosen to stay below
 _ROUNDINGS = 10  # of the transforms, as squares; measured on data with the signs that they magnify most
@@ -33,159 +33,11 @@ _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 2), 5: (4, 2)}  # taps: outputs o
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
 
-class Blocks(NamedTuple):
-    """Outputs of a tile (one axis), what threads share, and blocks."""
-
-    m: int
-    by_panels: int  # 1: threads share a block of tiles and split the outputs; 0: they split the tiles
-    row_blocks: int
-    col_blocks: int
-    chunk: int  # input channels
-
-
-class Grid(NamedTuple):
-    """What the steps want to know, in the order of the engines' struct; see winograd.pxi."""
-
-    n: int
-    ci: int
-    ih: int
-    iw: int
-    co: int
-    oh: int
-    ow: int
-    g: int
-    pt: int
-    pl: int
-    dh: int
-    dw: int
-    mh: int
-    rh: int
-    mw: int
-    rw: int
-    so: int
-    sc: int
-    flip: int
-    pairs: int
-    m: int
-    r: int
-    flat: int
-    along_w: int
-    sum: int
-    row_blocks: int
-    col_blocks: int
-    kc: int
-    cip: int
-    tiles: int
-    in_slots: int
-    in_pixels: int
-    out_pixels: int
-    runs: int
-    vf: int
-    mf: int
-    uf: int
-    chunk: int
-    group_v: int
-    row_v: int
-    row_q: int
-    qf: int
-    row_s: int
-    sf: int
-    at_x: int
-    at_q: int
-    at_s: int
-    part_s: int
-    shared: int
-    at_v: int
-    at_m: int
-    at_in: int
-    at_out: int
-    at_u: int
-    at_table: int
-    per_thread: int
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _line(a: int) -> int:
-    """Numbers, rounded up to whole cache lines of either dtype."""
-    return _ceil(a, 16) * 16
-
-
-def _dense(p: ConvProblem, pass_: str) -> ConvProblem:
-    """The stride-1 forward problem that the pass amounts to."""
-    return (p.adjoint() or p) if pass_ == "grad_input" else p
-
-
-@lru_cache(4096)
-def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Grid, int]:
-    """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
-    q = _dense(p, pass_)
-    ci, co, taps, weights = q.ci // q.g, q.co // q.g, q.kh * q.kw, pass_ == "grad_weight"
-    mh, mw = (1 if k == 1 else cfg.m for k in (q.kh, q.kw))
-    frequencies = (mh + q.kh - 1) * (mw + q.kw - 1)
-    step_h, step_w = mh * q.dh, mw * q.dw
-    high, wide = _ceil(q.oh, step_h), _ceil(q.ow, step_w)  # steps of dh * dw tiles
-    rows, cols = _ceil(q.n * high, cfg.row_blocks), _ceil(wide, cfg.col_blocks)
-    images = min(rows, _ceil(rows - 1, high) + 1)
-    tiles = rows * cols * min(q.dh, q.oh) * min(q.dw, q.ow)
-    in_rows, in_width = rows * step_h + images * (q.kh - 1) * q.dh, cols * step_w + (q.kw - 1) * q.dw
-    in_slots, out_slots = in_rows * in_width, rows * step_h * cols * step_w
-    in_pixels = in_rows * (q.iw if cfg.col_blocks == 1 else in_width)
-    runs = max(images, in_rows)
-    cip, kc, panel = _ceil(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
-    vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
-    row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
-    local = weights and cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums are transformed back at once
-    if weights:  # one line more than the channels: no power of two between rows
-        row_v, row_q = _ceil(ci, panel) * panel + lanes, _ceil(co, lanes) * lanes + lanes
-        row_s = panel if local else row_v
-        vf, qf, sf = tiles * row_v + lanes, tiles * row_q + lanes, (_LOCAL if local else co) * row_s + lanes
-        part_s = 0 if local else _line(frequencies * sf)
-    chunk, group_v, group_q = frequencies * uf, _line(frequencies * vf), _line(frequencies * qf)
-    table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
-    sizes = (  # of a thread's own parts
-        0 if cfg.by_panels else group_v,
-        (frequencies * sf if local else 0) if weights else frequencies * mf,
-        (in_slots + 1) * lanes,
-        out_slots * lanes,
-        (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
-        _ceil(table, q.itemsize),
-    )
-    places = [0]
-    for size in sizes:
-        places.append(places[-1] + _line(size))
-    shared = q.g * group_v if cfg.by_panels else 0
-    if weights:
-        at_x, at_s, at_q = part_s, places[1], places[4]
-        shared = part_s * threads
-        if cfg.by_panels:
-            at_q, shared = part_s + group_v, part_s + group_v + group_q
-    backward = pass_ == "grad_input"
-    so, sc = (taps, co * taps) if backward else (ci * taps, taps)
-    k = max(q.kh, q.kw)
-    m, r = (k, cfg.m) if weights else (cfg.m, k)
-    flat = q.kh == 1 or q.kw == 1
-    grid = Grid(
-        q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
-        (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
-        _sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
-        tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
-        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, shared, *places,
-    )  # fmt: skip
-    return grid, shared + threads * places[-1]
-
-
-def _weights_size(grid: Grid, lanes: int) -> int:
-    return grid.g * _ceil(grid.co, 2 * lanes) * _ceil(grid.ci, grid.kc) * grid.chunk
-
-
 @lru_cache(4096)
 def _arrays(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Array, Array, int]:
     """Grid and coefficients as arrays, and the numbers of transformed weights."""
     grid, _ = layout(p, pass_, cfg, threads, lanes)
-    return np.array(grid, np.intp), np.array(transforms.table(grid.m, grid.r), p.dtype), _weights_size(grid, lanes)
+    return np.array(grid, np.intp), np.array(transforms.table(grid.m, grid.r), p.dtype), weights_size(grid, lanes)
 
 
 class Winograd(Backend):
@@ -206,11 +58,11 @@ class Winograd(Backend):
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         m = _tile(p, pass_)
-        q = _dense(p, pass_)
+        q = dense(p, pass_)
         mh, mw = (1 if k == 1 else m for k in (q.kh, q.kw))
         frequencies = (mh + q.kh - 1) * (mw + q.kw - 1)
         ci = q.ci // q.g
-        rows, wide = q.n * _ceil(q.oh, mh * q.dh), _ceil(q.ow, mw * q.dw)
+        rows, wide = q.n * ceil_div(q.oh, mh * q.dh), ceil_div(q.ow, mw * q.dw)
         per_row = wide * min(q.dh, q.oh) * min(q.dw, q.ow)
         weights = frequencies * ci * (q.co // q.g) * q.itemsize  # bytes, transformed
         few = rows * per_row <= _FEW or rows * wide < threads
@@ -222,10 +74,10 @@ class Winograd(Backend):
             most = _FEW if by_panels else max(_L2 * 6 // 10 // (frequencies * ci * q.itemsize), 14)
         chunk = _CHUNKS[0 if by_panels else 1]
         if per_row > most:
-            return Blocks(m, int(by_panels), rows, min(wide, _ceil(per_row, most)), chunk)
-        row_blocks = _ceil(rows, most // per_row)
+            return Blocks(m, int(by_panels), rows, min(wide, ceil_div(per_row, most)), chunk)
+        row_blocks = ceil_div(rows, most // per_row)
         if not by_panels:
-            row_blocks = min(_ceil(row_blocks, threads) * threads, rows)  # the same work for all
+            row_blocks = min(ceil_div(row_blocks, threads) * threads, rows)  # the same work for all
         return Blocks(m, int(by_panels), row_blocks, 1, chunk)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
@@ -234,7 +86,7 @@ class Winograd(Backend):
         for lanes in (2, 4, 8, 16):
             grid, size = layout(p, pass_, cfg, threads, lanes)
             kept = pass_ != "grad_weight" and not cfg.by_panels
-            sizes.append(size + (_line(_weights_size(grid, lanes)) if kept else 0))
+            sizes.append(size + (whole_lines(weights_size(grid, lanes)) if kept else 0))
         return max(sizes) * p.itemsize
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
@@ -245,9 +97,9 @@ class Winograd(Backend):
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         grid, _ = layout(p, pass_, cfg, threads, 64 // p.itemsize)
-        tiles, frequencies = _tiles(_dense(p, pass_), cfg.m)
+        tiles, frequencies = count_tiles(dense(p, pass_), cfg.m)
         panel = 2 * 64 // p.itemsize
-        co, blocks = _ceil(grid.co, panel) * panel, cfg.row_blocks * cfg.col_blocks
+        co, blocks = ceil_div(grid.co, panel) * panel, cfg.row_blocks * cfg.col_blocks
         flops = 2.0 * p.g * tiles * frequencies * grid.ci * co
         again = blocks if cfg.by_panels else 1  # times that weights are transformed
         again *= 1 if pass_ == "forward" else 2  # gathered from all over the array, or read and written
@@ -255,7 +107,7 @@ class Winograd(Backend):
         if min(grid.ci, grid.co) < 3:  # nearly empty vectors, packed in parts
             stages *= 2
         pieces = p.g * co // panel if cfg.by_panels else blocks
-        share = _ceil(pieces, threads) / pieces  # of the work, for the thread that has most
+        share = ceil_div(pieces, threads) / pieces  # of the work, for the thread that has most
         seconds = share * (flops / (_PRODUCT * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
@@ -300,7 +152,7 @@ class Winograd(Backend):
             steps.winograd_panels(x, w, none if u is None else u, bias, y, work, grid, coef, threads)
             return
         if u is None:
-            u, work = work[:size], work[_line(size) :]
+            u, work = work[:size], work[whole_lines(size) :]
             steps.winograd_weights(w, u, grid, coef, threads)
         steps.winograd_tiles(x, u, bias, y, work, grid, coef, threads)
 
@@ -315,34 +167,16 @@ def _outputs(p: ConvProblem) -> tuple[int, ...]:
 @lru_cache(4096)
 def _tile(p: ConvProblem, pass_: str) -> int:
     """Outputs of a tile: the fewest products of those within the default tolerance."""
-    q = _dense(p, pass_)
+    q = dense(p, pass_)
     able = [m for m in _outputs(p) if _bound(p, pass_, m) <= _TOLERANCE[p.dtype]] or [min(_outputs(p))]
-    return min(able, key=lambda m: math.prod(_tiles(q, m)))
-
-
-def _tiles(q: ConvProblem, m: int) -> tuple[int, int]:
-    """How many tiles, of how many frequencies."""
-    tiles, frequencies = q.n, 1
-    for k, size, d in ((q.kh, q.oh, q.dh), (q.kw, q.ow, q.dw)):
-        outputs = 1 if k == 1 else m
-        whole, rest = divmod(size, outputs * d)
-        tiles *= whole * d + min(rest, d)
-        frequencies *= outputs + k - 1
-    return tiles, frequencies
-
-
-def _sum_length(p: ConvProblem, pass_: str) -> int:
-    """Products that are summed by themselves before they are added to the rest."""
-    if max(p.kh, p.kw) == 7:  # magnifies most
-        return 24 if pass_ == "grad_weight" else 32
-    return 64
+    return min(able, key=lambda m: math.prod(count_tiles(q, m)))
 
 
 def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
     """Higham and Mary 2019: independent errors, of all stages and of sums in blocks, add as squares."""
-    k, axes, length = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), _sum_length(p, pass_)
+    k, axes, length = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), sum_length(p, pass_)
     if pass_ == "grad_weight":
-        count, growth = _tiles(p, m)[0], transforms.growth(k, m)
+        count, growth = count_tiles(p, m)[0], transforms.growth(k, m)
     else:
         count, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, transforms.growth(m, k)
     roundings = min(count, length) + count / length + _ROUNDINGS

@@ -1,4 +1,4 @@
-# Winograd: the transforms (Lavin and Gray 2016; the coefficients are algorithms/transforms.py's table), lanes = channels.
+# Winograd: the transforms (Lavin and Gray 2016), lanes = channels. Coefficients: the table of algorithms/transforms.py.
 
 # One-dimensional transforms of P pairs of points; strides in vectors.
 cdef inline void _wino_input_1d(const int P, const vec* d, intp ds, vec* v, intp vs,

@@ -212,7 +212,7 @@ cdef void _wino_taps_rows(const WinoGrid* q, const real* S, intp parts, real* dw
 
 def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.ndarray work, cnp.ndarray grid,
                          cnp.ndarray coef, int by_panels, int threads):
-    """dw_ OUT. by_panels: threads share blocks of tiles and split the sums; else they split the tiles and add at last."""
+    """dw_ OUT. by_panels: threads share the tiles and split the sums; else they split the tiles and add at last."""
     cdef const WinoGrid* q = <const WinoGrid*> cnp.PyArray_DATA(grid)
     cdef real* dp = data(dy)
     cdef real* xp = data(x)

@@ -1,0 +1,178 @@
+"""Sizes and places of what the Winograd steps work on: blocks of tiles, their transforms, weights, sums."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..problem import ConvProblem
+
+_LOCAL = 28  # outputs whose sums a thread transforms back at once
+
+
+class Blocks(NamedTuple):
+    """Outputs of a tile (one axis), what threads share, and blocks."""
+
+    m: int
+    by_panels: int  # 1: threads share a block of tiles and split the outputs; 0: they split the tiles
+    row_blocks: int
+    col_blocks: int
+    chunk: int  # input channels
+
+
+class Grid(NamedTuple):
+    """What the steps want to know, in the order of the engines' struct (winograd_blocks.pxi says what they are)."""
+
+    n: int
+    ci: int
+    ih: int
+    iw: int
+    co: int
+    oh: int
+    ow: int
+    g: int
+    pt: int
+    pl: int
+    dh: int
+    dw: int
+    mh: int
+    rh: int
+    mw: int
+    rw: int
+    so: int
+    sc: int
+    flip: int
+    pairs: int
+    m: int
+    r: int
+    flat: int
+    along_w: int
+    sum: int
+    row_blocks: int
+    col_blocks: int
+    kc: int
+    cip: int
+    tiles: int
+    in_slots: int
+    in_pixels: int
+    out_pixels: int
+    runs: int
+    vf: int
+    mf: int
+    uf: int
+    chunk: int
+    group_v: int
+    row_v: int
+    row_q: int
+    qf: int
+    row_s: int
+    sf: int
+    at_x: int
+    at_q: int
+    at_s: int
+    part_s: int
+    shared: int
+    at_v: int
+    at_m: int
+    at_in: int
+    at_out: int
+    at_u: int
+    at_table: int
+    per_thread: int
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Quotient, rounded up."""
+    return -(-a // b)
+
+
+def whole_lines(a: int) -> int:
+    """Numbers, rounded up to whole cache lines of either dtype."""
+    return ceil_div(a, 16) * 16
+
+
+def dense(p: ConvProblem, pass_: str) -> ConvProblem:
+    """The stride-1 forward problem that the pass amounts to."""
+    return (p.adjoint() or p) if pass_ == "grad_input" else p
+
+
+@lru_cache(4096)
+def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Grid, int]:
+    """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
+    q = dense(p, pass_)
+    ci, co, taps, weights = q.ci // q.g, q.co // q.g, q.kh * q.kw, pass_ == "grad_weight"
+    mh, mw = (1 if k == 1 else cfg.m for k in (q.kh, q.kw))
+    frequencies = (mh + q.kh - 1) * (mw + q.kw - 1)
+    step_h, step_w = mh * q.dh, mw * q.dw
+    high, wide = ceil_div(q.oh, step_h), ceil_div(q.ow, step_w)  # steps of dh * dw tiles
+    rows, cols = ceil_div(q.n * high, cfg.row_blocks), ceil_div(wide, cfg.col_blocks)
+    images = min(rows, ceil_div(rows - 1, high) + 1)
+    tiles = rows * cols * min(q.dh, q.oh) * min(q.dw, q.ow)
+    in_rows, in_width = rows * step_h + images * (q.kh - 1) * q.dh, cols * step_w + (q.kw - 1) * q.dw
+    in_slots, out_slots = in_rows * in_width, rows * step_h * cols * step_w
+    in_pixels = in_rows * (q.iw if cfg.col_blocks == 1 else in_width)
+    runs = max(images, in_rows)
+    cip, kc, panel = ceil_div(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
+    vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
+    row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
+    local = weights and cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums are transformed back at once
+    if weights:  # one line more than the channels: no power of two between rows
+        row_v, row_q = ceil_div(ci, panel) * panel + lanes, ceil_div(co, lanes) * lanes + lanes
+        row_s = panel if local else row_v
+        vf, qf, sf = tiles * row_v + lanes, tiles * row_q + lanes, (_LOCAL if local else co) * row_s + lanes
+        part_s = 0 if local else whole_lines(frequencies * sf)
+    chunk, group_v, group_q = frequencies * uf, whole_lines(frequencies * vf), whole_lines(frequencies * qf)
+    table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
+    sizes = (  # of a thread's own parts
+        0 if cfg.by_panels else group_v,
+        (frequencies * sf if local else 0) if weights else frequencies * mf,
+        (in_slots + 1) * lanes,
+        out_slots * lanes,
+        (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
+        ceil_div(table, q.itemsize),
+    )
+    places = [0]
+    for size in sizes:
+        places.append(places[-1] + whole_lines(size))
+    shared = q.g * group_v if cfg.by_panels else 0
+    if weights:
+        at_x, at_s, at_q = part_s, places[1], places[4]
+        shared = part_s * threads
+        if cfg.by_panels:
+            at_q, shared = part_s + group_v, part_s + group_v + group_q
+    backward = pass_ == "grad_input"
+    so, sc = (taps, co * taps) if backward else (ci * taps, taps)
+    k = max(q.kh, q.kw)
+    m, r = (k, cfg.m) if weights else (cfg.m, k)
+    flat = q.kh == 1 or q.kw == 1
+    grid = Grid(
+        q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
+        (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
+        sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
+        tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
+        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, shared, *places,
+    )  # fmt: skip
+    return grid, shared + threads * places[-1]
+
+
+def weights_size(grid: Grid, lanes: int) -> int:
+    """Numbers of all transformed weights."""
+    return grid.g * ceil_div(grid.co, 2 * lanes) * ceil_div(grid.ci, grid.kc) * grid.chunk
+
+
+def count_tiles(q: ConvProblem, m: int) -> tuple[int, int]:
+    """How many tiles, of how many frequencies."""
+    tiles, frequencies = q.n, 1
+    for k, size, d in ((q.kh, q.oh, q.dh), (q.kw, q.ow, q.dw)):
+        outputs = 1 if k == 1 else m
+        whole, rest = divmod(size, outputs * d)
+        tiles *= whole * d + min(rest, d)
+        frequencies *= outputs + k - 1
+    return tiles, frequencies
+
+
+def sum_length(p: ConvProblem, pass_: str) -> int:
+    """Products that are summed by themselves before they are added to the rest."""
+    if max(p.kh, p.kw) == 7:  # magnifies most
+        return 24 if pass_ == "grad_weight" else 32
+    return 64
