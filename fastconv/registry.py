@@ -18,8 +18,10 @@ from .problem import PASSES
 
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Planar, "cython"),
+    (Planar, "numba"),
     (Depthwise, "cython"),
     (Direct, "cython"),
+    (Direct, "numba"),
     (Winograd, "cython"),
     (Im2col, "cython"),
     (Im2col, "numba"),
@@ -39,7 +41,7 @@ def _own() -> dict[str, Backend]:
     if not _table:
         with _lock:
             if not _table:
-                made = (algorithm(engine, loader.load, loader.vector_bytes()) for algorithm, engine in BACKENDS)
+                made = (algorithm(engine, loader.load, loader.vector_bytes(engine)) for algorithm, engine in BACKENDS)
                 _table = {b.name: b for b in made}
                 _load_entry_points()
     return _table

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv import registry
 from fastconv.algorithms.base import Backend
 from fastconv.engines import loader
 from fastconv.problem import PASSES, ConvProblem, parse
@@ -54,7 +53,7 @@ def registered(backend: Backend) -> Iterator[str]:
     try:
         yield backend.name
     finally:
-        registry.unregister_backend(backend.name)
+        fastconv.unregister_backend(backend.name)
 
 
 def inner(p: ConvProblem) -> ConvProblem:

@@ -22,7 +22,7 @@ atexit.register(shutil.rmtree, os.environ["FASTCONV_CACHE_DIR"], ignore_errors=T
 settings.register_profile(
     "fastconv",
     deadline=None,  # a first call may compile
-    max_examples=int(os.environ.get("FASTCONV_TEST_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("FASTCONV_TEST_EXAMPLES", "100")),
     database=None,  # a failing problem is printed as a string; nothing is kept
     suppress_health_check=[HealthCheck.too_slow],
 )

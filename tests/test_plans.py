@@ -1,5 +1,6 @@
 """Plans: weights given once, called often; what `plan_conv2d` promises about workspace and updates."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_explain_and_repr() -> None:
     assert plan.explain().problem == P
     assert str(P) in repr(plan)
     assert plan.backend in repr(plan)
+
+
+def test_release_workspace() -> None:
+    """Scratch memory is kept between calls, and given back when asked."""
+    p = parse("n2ci16ih60iw61co16kh3kw3ph1pw1_reflect_f32")
+    d = integer_data(p)
+    fastconv.release_workspace()
+    tracemalloc.start()
+    try:
+        plan = plan_for(p, d)
+        first = plan(d.x)
+        kept, _ = tracemalloc.get_traced_memory()
+        fastconv.release_workspace()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept - left >= plan.workspace_bytes > 0
+    np.testing.assert_array_equal(plan(d.x), first)
 
 
 @pytest.mark.parametrize(("error", "word", "change"), [

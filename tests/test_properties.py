@@ -171,3 +171,24 @@ def test_non_finite_pixels_stay_where_they_are(name: str, dtype: str, bad: float
     reached[1, :, 4:7, 6:9] = True
     np.testing.assert_array_equal(got[~reached], good[~reached])
     np.testing.assert_array_equal(got[reached], np.full(reached.sum(), bad, dtype))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("text", ["n1ci32ih28iw27co32kh3kw3ph1pw1_f32", "n2ci24ih20iw21co24kh7kw7ph3pw3_f64"])
+def test_auto_spreads_nothing(text: str, pass_: str, bad: float) -> None:
+    """Whatever is chosen, NaN and Inf come out exactly where the definition has them, and nothing else suffers."""
+    p = parse(text)
+    d = integer_data(p)
+    d = d._replace(w=np.where(d.w == 0, 1, d.w), dy=np.where(d.dy == 0, 1, d.dy))  # 0 * inf is NaN
+    finite = [battery.expected(p, pass_, d), battery.scale(p, pass_, d)]
+    spoilt = d.dy if pass_ == "grad_input" else d.x
+    spoilt[0, 5, 9, 11] = bad
+    with np.errstate(invalid="ignore"):
+        want = battery.expected(p, pass_, d)
+    got = battery.public("auto", pass_, p, d)
+    touched = ~np.isfinite(want)
+    assert 0 < touched.sum() < touched.size
+    np.testing.assert_array_equal(got[touched], want[touched])
+    tolerance = {"float32": 2e-5, "float64": 1e-12}[p.dtype]
+    assert (np.abs(got - finite[0])[~touched] <= np.broadcast_to(tolerance * finite[1], got.shape)[~touched]).all()

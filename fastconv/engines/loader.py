@@ -66,9 +66,20 @@ def isa() -> str | None:
     return able[0] if able else None
 
 
-def vector_bytes() -> int:
-    """Width of the vectors in use."""
-    return {"x86_64_v4": 64, "x86_64_v3": 32}.get(isa() or "", 16)
+def vector_bytes(engine: str = "cython") -> int:
+    """Width of the vectors that an engine uses."""
+    level: str | None = isa()
+    if engine == "numba" and absent("numba") is None:
+        if level is None:
+            from .numba_ import target
+
+            return target.VECTOR_BYTES
+        from .cython_ import _cpu  # type: ignore[attr-defined]  # as target.py does, without the import of Numba
+
+        forced = os.environ.get("FASTCONV_ISA", "").strip().lower().replace("-", "_")
+        able = [i for i in ISAS if i == "portable" or int(i[-1]) <= _cpu.level()]
+        level = forced if forced in able else able[0]
+    return {"x86_64_v4": 64, "x86_64_v3": 32}.get(level or "", 16)
 
 
 def describe() -> dict[str, str]:

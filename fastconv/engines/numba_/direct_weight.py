@@ -1,0 +1,100 @@
+"""grad_weight on the channel-blocked copy of the input (direct.py): lanes are output channels, summed over pixels.
+
+dy is transposed strip by strip into a buffer that stays in the first-level cache.
+"""
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from . import vector as v
+from .direct import pack_run
+from .direct_tiles import CHANNELS, TILE, load_each, tile_sums
+from .launch import step
+from .target import VECTOR_BYTES
+
+_SUMS = 8 if VECTOR_BYTES == 64 else 4  # channels of a tile, at most the lanes
+_SIZES = np.array(CHANNELS)
+
+
+def direct_sums(copy, dy, sums, taps, work, source, outputs, blocks, threads):
+    """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
+    _sums(copy, dy, sums, taps, work, *source, *outputs, *map(int, blocks), threads, threads)
+
+
+@step("sums", "work")
+def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C, block, n0, nb, o0, nout, i0, i1,
+          per, splits, step, sh, zero, shares):  # fmt: skip
+    """sums [panel][channel block][KH][KW][block][2 * lanes]; a task: a panel's share of (channel block, kernel row)."""
+    _, Co, OH, OW = dy.shape
+    L = v.lanes(sums)
+    groups, strips, tasks = (C + block - 1) // block, (i1 - i0 + per - 1) // per, (nout + 2 * L - 1) // (2 * L) * splits
+    nkh, nkw = v.at(taps, 0), v.at(taps, 1)
+    items, size = groups * nkh, nkw * block * 2 * L  # numbers of an item
+    for share in prange(shares):
+        buffer = share * 2 * per * OW * L
+        for task in range(tasks * share // shares, tasks * (share + 1) // shares):
+            panel, split = task // splits, task % splits
+            a, b = items * split // splits, items * (split + 1) // splits
+            to = panel * items * size
+            if zero:
+                for k in range(a * size, b * size, L):
+                    v.store(sums, to + k, v.zero(sums))
+            for t in range(nb * strips):
+                n, k = t // strips, t % strips
+                top, end = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
+                pixels = (end - top) * OW
+                for j in range(2):
+                    o = (2 * panel + j) * L
+                    first_dy = (((n0 + n) * Co + o0 + o) * OH + top) * OW
+                    pack_run(dy, first_dy, OH * OW, min(L, max(0, nout - o)), pixels, 1, work, buffer + j * pixels * L)
+                for item in range(a, b):
+                    ro = v.at(taps, 2 + item % nkh)
+                    r0, r1 = top, end  # rows that this kernel row meets
+                    while r0 < r1 and not pt <= r0 * sh + ro < pt + h:
+                        r0 += 1
+                    while r1 > r0 and not pt <= (r1 - 1) * sh + ro < pt + h:
+                        r1 -= 1
+                    if r0 < r1:
+                        ix = n * image + item // nkh * plane + (r0 * sh - first) * row
+                        _sum_item(copy, ix, sh * row, step, block, taps, item % nkh, work,
+                                  buffer + (r0 - top) * OW * L, pixels * L, r1 - r0, OW, sums, to + item * size)
+
+
+@v.inline
+def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, cols, sums, to):
+    """All taps of kernel row u of one channel block; sums [nkw][block][2 * lanes]."""
+    L = v.lanes(sums)
+    nkh, nkw = v.at(taps, 0), v.at(taps, 1)
+    off = 2 + nkh + nkw + u * nkw
+    together = block == 1 and (nkw == 1 or v.at(taps, 2 + nkh + 1) == 1)  # taps that are neighbours
+    width = nkw if together else block  # numbers side by side in the copy
+    most = TILE if block == 1 else min(_SUMS, L)
+    for tap in range(0, nkw, nkw if together else 1):
+        k = 0
+        while k < width:
+            n, s = min(most, width - k), 0
+            while _SIZES[s] > n:
+                s += 1
+            n = _SIZES[s]
+            tile_sums(n, copy, ix + v.at(taps, off + tap) + k, row, step, d, id_, dv, rows, cols,
+                      sums, to + (tap * block + k) * 2 * L)
+            k += n
+
+
+def direct_unpack_sums(sums, dw, o0, nout, C, KH, KW, block, threads):
+    """dw OUT (outputs o0 .. o0 + nout) from sums [panel][channel block][KH][KW][block][2 * lanes]."""
+    c, t = np.arange(C)[:, None], np.arange(KH * KW)
+    places = ((c // block * KH * KW + t) * block + c % block).ravel()
+    _unpack_sums(sums, dw, places, o0, nout, -(-C // block) * block * KH * KW, threads, threads)
+
+
+@step("dw")
+def _unpack_sums(sums, dw, places, o0, nout, size, shares):
+    L = v.lanes(dw)
+    K, vectors = places.size, (nout + L - 1) // L
+    for share in prange(shares):
+        for i in range(vectors * share // shares, vectors * (share + 1) // shares):
+            for k in range(0, K, L):
+                rows = load_each(sums, (i // 2 * size * 2 + i % 2) * L, 2 * L, places, k, min(L, K - k))
+                v.store_rows(dw, (o0 + i * L) * K + k, K, v.transpose(rows), nout - i * L, K - k)

@@ -1,0 +1,116 @@
+"""The steps of `direct` and `planar` on Numba, where their tiles and vectors end; and the largest magnitude."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv.engines import numba_ as engine
+from tests import oracle
+
+THREADS = pytest.mark.parametrize("threads", [1, 2])
+RANDOM = np.random.default_rng(0)
+
+
+def integers(shape, dtype):
+    """Small enough that every sum is exact in float32."""
+    return RANDOM.integers(-4, 5, shape).astype(dtype)
+
+
+def check(backend, threads, n, ci, size, co, kernel, stride=(1, 1), padding=0, dilation=(1, 1), groups=1, dtype="f4"):
+    """All passes against the oracle, exactly; a pass that the backend refuses is left out. Returns the passes."""
+    geo = oracle.Geometry(stride, ((padding, padding),) * 2, dilation, groups)
+    oh, ow = oracle.out_size(size, kernel, geo)
+    x, w, bias, dy = (
+        integers(shape, dtype) for shape in ((n, ci, *size), (co, ci // groups, *kernel), co, (n, co, oh, ow))
+    )
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "backend": backend}
+    passes = {
+        "forward": (lambda: fastconv.conv2d(x, w, bias, **options), oracle.forward(x, w, bias, geo)),
+        "grad_input": (lambda: fastconv.conv2d_grad_input(dy, w, x.shape, **options),
+                       oracle.grad_input(dy, w, size, geo)),
+        "grad_weight": (lambda: fastconv.conv2d_grad_weight(dy, x, w.shape, **options),
+                        oracle.grad_weight(dy, x, kernel, geo)),
+    }  # fmt: skip
+    done = []
+    before = fastconv.get_num_threads()
+    fastconv.set_num_threads(threads)
+    try:
+        for name, (run, want) in passes.items():
+            try:
+                got = run()
+            except fastconv.BackendRefused:
+                continue
+            np.testing.assert_array_equal(got, want, err_msg=f"{backend} {name}")
+            done.append(name)
+    finally:
+        fastconv.set_num_threads(before)
+    return done
+
+
+EVERY = ["forward", "grad_input", "grad_weight"]
+
+
+@pytest.mark.parametrize("outputs", [17, 70])
+@pytest.mark.parametrize("width", [*range(1, 18), 27, 29])
+def test_direct_rows_of_every_width(width, outputs):
+    """Tiles of 2 and of 4 vectors end within and at the end of a row; one pixel too many comes to nothing."""
+    assert check("direct/numba", 1, 1, 19, (5, width), outputs, (3, 3), padding=1) == EVERY
+
+
+@THREADS
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("channels", [3, 40])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [
+    ((1, 1), (1, 1), (1, 1)), ((1, 1), (2, 2), (1, 1)), ((3, 5), (1, 1), (2, 3)), ((7, 7), (2, 2), (1, 1)),
+    ((2, 3), (3, 4), (1, 1)), ((2, 17), (1, 1), (1, 1)), ((3, 3), (2, 3), (2, 2)),
+])  # fmt: skip
+def test_direct(kernel, stride, dilation, channels, dtype, threads):
+    done = check("direct/numba", threads, 2, channels, (13, 38), 21, kernel, stride, 2, dilation, dtype=dtype)
+    assert done == EVERY
+
+
+@THREADS
+def test_direct_packs_large_weights_panel_by_panel(threads):
+    """Beyond a megabyte a thread packs a panel just before it uses it; shares of a panel in grad_weight."""
+    assert check("direct/numba", threads, 1, 200, (7, 7), 210, (3, 3), padding=1) == EVERY
+    assert check("direct/numba", threads, 1, 200, (9, 7), 16, (3, 3), padding=1) == EVERY
+
+
+def test_direct_groups():
+    assert check("direct/numba", 2, 2, 32, (9, 11), 48, (3, 3), padding=1, groups=2) == EVERY
+
+
+@pytest.mark.parametrize("outputs", [*range(1, 16), 27])
+def test_pointwise_outputs(outputs):
+    """A tile may have one output more than there are; pixels end within a tile."""
+    assert check("planar/numba", 1, 2, 5, (7, 11), outputs, (1, 1)) == EVERY[:2]
+    assert check("planar/numba", 2, 1, outputs, (8, 16), 3, (1, 1)) == EVERY[:2]
+
+
+@THREADS
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("outputs", [1, 3, 8])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [
+    ((3, 3), (1, 1), (1, 1)), ((7, 7), (2, 2), (1, 1)), ((3, 4), (3, 3), (2, 1)), ((1, 1), (2, 2), (1, 1)),
+])  # fmt: skip
+def test_planar_rows(kernel, stride, dilation, outputs, dtype, threads):
+    """Few outputs, of either direction; strides are phases of the columns, some without any tap."""
+    done = check("planar/numba", threads, 2, 9, (11, 75), outputs, kernel, stride, 1, dilation, dtype=dtype)
+    assert done == ["forward"]
+    done = check("planar/numba", threads, 1, outputs, (11, 75), 9, kernel, stride, 1, dilation, dtype=dtype)
+    assert done == ["grad_input"]
+
+
+@THREADS
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("size", [1, 37, 1 << 16])
+def test_abs_peak(size, dtype, threads):
+    x = RANDOM.standard_normal((1, size)).astype(dtype)
+    assert engine.abs_peak(x, threads) == abs(x).max()
+    x[0, size // 3] = -1e30
+    assert engine.abs_peak(x, threads) == abs(x[0, size // 3])
+    x[0, size // 2] = -np.inf
+    assert engine.abs_peak(x, threads) == np.inf
+    x[0, -1] = np.nan
+    assert np.isnan(engine.abs_peak(x, threads))
+    assert engine.abs_peak(np.zeros_like(x), threads) == 0
