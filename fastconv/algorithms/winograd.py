@@ -19,11 +19,22 @@ from ..flops import compulsory_bytes
 from ..problem import ConvProblem
 from . import transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
-from .winograd_layout import Blocks, ceil_div, count_tiles, dense, layout, sum_length, weights_size, whole_lines
+from .winograd_layout import (
+    SEGMENT,
+    Blocks,
+    ceil_div,
+    count_tiles,
+    dense,
+    layout,
+    sum_length,
+    weights_size,
+    whole_lines,
+)
 
 _L2 = 1 << 20  # bytes of a core's own cache
 _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
 _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
+_OWN = 56  # tiles of a thread's own block in grad_weight
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles are chosen to stay below
 _ROUNDINGS = 10  # of the transforms, as squares; measured on data with the signs that they magnify most
@@ -58,20 +69,11 @@ class Winograd(Backend):
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         m = _tile(p, pass_)
+        by_panels, most, rows, per_row = _split(p, pass_, m)
         q = dense(p, pass_)
-        mh, mw = (1 if k == 1 else m for k in (q.kh, q.kw))
-        frequencies = (mh + q.kh - 1) * (mw + q.kw - 1)
-        ci = q.ci // q.g
-        rows, wide = q.n * ceil_div(q.oh, mh * q.dh), ceil_div(q.ow, mw * q.dw)
-        per_row = wide * min(q.dh, q.oh) * min(q.dw, q.ow)
-        weights = frequencies * ci * (q.co // q.g) * q.itemsize  # bytes, transformed
-        few = rows * per_row <= _FEW or rows * wide < threads
-        if pass_ == "grad_weight":
-            by_panels = few or weights > _L2
-            most = _FEW if by_panels else 56
-        else:
-            by_panels = few or weights * q.g > _L3
-            most = _FEW if by_panels else max(_L2 * 6 // 10 // (frequencies * ci * q.itemsize), 14)
+        wide = ceil_div(q.ow, (1 if q.kw == 1 else m) * q.dw)
+        if rows * wide < threads:
+            by_panels, most = True, _FEW
         chunk = _CHUNKS[0 if by_panels else 1]
         if per_row > most:
             return Blocks(m, int(by_panels), rows, min(wide, ceil_div(per_row, most)), chunk)
@@ -172,6 +174,19 @@ def _tile(p: ConvProblem, pass_: str) -> int:
     return min(able, key=lambda m: math.prod(count_tiles(q, m)))
 
 
+def _split(p: ConvProblem, pass_: str, m: int) -> tuple[bool, int, int, int]:
+    """Whether threads share blocks of tiles; tiles of a block; rows of tiles, and tiles in one."""
+    q = dense(p, pass_)
+    mh, mw = (1 if k == 1 else m for k in (q.kh, q.kw))
+    rows, wide = q.n * ceil_div(q.oh, mh * q.dh), ceil_div(q.ow, mw * q.dw)
+    per_row = wide * min(q.dh, q.oh) * min(q.dw, q.ow)
+    inputs = count_tiles(q, m)[1] * (q.ci // q.g) * q.itemsize  # bytes of a tile, transformed
+    limit = _L2 if pass_ == "grad_weight" else _L3 // q.g
+    if rows * per_row <= _FEW or inputs * (q.co // q.g) > limit:
+        return True, _FEW, rows, per_row
+    return False, _OWN if pass_ == "grad_weight" else max(_L2 * 6 // 10 // inputs, 14), rows, per_row
+
+
 def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
     """Higham and Mary 2019: independent errors, of all stages and of sums in blocks, add as squares."""
     k, axes, length = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), sum_length(p, pass_)
@@ -179,6 +194,11 @@ def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
         count, growth = count_tiles(p, m)[0], transforms.growth(k, m)
     else:
         count, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, transforms.growth(m, k)
-    roundings = min(count, length) + count / length + _ROUNDINGS
-    error = roundings * growth[1] ** axes if worst else math.sqrt(roundings) * growth[0] ** axes
-    return UNIT_ROUNDOFF[p.dtype] * error
+    sums = min(count, length) + count / length
+    if pass_ == "grad_weight":
+        shared, most, _, per_row = _split(p, pass_, m)
+        block = most // per_row * per_row or per_row // ceil_div(per_row, most)  # tiles
+        if not shared:  # sums of a block, of a segment of blocks, of all
+            sums = min(block, length) + SEGMENT * max(1, block / length) + count / (SEGMENT * block)
+    sums += _ROUNDINGS
+    return UNIT_ROUNDOFF[p.dtype] * (sums * growth[1] ** axes if worst else math.sqrt(sums) * growth[0] ** axes)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..problem import ConvProblem
 
+SEGMENT = 8  # blocks of tiles whose sums are added up by themselves
 _LOCAL = 28  # outputs whose sums a thread transforms back at once
 
 
@@ -71,6 +72,7 @@ class Grid(NamedTuple):
     at_q: int
     at_s: int
     part_s: int
+    segments: int
     shared: int
     at_v: int
     at_m: int
@@ -115,7 +117,9 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     cip, kc, panel = ceil_div(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
     vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
     row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
-    local = weights and cfg.by_panels and cfg.row_blocks * cfg.col_blocks == 1  # sums are transformed back at once
+    blocks = cfg.row_blocks * cfg.col_blocks
+    segments = 1 if cfg.by_panels else min(blocks, threads * ceil_div(blocks, SEGMENT * threads))
+    local = weights and cfg.by_panels and blocks == 1  # sums are transformed back at once
     if weights:  # one line more than the channels: no power of two between rows
         row_v, row_q = ceil_div(ci, panel) * panel + lanes, ceil_div(co, lanes) * lanes + lanes
         row_s = panel if local else row_v
@@ -137,7 +141,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     shared = q.g * group_v if cfg.by_panels else 0
     if weights:
         at_x, at_s, at_q = part_s, places[1], places[4]
-        shared = part_s * threads
+        shared = part_s * segments
         if cfg.by_panels:
             at_q, shared = part_s + group_v, part_s + group_v + group_q
     backward = pass_ == "grad_input"
@@ -150,7 +154,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
         (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
         sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
-        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, shared, *places,
+        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, segments, shared, *places,
     )  # fmt: skip
     return grid, shared + threads * places[-1]
 

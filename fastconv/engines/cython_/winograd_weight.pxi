@@ -150,19 +150,19 @@ cdef void _wino_dy_part(const WinoGrid* q, const real* dy, intp group, intp firs
         _wino_dy_tiles(q, k, slots, Q + c, coef)
 
 
-cdef void _wino_own_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef,
-                          intp group, intp part, intp parts) noexcept nogil:
-    """A thread's share of the tiles, to sums of its own."""
-    cdef intp blocks = q.row_blocks * q.col_blocks, i, i0 = blocks * part // parts
+cdef void _wino_own_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef, intp group,
+                          intp part, intp parts) noexcept nogil:
+    """A thread's share of the segments: runs of blocks of tiles that have sums of their own."""
+    cdef intp blocks = q.row_blocks * q.col_blocks, segment, i, i0
     cdef real* area = work + q.shared + part * q.per_thread
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    if i0 == blocks * (part + 1) // parts:
-        memset(work + part * q.part_s, 0, q.part_s * sizeof(real))
-    for i in range(i0, blocks * (part + 1) // parts):
-        _wino_make_block(q, i, <real*> (k + 1), k)
-        _wino_input_part(q, x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_v, area, coef)
-        _wino_dy_part(q, dy, group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, coef)
-        _wino_sums(q, k, area + q.at_q, area + q.at_v, work + part * q.part_s, 0, q.co, 0, q.ci, i == i0)
+    for segment in range(q.segments * part // parts, q.segments * (part + 1) // parts):
+        i0 = blocks * segment // q.segments
+        for i in range(i0, blocks * (segment + 1) // q.segments):
+            _wino_make_block(q, i, <real*> (k + 1), k)
+            _wino_input_part(q, x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_v, area, coef)
+            _wino_dy_part(q, dy, group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, coef)
+            _wino_sums(q, k, area + q.at_q, area + q.at_v, work + segment * q.part_s, 0, q.co, 0, q.ci, i == i0)
 
 
 cdef void _wino_shared_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef,
@@ -220,7 +220,7 @@ def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.nda
     cdef real* kp = data(work)
     cdef real* cp = data(coef)
     cdef intp group, block, blocks = q.row_blocks * q.col_blocks
-    cdef int t, parts = 1 if by_panels else threads
+    cdef int t, parts = 1 if by_panels else <int> q.segments
     for group in range(q.g):
         if threads == 1:
             with nogil:
@@ -231,7 +231,7 @@ def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.nda
                 else:
                     _wino_own_tiles(q, dp, xp, kp, cp, group, 0, 1)
                 if blocks > 1 or not by_panels:
-                    _wino_taps_rows(q, kp, 1, wp, group, 0, q.co, 0, q.ci, cp)
+                    _wino_taps_rows(q, kp, parts, wp, group, 0, q.co, 0, q.ci, cp)
             continue
         if by_panels:
             for block in range(blocks):
