@@ -1,5 +1,5 @@
 # Winograd: which pixels and tiles belong to a block, and their way between NCHW planes and slots. A slot is LANES
-# numbers: one pixel of LANES channels. All sizes come in one array in the order of algorithms/winograd_layout.py's Grid.
+# numbers: one pixel of LANES channels. All sizes come in one array, in the order of Grid in algorithms/winograd_layout.py.
 
 cdef extern from *:
     """
