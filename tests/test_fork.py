@@ -66,7 +66,7 @@ print(outcome)
 """
 
 LAYERS = (  # the first that a backend does
-    "n2ci16ih32iw33co24kh3kw3ph1pw1_f32",
+    "n2ci16ih24iw25co16kh3kw3ph1pw1_f32",
     "n2ci16ih64iw65co24kh1kw1_f32",
     "n2ci24ih32iw33co24kh3kw3ph1pw1g24_f32",
     "n2ci3ih64iw65co4kh3kw3ph1pw1_f32",
@@ -95,7 +95,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("name", battery.backends())
 def test_fork_while_in_use(name: str, what: str) -> None:
     """Calls in the child, and a plan that was made before the fork for several threads."""
-    forks = 12
+    forks = 6
     done = child.run("-c", FORK, name, str(forks), what, *LAYERS, timeout=60)
     assert done.stdout.strip() == str([0] * forks)
 

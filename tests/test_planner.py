@@ -221,3 +221,11 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for word in ("fastconv", "numpy", "threads", "cython", "numba"):
         assert word in text.lower(), f"{word} is missing in {text!r}"
+
+
+@pytest.mark.parametrize("pass_", PASSES)
+def test_im2col_is_never_whole(pass_: str) -> None:
+    """The patches of a large image with a large kernel would be 24 GB."""
+    for row in fastconv.explain((1, 3, 2048, 2048), (2, 3, 31, 31), padding=15, pass_=pass_).rows:
+        if row["backend"].startswith("im2col/"):
+            assert 0 < row["workspace_bytes"] < 64e6

@@ -166,3 +166,18 @@ def test_an_error_within_leaves_all_in_order() -> None:
             with pytest.raises(RuntimeError, match="half-way"):
                 fastconv.conv2d(d.x, d.w, backend=name, **options(p))
     battery.compare(fastconv.get_backend("reference"), "forward", p, d, battery.public("auto", "forward", p, d))
+
+
+UNEVEN = (  # strips of grad_input whose first row is in another phase of the stride read one row more
+    "n1ci8ih6iw34co31kh5kw5sh2sw2ph2pw2_f32",
+    "n1ci16ih6iw2co32kh1kw5sh2pw2g2_f32",
+    "n3ci5ih13iw9co20kh3kw3sh3sw2ph1pw1_f32",
+)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("name", battery.backends())
+def test_any_number_of_threads(name: str, pass_: str, threads: int) -> None:
+    with fastconv.num_threads(threads):
+        assert not battery.failures(name, pass_, map(parse, UNEVEN))

@@ -25,7 +25,7 @@ class Blocks(NamedTuple):
     """Block sizes of one pass."""
 
     tile: int  # outputs a register block
-    rows: int  # output rows a strip; 0: a 1x1 kernel, image read in place
+    strips: int  # shares of an image's output rows; 0: a 1x1 kernel, image read in place
     task: int = 0  # and then the register blocks of pixels that a thread takes at a time
 
 
@@ -55,7 +55,10 @@ class Planar(Backend):
         geo = geometry(p, pass_, 1)
         fixed, step = geo.reach[1] - geo.reach[0] + 1, geo.rows[2] / geo.rows[1]
         rows = int((_STRIP / (c * geo.nph * geo.wph * p.itemsize) - fixed) / step)
-        return Blocks(tile, max(1, min(rows, -(-oh * p.n // (2 * threads)), oh)))
+        strips = -(-oh // max(1, min(rows, -(-oh * p.n // (2 * threads)), oh)))
+        while p.n * strips % threads and strips < oh:  # as many for every thread
+            strips += 1
+        return Blocks(tile, strips)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
         return (self._weights(p, pass_) + threads * self._share(p, pass_, cfg)) * p.itemsize
@@ -64,7 +67,7 @@ class Planar(Backend):
         c, outputs, oh, ow = sides(p, pass_)
         flops, moved = nominal_flops(p), float(compulsory_bytes(p))
         lanes = self.vector_bytes // p.itemsize
-        if cfg.rows == 0:
+        if cfg.strips == 0:
             block = -(-outputs // -(-outputs // cfg.tile))
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
@@ -108,14 +111,14 @@ class Planar(Backend):
             u = work if packed is None else packed[g]
             if packed is None:
                 self._pack(p, pass_, cfg, w, g, u, threads)
-            if cfg.rows == 0:
+            if cfg.strips == 0:
                 steps.pointwise(x, u, y, bias, g * c, c, g * outputs, outputs, work[at:], cfg.task, threads)
                 continue
             plane = self._copy_rows(p, pass_, cfg) * row
             copy = (plane, row, geo.pt, geo.pl, geo.split, geo.nph, geo.wph, geo.rstep, *geo.reach)
             steps.planar_rows(
                 x, u, y, bias, geo.taps, work[at:], copy, geo.rows, (g * c, c, g * outputs, outputs),
-                (cfg.rows, cfg.tile, self._share(p, pass_, cfg), p.kh * p.kw), threads,
+                (cfg.strips, cfg.tile, self._share(p, pass_, cfg), p.kh * p.kw), threads,
             )  # fmt: skip
 
     def _pack(self, p: ConvProblem, pass_: str, cfg: Blocks, w: Array, g: int, u: Array, threads: int) -> None:
@@ -130,15 +133,14 @@ class Planar(Backend):
     def _copy_rows(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
         """Rows of the copy that a strip of output rows reads at most."""
         geo, oh = geometry(p, pass_, 1), sides(p, pass_)[2]
-        strips = -(-oh // cfg.rows)
-        spans = (rows_of(geo, oh * k // strips, oh * (k + 1) // strips) for k in range(strips))
+        spans = (rows_of(geo, oh * k // cfg.strips, oh * (k + 1) // cfg.strips) for k in range(cfg.strips))
         return max(last - first for first, last in spans)
 
     def _share(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
         """Numbers of scratch memory a thread."""
         c, outputs, _, ow = sides(p, pass_)
         lanes, geo = self.vector_bytes // p.itemsize, geometry(p, pass_, 1)
-        if cfg.rows == 0:
+        if cfg.strips == 0:
             return (c * cfg.task + outputs) * 2 * lanes
         line = geo.rows[5] * outputs * ((ow // geo.rows[5] + 4 * lanes) // (4 * lanes) * 4 * lanes)
         size = line + c * self._copy_rows(p, pass_, cfg) * geo.nph * geo.wph + 4 * lanes

@@ -155,16 +155,13 @@ def planar_rows(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, c
     cdef Source s
     cdef Rows r
     cdef Copy q
-    cdef intp c0, o0, nout, per, tile, strips, i, size, T, N = x.shape[0]
+    cdef intp c0, o0, nout, tile, strips, i, size, T, N = x.shape[0]
     s.plane, s.row, s.pt, s.pl, q.split, q.nph, q.wph, q.rstep, q.reach0, q.reach1 = copy
     r.r0, r.rd, r.rm, r.rs, r.c0, r.cd, r.cm, r.cs, r.oh, r.ow = rows
     c0, s.c, o0, nout = channels
-    per, tile, size, T = blocks
+    strips, tile, size, T = blocks
     s.h = x.shape[2]
     s.w = x.shape[3]
-    strips = (r.oh + per - 1) // per
-    while N * strips % threads and strips < r.oh:               # as many for every thread
-        strips += 1
     cdef Taps* k = _read_taps(taps, r.rd * r.cd)
     cdef intp xs = x.shape[1] * s.h * s.w, ys = y.shape[1] * r.oh * r.ow
     cdef const real* xp = data(x) + c0 * s.h * s.w

@@ -159,12 +159,10 @@ def planar_rows(x, u, y, bias, taps, work, copy, rows, channels, blocks, threads
 
 @step("y", "work")
 def _rows(x, u, y, bias, taps, work, plane, row, pt, pl, split, nph, wph, rstep, low, high, r0, rd, rm, rs,
-          c0, cd, cm, cs, oh, ow, i0, C, o0, nout, per, tile, size, T, shares):  # fmt: skip
+          c0, cd, cm, cs, oh, ow, i0, C, o0, nout, strips, tile, size, T, shares):  # fmt: skip
     """A share's scratch: one row of results [phase][output][stride], then its copy [channel][row]."""
     (N, Ci, H, W), L = x.shape, v.lanes(y)
-    Co, blocks, strips = y.shape[1], (nout + tile - 1) // tile, (oh + per - 1) // per
-    while N * strips % shares and strips < oh:  # as many for every thread
-        strips += 1
+    Co, blocks = y.shape[1], (nout + tile - 1) // tile
     stride = (ow // cd + 4 * L) // (4 * L) * 4 * L
     for share in prange(shares):
         line = share * size
