@@ -18,12 +18,14 @@ What is done once for every algorithm: coercion and dtypes (arrays.py), borders 
 
 from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
+from .config import show_config
 from .errors import BackendRefused, WorkspaceError
-from .explain import Explanation, explain, show_config, tune, verify
+from .explain import Explanation, explain
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
 from .threads import get_num_threads, num_threads, set_num_threads
+from .trials import tune, verify
 from .workspace import release_workspace
 
 __version__ = "0.1.0"

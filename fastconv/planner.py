@@ -170,4 +170,3 @@ def _row(
     if b.jit and loader.absent("cython") is None:
         return row._replace(reason=_COMPILES)
     return row
-

@@ -60,9 +60,7 @@ class Backend:
     adds_bias = False
     spreads_nonfinite = False
 
-    def __init__(
-        self, engine: str = "", load: Callable[[str, str], Any] | None = None, vector_bytes: int = 16
-    ) -> None:
+    def __init__(self, engine: str = "", load: Callable[[str, str], Any] | None = None, vector_bytes: int = 16) -> None:
         self.engine = engine or self.engine
         self.vector_bytes = vector_bytes
         self.jit = self.engine == "numba"
@@ -116,15 +114,11 @@ class Backend:
         """Fill ``y`` (N, Co, OH, OW)."""
         raise NotImplementedError
 
-    def grad_input(
-        self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
-    ) -> None:
+    def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
         """Fill ``dx`` (N, Ci, H, W)."""
         raise NotImplementedError
 
-    def grad_weight(
-        self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
-    ) -> None:
+    def grad_weight(self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int) -> None:
         """Fill ``dw`` (Co, Ci // groups, KH, KW)."""
         raise NotImplementedError
 

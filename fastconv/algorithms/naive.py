@@ -37,12 +37,8 @@ class Naive(Backend):
     ) -> None:  # fmt: skip
         self.steps(p.dtype).naive_forward(x, w, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
 
-    def grad_input(
-        self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
-    ) -> None:
+    def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
         self.steps(p.dtype).naive_grad_input(dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
 
-    def grad_weight(
-        self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
-    ) -> None:
+    def grad_weight(self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int) -> None:
         self.steps(p.dtype).naive_grad_weight(dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)

@@ -55,9 +55,7 @@ class Reference(Backend):
             out += np.einsum("goc,ngchw->ngohw", w64[..., i, j], v)
         y[...] = out.reshape(y.shape)
 
-    def grad_input(
-        self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
-    ) -> None:
+    def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
         w64 = w.astype(np.float64).reshape(p.g, p.co // p.g, *w.shape[1:])
         d = dy.astype(np.float64).reshape(p.n, p.g, p.co // p.g, p.oh, p.ow)
         padded = np.zeros((p.n, p.ci, p.ih + p.pt + p.pb, p.iw + p.pl + p.pr))
@@ -65,9 +63,7 @@ class Reference(Backend):
             v += np.einsum("goc,ngohw->ngchw", w64[..., i, j], d)
         dx[...] = padded[:, :, p.pt : p.pt + p.ih, p.pl : p.pl + p.iw]
 
-    def grad_weight(
-        self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
-    ) -> None:
+    def grad_weight(self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int) -> None:
         d = dy.astype(np.float64).reshape(p.n, p.g, p.co // p.g, p.oh, p.ow)
         out = np.empty((p.g, p.co // p.g, *dw.shape[1:]))
         for i, j, v in _taps(p, _pad(p, x)):

@@ -4,6 +4,7 @@ The copy is [image][channel block][padded row][column phase][column][block chann
 neighbours for any stride. `block` is the number of lanes, or 1 for inputs of few channels. algorithms/phases.py
 tells how outputs meet the copy: a phase of its table is [nkh, nkw, rows of kernel rows, columns, offsets of taps].
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -148,8 +149,23 @@ def _rows(copy, u, w, y, bias, taps, places, work, image, plane, row, first, pt,
             for strip in range(0 if jit else task // panels, nb * strips if jit else task // panels + 1):
                 n, k = strip // strips, strip % strips
                 a, b = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
-                _products(source, geometry, copy, n * image, taps, u, iu, nv, a, b, work, m, bias, o0 + o,
-                          nout - o if bias.size else 0)
+                _products(
+                    source,
+                    geometry,
+                    copy,
+                    n * image,
+                    taps,
+                    u,
+                    iu,
+                    nv,
+                    a,
+                    b,
+                    work,
+                    m,
+                    bias,
+                    o0 + o,
+                    nout - o if bias.size else 0,
+                )
                 size = (b - a) * ow
                 out = ((n0 + n) * y.shape[1] + o0 + o) * oh * ow + a * ow
                 for j in range(nv):

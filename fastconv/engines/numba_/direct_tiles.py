@@ -1,4 +1,5 @@
 """What the steps of `direct` keep in registers: tiles of products, tiles of sums, and blocks to be transposed."""
+
 from __future__ import annotations
 
 from contextlib import contextmanager
@@ -51,8 +52,9 @@ def multiply_add(b, vec, vectors, scalars, sums):
 
 
 @intrinsic
-def tile_products(typingctx, n, nv, block, x, ix, taps, it, nkw, u0, u1, v0, v1, plane, c, w, iw, m, im, mt, mv,
-                  bias, ib, nb):
+def tile_products(
+    typingctx, n, nv, block, x, ix, taps, it, nkw, u0, u1, v0, v1, plane, c, w, iw, m, im, mt, mv, bias, ib, nb
+):
     """Products of n <= TILE * 2 // nv pixels and nv (2 or 4) vectors, taps [u0, u1) x [v0, v1), all c channels::
 
         m[im + t*mt + s*mv :+ lanes] = bias[ib + s*lanes :+ lanes]      (nb numbers from ib on, then zeros)
@@ -205,6 +207,7 @@ def load_block(typingctx, a, i, stride, rows, n):
                 part = [emit.load_part(b, vec, place, count) for place, count in zip(places, counts, strict=True)]
                 other = b.block
         return context.make_tuple(b, sig.return_type, _merge(b, full, after, part, other))
+
     return types.UniTuple(vec, L)(a, *[types.intp] * 4), codegen
 
 
@@ -225,6 +228,7 @@ def load_every_other(typingctx, a, i, stride, rows, n):
                 emit.prefetch(b, b.gep(address, [I64(ahead * vec.lanes)]))
             block.append(emit.shuffle(b, low, high, [2 * k for k in range(vec.lanes)]))
         return context.make_tuple(b, sig.return_type, block)
+
     return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4), codegen
 
 
@@ -249,6 +253,7 @@ def load_each(typingctx, a, i, step, places, k, n):
     def codegen(context, b, sig, args):
         block = [emit.load_part(b, vec, address, n) for address, n in _places(context, b, vec, a, places, args)]
         return context.make_tuple(b, sig.return_type, block)
+
     n = types.intp
     return types.UniTuple(vec, vec.lanes)(a, n, n, places, n, n), codegen
 
@@ -264,5 +269,6 @@ def store_each(typingctx, a, i, step, places, k, n, values):
             with b.if_then(b.icmp_signed("!=", count, I64(0))):
                 emit.store(b, vec, value, address)
         return context.get_dummy_value()
+
     n = types.intp
     return types.void(a, n, n, places, n, n, values), codegen

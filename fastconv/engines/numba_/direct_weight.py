@@ -2,6 +2,7 @@
 
 dy is transposed strip by strip into a buffer that stays in the first-level cache.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -57,8 +58,22 @@ def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C
                         r1 -= 1
                     if r0 < r1:
                         ix = n * image + item // nkh * plane + (r0 * sh - first) * row
-                        _sum_item(copy, ix, sh * row, step, block, taps, item % nkh, work,
-                                  buffer + (r0 - top) * OW * L, pixels * L, r1 - r0, OW, sums, to + item * size)
+                        _sum_item(
+                            copy,
+                            ix,
+                            sh * row,
+                            step,
+                            block,
+                            taps,
+                            item % nkh,
+                            work,
+                            buffer + (r0 - top) * OW * L,
+                            pixels * L,
+                            r1 - r0,
+                            OW,
+                            sums,
+                            to + item * size,
+                        )
 
 
 @v.inline
@@ -77,8 +92,20 @@ def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, cols, sums,
             while _SIZES[s] > n:
                 s += 1
             n = _SIZES[s]
-            tile_sums(n, copy, ix + v.at(taps, off + tap) + k, row, step, d, id_, dv, rows, cols,
-                      sums, to + (tap * block + k) * 2 * L)
+            tile_sums(
+                n,
+                copy,
+                ix + v.at(taps, off + tap) + k,
+                row,
+                step,
+                d,
+                id_,
+                dv,
+                rows,
+                cols,
+                sums,
+                to + (tap * block + k) * 2 * L,
+            )
             k += n
 
 

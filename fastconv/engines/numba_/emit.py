@@ -2,6 +2,7 @@
 
 In the functions `vec` is a `Vector` type, `address` an LLVM pointer to an element, and the rest are LLVM values.
 """
+
 from __future__ import annotations
 
 from llvmlite import ir
@@ -74,15 +75,23 @@ def store(builder, vec, value, address, aligned=False):
 def load_part(builder, vec, address, n):
     """The first n lanes (i64, clamped to the width), the others zero; memory behind those is not touched."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    return call(builder, f"llvm.masked.load.{vec.suffix}.p0", vec.llvm,
-                [ptr, I32(vec.itemsize), mask(builder, vec, n), zero(vec)])
+    return call(
+        builder,
+        f"llvm.masked.load.{vec.suffix}.p0",
+        vec.llvm,
+        [ptr, I32(vec.itemsize), mask(builder, vec, n), zero(vec)],
+    )
 
 
 def store_part(builder, vec, value, address, n):
     """Write the first n lanes (i64, clamped to the width) and touch nothing else."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    call(builder, f"llvm.masked.store.{vec.suffix}.p0", ir.VoidType(),
-         [value, ptr, I32(vec.itemsize), mask(builder, vec, n)])
+    call(
+        builder,
+        f"llvm.masked.store.{vec.suffix}.p0",
+        ir.VoidType(),
+        [value, ptr, I32(vec.itemsize), mask(builder, vec, n)],
+    )
 
 
 def mask(builder, vec, n):
@@ -133,7 +142,9 @@ def transpose(builder, rows):
     while k < n:
         low = [n + i - k if i & k else i for i in range(n)]
         high = [n + i if i & k else i + k for i in range(n)]
-        rows = [shuffle(builder, rows[i ^ k], rows[i], high) if i & k else shuffle(builder, rows[i], rows[i | k], low)
-                for i in range(n)]
+        rows = [
+            shuffle(builder, rows[i ^ k], rows[i], high) if i & k else shuffle(builder, rows[i], rows[i | k], low)
+            for i in range(n)
+        ]
         k *= 2
     return rows

@@ -4,6 +4,7 @@ The matrix of an image has a row for each (input channel, tap) and a column for 
 range p0 .. p0+P-1 of flattened output pixels, of images n0 .. n0+nb-1. Along an output row the pixels whose tap
 meets the image are one run, read from the input at the column stride: panels are copied run by run.
 """
+
 from numba import prange
 
 from . import vector as v

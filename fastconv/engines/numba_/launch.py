@@ -8,6 +8,7 @@ was compiled without parallel loops, and so do calls that must not start threads
 * from inside somebody's parallel region, if the layer is Numba's ``workqueue``. That layer aborts the process when
   two threads launch at once, so launches on it take turns.
 """
+
 from __future__ import annotations
 
 import contextlib

@@ -2,6 +2,7 @@
 
 And a probe of the fused multiply-add peak, which the microkernel is measured against.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -145,6 +146,7 @@ def _fma_chains(typingctx, a, i, n):
         for value, place in zip(sums, places, strict=True):
             emit.store(b, vec, value, place)
         return context.get_dummy_value()
+
     return types.void(a, types.intp, types.intp), codegen
 
 

@@ -3,6 +3,7 @@
 Shapes: x, dx (N, Ci, H, W); w, dw_ (Co, Ci/g, KH, KW); y, dy (N, Co, OH, OW). Steps s, top and left padding p,
 dilation d. Output channel o belongs to group ``o // (Co/g)``, whose first input channel is that times Ci/g.
 """
+
 from numba import float64, prange
 
 from .launch import step

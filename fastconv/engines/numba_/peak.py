@@ -1,4 +1,5 @@
 """The largest magnitude of an array."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -55,6 +56,7 @@ def _peak(typingctx, x, i, n, peaks, k):
             top = larger(top, value)
         emit.store(b, vec, b.bitcast(top, vec.llvm), emit.pointer(context, b, peaks, peaks_, k))
         return context.get_dummy_value()
+
     n = types.intp
     return types.void(x, n, n, peaks, n), codegen
 

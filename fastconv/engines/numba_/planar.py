@@ -3,6 +3,7 @@
 For 1x1 kernels the image is read in place; for few outputs a thread copies its strip of rows, zero-padded, with columns
 split by stride phase (direct.py). A tile is n outputs x nv vectors of pixels.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -140,11 +141,43 @@ def _pointwise(x, u, y, bias, origin, work, c0, C, o0, nout, per, shares):
                 count = nout * (b + 1) // blocks - o
                 for t in range(t0, t1):
                     if t < full:
-                        _tile(count, 2, work, buffer + (t - t0) * C * width, width, C, origin, 0, 1, u, o * C, bias, o,
-                              y, iy + o * HW + t * width, HW)
+                        _tile(
+                            count,
+                            2,
+                            work,
+                            buffer + (t - t0) * C * width,
+                            width,
+                            C,
+                            origin,
+                            0,
+                            1,
+                            u,
+                            o * C,
+                            bias,
+                            o,
+                            y,
+                            iy + o * HW + t * width,
+                            HW,
+                        )
                     else:
-                        _tile(count, 2, work, buffer + (t - t0) * C * width, width, C, origin, 0, 1, u, o * C, bias, o,
-                              work, ends + o * width, width)
+                        _tile(
+                            count,
+                            2,
+                            work,
+                            buffer + (t - t0) * C * width,
+                            width,
+                            C,
+                            origin,
+                            0,
+                            1,
+                            u,
+                            o * C,
+                            bias,
+                            o,
+                            work,
+                            ends + o * width,
+                            width,
+                        )
             if full < t1:
                 for o in range(nout):
                     _gather(y, iy + o * HW + full * width, work, ends + o * width, HW - full * width, 1)
@@ -189,9 +222,24 @@ def _rows(x, u, y, bias, taps, work, plane, row, pt, pl, split, nph, wph, rstep,
                         many, m = nout * (block + 1) // blocks - o, 0
                         while m < count:
                             nv = 4 if count - m > 2 * L and many <= _WIDE else 2
-                            _tile(many, nv, work, p + m, plane, C, taps, at + 2 + nkh + nkw, nkh * nkw,
-                                  u, (o * T + many * before) * C, bias, o,
-                                  work, line + (b * nout + o) * stride + m, stride)
+                            _tile(
+                                many,
+                                nv,
+                                work,
+                                p + m,
+                                plane,
+                                C,
+                                taps,
+                                at + 2 + nkh + nkw,
+                                nkh * nkw,
+                                u,
+                                (o * T + many * before) * C,
+                                bias,
+                                o,
+                                work,
+                                line + (b * nout + o) * stride + m,
+                                stride,
+                            )
                             m += nv * L
                 for o in range(nout):
                     to = ((n * Co + o0 + o) * oh + i) * ow

@@ -5,6 +5,7 @@ Importing this module decides both, so it comes before anything of Numba. ``FAST
 ``NUMBA_CPU_NAME``, which Numba reads on its first import: if the program imported Numba before, only the width
 of the vectors obeys.
 """
+
 from __future__ import annotations
 
 import os

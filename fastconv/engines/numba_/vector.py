@@ -15,6 +15,7 @@ Kernels import this module as ``v`` and read like arithmetic::
 
 Every intrinsic is inlined into the kernel; a helper on vectors is decorated with `inline`.
 """
+
 from __future__ import annotations
 
 import operator
@@ -35,11 +36,13 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 
 # ---- memory ----
 
+
 def _load(a, lanes, aligned):
     vec = vector_of(a, lanes)
 
     def codegen(context, builder, sig, args):
         return emit.load(builder, vec, emit.pointer(context, builder, a, *args[:2]), aligned)
+
     return vec(a, types.intp, lanes or types.none), codegen
 
 
@@ -49,6 +52,7 @@ def _store(a, value, aligned):
     def codegen(context, builder, sig, args):
         emit.store(builder, value, args[2], emit.pointer(context, builder, a, *args[:2]), aligned)
         return context.get_dummy_value()
+
     return types.void(a, types.intp, value), codegen
 
 
@@ -61,6 +65,7 @@ def _prefetch(a, write):
     def codegen(context, builder, sig, args):
         emit.prefetch(builder, emit.pointer(context, builder, a, *args), write)
         return context.get_dummy_value()
+
     return types.void(a, types.intp), codegen
 
 
@@ -102,6 +107,7 @@ def load_part(typingctx, a, i, n, lanes=None):
 
     def codegen(context, builder, sig, args):
         return emit.load_part(builder, vec, emit.pointer(context, builder, a, *args[:2]), args[2])
+
     return vec(a, types.intp, types.intp, lanes or types.none), codegen
 
 
@@ -113,6 +119,7 @@ def store_part(typingctx, a, i, value, n):
     def codegen(context, builder, sig, args):
         emit.store_part(builder, value, args[2], emit.pointer(context, builder, a, *args[:2]), args[3])
         return context.get_dummy_value()
+
     return types.void(a, types.intp, value, types.intp), codegen
 
 
@@ -134,9 +141,12 @@ def load_rows(typingctx, a, i, stride, rows, n, lanes=None):
     vec = vector_of(a, lanes)
 
     def codegen(context, builder, sig, args):
-        block = [emit.load_part(builder, vec, address, n)
-                 for address, n in _each_row(context, builder, a, vec.lanes, args[:3], *args[3:5])]
+        block = [
+            emit.load_part(builder, vec, address, n)
+            for address, n in _each_row(context, builder, a, vec.lanes, args[:3], *args[3:5])
+        ]
         return context.make_tuple(builder, sig.return_type, block)
+
     return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4, lanes or types.none), codegen
 
 
@@ -153,23 +163,28 @@ def store_rows(typingctx, a, i, stride, values, rows, n):
         for value, (address, n) in zip(block, places, strict=True):
             emit.store_part(builder, vec, value, address, n)
         return context.get_dummy_value()
+
     return types.void(a, types.intp, types.intp, values, types.intp, types.intp), codegen
 
 
 @intrinsic
 def at(typingctx, a, i):
     """at(a, i) -> the scalar at offset i, of an array of any dtype."""
+
     def codegen(context, builder, sig, args):
         return context.unpack_value(builder, a.dtype, emit.pointer(context, builder, a, *args))
+
     return a.dtype(a, types.intp), codegen
 
 
 @intrinsic
 def put(typingctx, a, i, scalar):
     """put(a, i, scalar): write a scalar of the array's dtype to offset i."""
+
     def codegen(context, builder, sig, args):
         context.pack_value(builder, a.dtype, args[2], emit.pointer(context, builder, a, *args[:2]))
         return context.get_dummy_value()
+
     return types.void(a, types.intp, a.dtype), codegen
 
 
@@ -187,6 +202,7 @@ def prefetch_write(typingctx, a, i):
 
 # ---- values ----
 
+
 @intrinsic
 def splat_at(typingctx, a, i, lanes=None):
     """splat_at(a, i, lanes=None) -> the scalar at offset i in every lane."""
@@ -194,6 +210,7 @@ def splat_at(typingctx, a, i, lanes=None):
 
     def codegen(context, builder, sig, args):
         return emit.splat(builder, vec.llvm, builder.load(emit.pointer(context, builder, a, *args[:2])))
+
     return vec(a, types.intp, lanes or types.none), codegen
 
 
@@ -225,11 +242,13 @@ def transpose(typingctx, rows):
 
     def codegen(context, builder, sig, args):
         return context.make_tuple(builder, rows, emit.transpose(builder, cgutils.unpack_tuple(builder, args[0])))
+
     return rows(rows), codegen
 
 
 def _lanewise(name, arity, doc, emitter):
     """The intrinsic `name` of vectors of one type; ``emitter(builder, vec, *values)`` writes its IR."""
+
     def signature(vec, *others):
         if isinstance(vec, Vector) and all(other == vec for other in others):
             return vec(vec, *others), lambda context, builder, sig, args: emitter(builder, vec, *args)
@@ -253,10 +272,15 @@ maximum = _lanewise("maximum", 2, "maximum(a, b) -> the larger; NaN where either
 minimum = _lanewise("minimum", 2, "minimum(a, b) -> the smaller; NaN where either is NaN.", _llvm("minimum"))
 even = _lanewise("even", 2, "even(a, b) -> lanes 0, 2, 4, ... of a followed by b.", _shuffle(lambda i, n: 2 * i))
 odd = _lanewise("odd", 2, "odd(a, b) -> lanes 1, 3, 5, ... of a followed by b.", _shuffle(lambda i, n: 2 * i + 1))
-zip_low = _lanewise("zip_low", 2, "zip_low(a, b) -> the first half of a0, b0, a1, b1, ...",
-                    _shuffle(lambda i, n: i // 2 + n * (i % 2)))
-zip_high = _lanewise("zip_high", 2, "zip_high(a, b) -> the second half of a0, b0, a1, b1, ...",
-                     _shuffle(lambda i, n: (n + i) // 2 + n * (i % 2)))
+zip_low = _lanewise(
+    "zip_low", 2, "zip_low(a, b) -> the first half of a0, b0, a1, b1, ...", _shuffle(lambda i, n: i // 2 + n * (i % 2))
+)
+zip_high = _lanewise(
+    "zip_high",
+    2,
+    "zip_high(a, b) -> the second half of a0, b0, a1, b1, ...",
+    _shuffle(lambda i, n: (n + i) // 2 + n * (i % 2)),
+)
 
 
 def _operator(op, instruction, arity):
