@@ -2,11 +2,13 @@
 
 Nothing is transposed, so it suits what has little arithmetic for each pixel that is read or written: 1x1
 kernels, where the image already is the matrix, and few outputs, such as the gradient of a network's first
-layer. Strides become phases (phases.py).
+layer. Strides become phases (phases.py). In grad_weight lanes are summed at the end: a dot product of planes
+for every pair of an output and a (channel, tap).
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +16,13 @@ import numpy as np
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
 from .base import Array, Backend, Cost, Rates
+from .direct import Direct
 from .phases import geometry, rows_of, sides
 
 _FEW = 8  # outputs a group
 _STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
 _TASK = 128 << 10  # bytes of pixels a task of a 1x1 kernel, in second-level cache
+_RUN = 1024  # numbers of a dot product: a block of dy's planes stays in first-level cache
 
 
 class Blocks(NamedTuple):
@@ -29,6 +33,14 @@ class Blocks(NamedTuple):
     task: int = 0  # and then the register blocks of pixels that a thread takes at a time
 
 
+class Units(NamedTuple):
+    """How grad_weight cuts the images."""
+
+    images: int  # whole images a unit
+    strips: int  # or shares of an image's output rows
+    flat: int  # 0: row by row, 1: rows are chained, 2: a 1x1 kernel, image read in place
+
+
 class Planar(Backend):
     """Lanes along the width."""
 
@@ -37,15 +49,15 @@ class Planar(Backend):
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         c, outputs, _, _ = sides(p, pass_)
-        if pass_ == "grad_weight":
-            return "only forward and grad_input"
-        if not _in_place(p) and outputs > _FEW:
+        if pass_ != "grad_weight" and not _in_place(p) and outputs > _FEW:
             return f"more than {_FEW} outputs a group pay for the packed copy of direct"
         if p.g > 1 and min(c, outputs) < 8:
             return f"groups of {c} to {outputs} channels are depthwise-like"
         return None
 
-    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks | Units:
+        if pass_ == "grad_weight":
+            return self._units(p, threads)
         tile = 14 if self.vector_bytes == 64 else 6
         c, _, oh, ow = sides(p, pass_)
         if _in_place(p):
@@ -60,10 +72,14 @@ class Planar(Backend):
             strips += 1
         return Blocks(tile, strips)
 
-    def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Any, threads: int) -> int:
+        if pass_ == "grad_weight":
+            return threads * self._unit(p, cfg, threads)[1] * p.itemsize
         return (self._weights(p, pass_) + threads * self._share(p, pass_, cfg)) * p.itemsize
 
-    def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
+    def cost(self, p: ConvProblem, pass_: str, cfg: Any, threads: int, rates: Rates) -> Cost:
+        if pass_ == "grad_weight":
+            return self._cost_of_sums(p, cfg, threads, rates)
         c, outputs, oh, ow = sides(p, pass_)
         flops, moved = nominal_flops(p), float(compulsory_bytes(p))
         lanes = self.vector_bytes // p.itemsize
@@ -97,6 +113,22 @@ class Planar(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
         self._rows(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Units, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        geo, (c, outputs, _, _) = geometry(p, "forward", 1), sides(p, "forward")
+        plane, size = self._unit(p, cfg, threads)
+        copy = (plane, geo.nph * geo.wph, geo.pt, geo.pl, geo.split, geo.nph, geo.wph, geo.rstep, geo.reach[1], p.sh)
+        off = _pairs(p, p.oh * p.ow if cfg.flat == 2 else plane, self._dots())
+        for g in range(p.g):
+            channels = (g * c, c, g * outputs, outputs, c * p.kh * p.kw)
+            self.steps(p.dtype).planar_sums(dy, x, dw, off, work, copy, channels, (*cfg, size), threads)
+        if cfg.flat != 2 and not np.isfinite(dw).all():  # zeros between rows times Inf: only direct keeps them apart
+            plain = Direct(self.engine, self._load, self.vector_bytes)
+            blocks = plain.configure(p, "grad_weight", threads)
+            work = np.empty(plain.workspace(p, "grad_weight", blocks, threads) // p.itemsize, p.dtype)
+            plain.grad_weight(p, blocks, dy, x, dw, work, threads)
 
     def _rows(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -145,6 +177,65 @@ class Planar(Backend):
         line = geo.rows[5] * outputs * ((ow // geo.rows[5] + 4 * lanes) // (4 * lanes) * 4 * lanes)
         size = line + c * self._copy_rows(p, pass_, cfg) * geo.nph * geo.wph + 4 * lanes
         return -(-size // 16) * 16
+
+    def _dots(self) -> int:
+        """Outputs, and (channel, tap) pairs, of a register block of grad_weight."""
+        return 5 if self.vector_bytes == 64 else 3
+
+    def _units(self, p: ConvProblem, threads: int) -> Units:
+        geo, lanes, c = geometry(p, "forward", 1), self.vector_bytes // p.itemsize, p.ci // p.g
+        row, line = geo.nph * geo.wph, -(-p.ow // lanes) * lanes
+        room = _STRIP // (c * p.itemsize)
+        if _in_place(p) and p.oh * p.ow % lanes == 0:
+            flat, run, rows = 2, p.oh * p.ow, p.oh * p.ow // lanes
+            strips = -(-run // min(_RUN, room))
+        else:
+            flat = int(geo.nph == 1 and geo.rstep == p.sh and p.oh * row <= p.oh * line)
+            run, rows = p.oh * (row if flat else line), p.oh
+            copied = p.sh // geo.rstep * row
+            strips = -(-p.oh // max(1, min(_RUN * p.oh // run, (room - geo.reach[1] * row) // copied)))
+        strips = min(strips, rows)
+        if strips == 1:
+            images = max(1, min(_RUN // run, room // (p.ih * row), -(-p.n // threads)))
+            if images > 1 or p.n >= 2 * threads:
+                return Units(images, 1, flat)
+        while p.n * strips % threads and strips < rows:  # as many for every thread
+            strips += 1
+        return Units(1, strips, flat)
+
+    def _unit(self, p: ConvProblem, cfg: Units, threads: int) -> tuple[int, int]:
+        """Numbers of a copied plane of x, and of a thread's scratch memory."""
+        sums = -(-(p.co // p.g * (p.ci // p.g) * p.kh * p.kw) // 16) * 16 if threads > 1 else 0
+        if cfg.flat == 2:
+            return 0, sums + 16
+        geo, lanes = geometry(p, "forward", 1), self.vector_bytes // p.itemsize
+        rows, row, line = -(-p.oh // cfg.strips), geo.nph * geo.wph, -(-p.ow // lanes) * lanes
+        copied = ((rows - 1) * p.sh + geo.reach[1]) // geo.rstep + 1
+        plane = -(-(copied * row + (row + lanes if cfg.flat else line)) // 16) * 16
+        run = -(-rows * row // lanes) * lanes if cfg.flat else rows * line
+        return plane, sums + -(-cfg.images * (p.ci // p.g * plane + self._dots() * run) // 16) * 16 + 16
+
+    def _cost_of_sums(self, p: ConvProblem, cfg: Units, threads: int, rates: Rates) -> Cost:
+        geo, lanes, most = geometry(p, "forward", 1), self.vector_bytes // p.itemsize, self._dots()
+        outputs, pairs = p.co // p.g, p.ci // p.g * p.kh * p.kw
+        rows, row = -(-p.oh // cfg.strips), geo.nph * geo.wph
+        width = (p.ow, row, p.ow)[cfg.flat] if cfg.flat else -(-p.ow // lanes) * lanes
+        block = outputs / -(-outputs // most)
+        waste = width / p.ow * (-(-pairs // most) * most / pairs) * max(1.0, (block + 2 * most) / (block * most))
+        waste *= 1 + 8 * lanes / (cfg.images * rows * width)  # sums across lanes
+        flops, units = nominal_flops(p) * waste, p.n * cfg.strips / cfg.images
+        moved = float(compulsory_bytes(p)) * (1 if cfg.flat == 2 else 3) + 8 * (units + threads) * outputs * pairs
+        rate = 0.85 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
+        seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
+        return Cost(flops, moved, seconds + 2 * p.g * rates.launch_us * 1e-6)
+
+
+@lru_cache(maxsize=256)
+def _pairs(p: ConvProblem, plane: int, most: int) -> Array:
+    """Where every (channel, tap) pair starts in a unit of x; the last one repeated for whole blocks."""
+    taps = geometry(p, "forward", 1).taps[2 + p.kh + p.kw :]
+    starts = (np.arange(p.ci // p.g)[:, None] * plane + taps).ravel().astype(np.intp)
+    return np.pad(starts, (0, -starts.size % most), mode="edge")
 
 
 def _in_place(p: ConvProblem) -> bool:

@@ -43,16 +43,39 @@ FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#elif VBYTES == 32 && defined(__AVX2__)
+#include <immintrin.h>
+static const lane_index fc_mask[2 * LANES] = { /* from LANES - n on: n times -1, then 0 */
+#ifdef FC_DOUBLE
+    -1, -1, -1, -1
+#else
+    -1, -1, -1, -1, -1, -1, -1, -1
+#endif
+};
+FC_INLINE __m256i fc_leading(int n) { return _mm256_loadu_si256((const __m256i *)(fc_mask + LANES - n)); }
+#ifdef FC_DOUBLE
+FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm256_maskload_pd(p, fc_leading(n)); }
+FC_INLINE void vstore_part(real *p, vec v, int n) { _mm256_maskstore_pd(p, fc_leading(n), (__m256d)v); }
+#else
+FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm256_maskload_ps(p, fc_leading(n)); }
+FC_INLINE void vstore_part(real *p, vec v, int n) { _mm256_maskstore_ps(p, fc_leading(n), (__m256)v); }
+#endif
 #else
 FC_INLINE vec vload_part(const real *p, int n) { vec v = {0}; memcpy(&v, p, (size_t)n * sizeof(real)); return v; }
 FC_INLINE void vstore_part(real *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
 #endif
 
+#if VBYTES == 64 && !defined(FC_DOUBLE)
+FC_INLINE real vsum(vec v) { return _mm512_reduce_add_ps((__m512)v); }
+#elif VBYTES == 64
+FC_INLINE real vsum(vec v) { return _mm512_reduce_add_pd((__m512d)v); }
+#else
 FC_INLINE real vsum(vec v) {
     real s = 0;
     for (int i = 0; i < LANES; i++) s += v[i];
     return s;
 }
+#endif
 
 /* two-source permutes with constant masks: index < LANES takes from a, the rest from b */
 #if defined(__clang__)

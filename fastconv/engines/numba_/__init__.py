@@ -12,6 +12,7 @@ from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .peak import abs_peak
 from .planar import planar_rows, planar_weights, pointwise
+from .planar_weight import planar_sums
 
 __all__ = [
     "abs_peak",
@@ -27,6 +28,7 @@ __all__ = [
     "naive_grad_input",
     "naive_grad_weight",
     "planar_rows",
+    "planar_sums",
     "planar_weights",
     "pointwise",
 ]
