@@ -20,6 +20,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Planar, "cython"),
     (Planar, "numba"),
     (Depthwise, "cython"),
+    (Depthwise, "numba"),
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),

@@ -4,6 +4,9 @@ target.py chooses the instruction set, launch.py compiles and starts steps, vect
 pieces of LLVM IR, microkernel.py the outer product; the other files hold the steps of one algorithm each.
 """
 from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
+from .depthwise import depthwise_forward, depthwise_grad_input
+from .depthwise_channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
+from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .im2col import col2im_add, im2col_pack
