@@ -11,8 +11,8 @@ from numba import njit
 from . import vector as v
 from .depthwise_blocks import HALF, LOW, MASKS, TALL, address, copy_block, filter_block, local
 from .depthwise_tables import (
-    AHEAD, AT, BANDS, CD, COLS, CS, DH, DOWN, DW, G, HEIGHT, LEFT, N, PHASES, ROWS, RUN, SH, SHARE, SPLIT, STEP, SW,
-    TOP, UH, USED, UW, W0, WD, WG, WIDTH, X0, backward_bands, forward_bands,
+    AHEAD, AT, BANDS, CD, COLS, CS, DH, DOWN, DW, END, G, HEIGHT, LEFT, N, PHASES, ROWS, RUN, SH, SHARE, SPLIT, STEP, SW,
+    TOP, UH, UW, W0, WD, WG, WIDTH, X0, backward_bands, forward_bands,
 )  # fmt: skip
 from .launch import shared_step
 from .target import VECTOR_BYTES
@@ -38,14 +38,16 @@ def depthwise_grad_input(dy, w, dx, sh, sw, pt, pl, dh, dw, g, rows, height, lef
 
 @shared_step("y", "work")
 def _filter(x, w, bias, y, f, work, share, shares):
-    jobs = v.at(f, N) * v.at(f, G) * v.at(f, BANDS)
+    jobs, z = v.at(f, N) * v.at(f, G) * v.at(f, BANDS), share * v.at(f, SHARE)
+    buffer = z if v.at(f, UW) == 1 else z + v.at(f, UW) * TALL * v.lanes(y)
+    clear_borders(f, work, buffer)
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
-        _filter_job(x, w, bias, y, f, work, share * v.at(f, SHARE), job)
+        _filter_job(x, w, bias, y, f, work, z, buffer, job)
 
 
 @_inline
-def _filter_job(x, w, bias, y, f, work, z, job):
-    """One band of one image and group; scratch memory from z on."""
+def _filter_job(x, w, bias, y, f, work, z, buffer, job):
+    """One band of one image and group; z: room for a block of results, if they come in phases."""
     L, tile = v.lanes(y), local(y, _ROOM)
     cs, cd, bands, rows, stride = v.at(f, CS), v.at(f, CD), v.at(f, BANDS), v.at(f, ROWS), v.at(f, STEP)
     h, wd, dh, dw, uh, uw = v.at(f, SH), v.at(f, SW), v.at(f, DH), v.at(f, DW), v.at(f, UH), v.at(f, UW)
@@ -53,7 +55,6 @@ def _filter_job(x, w, bias, y, f, work, z, job):
     k0 = band * rows
     count = min(rows, (dh + uh - 1) // uh - k0)
     most = TALL if stride != 2 else HALF
-    buffer = z if uw == 1 else z + uw * TALL * L
     ix, iy, group = image * cs * h * wd, image * cd * dh * dw, image % v.at(f, G)
     copy_in(x, ix, f, k0 * stride + v.at(f, TOP), v.at(f, HEIGHT) - (rows - count) * stride, work, buffer)
     # what comes next is fetched meanwhile, some lines for every block
@@ -147,38 +148,48 @@ def copy_in(x, ix, f, first, count, b, ib):
         for r in range(count):
             to = ib + (c * v.at(f, HEIGHT) + r) * pitch
             if 0 <= first + r < h:
-                _copy_row(x, ix + (c * h + first + r) * w, w, v.at(f, SPLIT), v.at(f, LEFT), v.at(f, USED),
-                          v.at(f, WIDTH), b, to)  # fmt: skip
+                _copy_row(x, ix + (c * h + first + r) * w, w, v.at(f, SPLIT), v.at(f, WIDTH), b,
+                          to + v.at(f, LEFT), to + v.at(f, END))  # fmt: skip
             else:
                 clear(b, to, to + pitch)
 
 
 @v.inline
-def _copy_row(x, i, w, split, left, used, width, b, to):
-    """Whole vectors: what lies behind the row becomes zero."""
+def _copy_row(x, i, w, split, width, b, to, end):
+    """Whole vectors, of every remainder, from `to` to `end`: what lies behind the row becomes zero."""
     L = v.lanes(b)
-    end = left + ((w + split - 1) // split + L - 1) // L * L
-    for q in range(to, to + split * width, width):
-        clear(b, q, q + left)
-        clear(b, q + end, q + used)
     if split == 1:
-        full = w // L * L
-        for k in range(0, full, L):
-            v.store(b, to + left + k, v.load(x, i + k))
-        if full < w:
-            v.store(b, to + left + full, v.load_part(x, i + full, w - full))
+        while w >= L:
+            v.store(b, to, v.load(x, i))
+            i, to, w = i + L, to + L, w - L
+        if w:
+            v.store(b, to, v.load_part(x, i, w))
     elif split == 2:
-        for k in range(left, end, L):
-            n = w - 2 * (k - left)
-            p = i + w - n
-            pair = (v.load(x, p), v.load(x, p + L)) if n >= 2 * L else (v.load_part(x, p, n), v.load_part(x, p + L, n - L))
-            v.store(b, to + k, v.even(*pair))
-            v.store(b, to + width + k, v.odd(*pair))
+        while to < end:
+            a, c = load_pair(x, i, w)
+            v.store(b, to, v.even(a, c))
+            v.store(b, to + width, v.odd(a, c))
+            i, to, w = i + 2 * L, to + L, w - 2 * L
     else:
         for q in range(split):
-            for k in range(left, end):
-                n = (k - left) * split + q
+            for k in range(end - to):
+                n = k * split + q
                 v.put(b, to + q * width + k, v.at(x, i + n) if n < w else x.dtype.type(0))
+
+
+@v.inline
+def load_pair(x, i, n):
+    """Two vectors, of which n lanes are valid."""
+    L = v.lanes(x)
+    if n >= 2 * L:
+        return v.load(x, i), v.load(x, i + L)
+    return v.load_part(x, i, n), v.load_part(x, i + L, n - L)
+
+
+@v.inline
+def clear_borders(f, b, i):
+    """The whole buffer: what lies beside the image is never written again."""
+    clear(b, i, i + v.at(f, CS) * v.at(f, HEIGHT) * v.at(f, SPLIT) * v.at(f, WIDTH))
 
 
 @v.inline

@@ -87,11 +87,17 @@ def filter_block(typingctx, which, x, ix, pitch, taps, it, cols, w, iw, down, ou
         weight = b.gep(at, [cols])
         whole, fresh = b.icmp_signed(">=", n, I64(vec.lanes)), emit.splat(b, vec.llvm, start)
 
+        def rows_of(R):
+            """Addresses of output rows, made where they are needed: they would not stay in registers."""
+            place = out
+            for _ in range(R):
+                yield place
+                place = b.gep(place, [ys])
+
         def block(K, S, R):
-            places = [b.gep(out, [b.mul(ys, I64(r))]) for r in range(R)]
             entry = b.block
             with b.if_then(b.not_(first)):
-                old = [emit.load_part(b, vec, p, n) if MASKS else emit.load(b, vec, p) for p in places]
+                old = [emit.load_part(b, vec, p, n) if MASKS else emit.load(b, vec, p) for p in rows_of(R)]
                 loaded = b.block
             sums = _merge(b, [fresh] * R, entry, old, loaded)
             with _sum_over(b, cols, sums) as (j, acc):
@@ -103,15 +109,15 @@ def filter_block(typingctx, which, x, ix, pitch, taps, it, cols, w, iw, down, ou
                     for r, i in pairs:
                         acc[r] = emit.fma(b, vec, row, ks[i], acc[r])
             if not MASKS:
-                for value, place in zip(sums, places, strict=True):
+                for value, place in zip(sums, rows_of(R), strict=True):
                     emit.store(b, vec, value, place)
                 return
             with b.if_else(whole) as (then, otherwise):
                 with then:
-                    for value, place in zip(sums, places, strict=True):
+                    for value, place in zip(sums, rows_of(R), strict=True):
                         emit.store(b, vec, value, place)
                 with otherwise:
-                    for value, place in zip(sums, places, strict=True):
+                    for value, place in zip(sums, rows_of(R), strict=True):
                         emit.store_part(b, vec, value, place, n)
 
         with cases(b, which) as case:

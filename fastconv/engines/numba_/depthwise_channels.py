@@ -49,11 +49,11 @@ def _filter(x, w, bias, y, f, work, share, shares):
     width, step_h, step_w = v.at(f, WIDTH) * L, v.at(f, STEP), v.at(f, SPLIT)
     out = weights + taps * L
     source = out + (dh * dw + TALL * uw + L) * L
-    end = source + v.at(f, HEIGHT) * width
     corner = source - v.at(f, TOP) * width - v.at(f, START) * L  # pixel 0, 0
     blocks, steps = (C + L - 1) // L, (dh + uh - 1) // uh
     lines_x, lines_y = h * wd // (_LINES * steps) + 1, dh * dw // (_LINES * steps) + 1
     jobs = v.at(f, N) * blocks
+    clear(work, source, source + v.at(f, HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         c = min(job % blocks * L, C - L)
         image = job // blocks * C + c
@@ -61,7 +61,6 @@ def _filter(x, w, bias, y, f, work, share, shares):
             for i in range(taps):
                 v.put(work, weights + i * L + l, v.at(w, (c + l) * taps + i))
         start = v.load(bias, c) if bias.size else v.zero(y)
-        clear(work, source, end)
         _transpose_in(x, image * h * wd, h * wd, work, corner, wd, width)
         for k in range(steps):
             if v.at(f, AHEAD):
@@ -90,10 +89,10 @@ def _sums(dy, x, dw, f, work, share, shares):
     corner = source - v.at(f, TOP) * width - v.at(f, START) * L  # pixel 0, 0
     blocks = (C + L - 1) // L
     lines_x, lines_y = h * w // (_LINES * oh) + 1, ow // _LINES + 1
+    clear(work, source, source + v.at(f, HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(blocks * share // shares, blocks * (share + 1) // shares):
         c = min(job * L, C - L)
         clear(work, sums, g)
-        clear(work, source, source + v.at(f, HEIGHT) * width)
         for n in range(v.at(f, N)):
             _transpose_in(x, (n * C + c) * h * w, h * w, work, corner, w, width)
             _transpose_in(dy, (n * C + c) * oh * ow, oh * ow, work, g, ow, ow * L)

@@ -15,9 +15,9 @@ from .target import VECTOR_BYTES
 CS, CD, G, N, SH, SW, DH, DW = range(8)
 #: source rows an output row, remainders of source columns; phases of destination rows and columns
 STEP, SPLIT, UH, UW = range(8, 12)
-#: output rows of a job, jobs of an image and group; rows and columns of the buffer, columns in front of the image, the
-#: columns that must be zero where there is no image, source row and column of the first ones
-ROWS, BANDS, HEIGHT, WIDTH, LEFT, USED, TOP, START = range(12, 20)
+#: output rows of a job, jobs of an image and group; rows and columns of the buffer, columns in front of the image
+#: and up to its end in whole vectors, source row and column of the first ones
+ROWS, BANDS, HEIGHT, WIDTH, LEFT, END, TOP, START = range(12, 20)
 #: weights from one destination channel, source channel and group to the next; numbers of scratch memory a thread;
 #: whether images come from beyond the second-level cache; partial sums
 WD, WS, WG, SHARE, AHEAD, PARTS = range(20, 26)
@@ -72,6 +72,11 @@ def _whole(f, tables):
     return np.array([*f, *places[:-1], *(number for table in tables for number in table)], np.int64)
 
 
+def _vectors(n, itemsize):
+    lanes = VECTOR_BYTES // itemsize
+    return -(-n // lanes) * lanes
+
+
 def _beyond_cache(f, itemsize):
     return f[N] * f[G] * (f[CS] * f[SH] * f[SW] + f[CD] * f[DH] * f[DW]) * itemsize > 1 << 20
 
@@ -80,9 +85,8 @@ def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, it
     """`buffer`: rows, height, left, width, share as algorithms/depthwise.py sets them."""
     (n, _, h, w), (co, cg, kh, kw), (oh, ow) = xs, ws, ys[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
-    lanes, og = VECTOR_BYTES // itemsize, co // g
-    used = min(width, (left + ow + (kw - 1) * dw // sw + lanes) // lanes * lanes)
-    f = [cg, og, g, n, h, w, oh, ow, sh, sw, 1, 1, rows, -(-oh // rows), height, width, left, used, -pt, start,
+    og = co // g
+    f = [cg, og, g, n, h, w, oh, ow, sh, sw, 1, 1, rows, -(-oh // rows), height, width, left, left + _vectors(-(-w // sw), itemsize), -pt, start,
          cg * kh * kw, kh * kw, og * cg * kh * kw, share, 0, parts]  # fmt: skip
     f[AHEAD] = _beyond_cache(f, itemsize)
     return _whole(f, [make(f, correlation_axis(kh, dh, pt), correlation_axis(kw, dw, pl), kw)])
@@ -93,7 +97,7 @@ def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, ite
     (n, _, oh, ow), (co, cg, kh, kw), (h, w) = ys, ws, xs[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
     og = co // g
-    f = [og, cg, g, n, oh, ow, h, w, 1, 1, sh, sw, rows, -(-(-(-h // sh)) // rows), height, width, left, width, top,
+    f = [og, cg, g, n, oh, ow, h, w, 1, 1, sh, sw, rows, -(-(-(-h // sh)) // rows), height, width, left, left + _vectors(ow, itemsize), top,
          start, kh * kw, cg * kh * kw, og * cg * kh * kw, share, 0, 1]  # fmt: skip
     f[AHEAD] = _beyond_cache(f, itemsize)
     columns = [adjoint_axis(kw, sw, dw, pl, b) for b in range(sw)]

@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit
 
 from . import vector as v
-from .depthwise import block_key, copy_in, clear, fetch, next_run
+from .depthwise import block_key, clear, clear_borders, copy_in, fetch, next_run
 from .depthwise_blocks import HALF, LOW, MASKS, TALL, address, advance, copy_block, gather_block, local
 from .depthwise_tables import (
     AHEAD, AT, BANDS, CD, COLS, CS, DH, DOWN, DW, G, HEIGHT, N, PARTS, PHASES, ROWS, RUN, SH, SHARE, SPLIT, STEP, SW,
@@ -37,20 +37,20 @@ def depthwise_grad_weight(dy, x, dw_, sh, sw, pt, pl, dh, dw, g, rows, height, l
 @shared_step("dw", "work")
 def _sums(dy, x, dw, f, work, share, shares):
     """dw [part][group][...]; a job: one group's weights, summed over one part of all bands of all images."""
-    jobs = v.at(f, G) * v.at(f, PARTS)
+    jobs, sums, t = v.at(f, G) * v.at(f, PARTS), share * v.at(f, SHARE), v.at(f, PHASES)
+    buffer = sums + v.at(f, CD) * v.at(f, t + RUN) * v.at(f, t + COLS) * v.lanes(x)
+    clear_borders(f, work, buffer)
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
-        _weight_job(dy, x, dw, f, work, share * v.at(f, SHARE), job)
+        _weight_job(dy, x, dw, f, work, sums, buffer, job)
 
 
 @njit(inline="always")
-def _weight_job(dy, x, dw, f, work, sums, job):
-    """Scratch memory from `sums` on."""
+def _weight_job(dy, x, dw, f, work, sums, buffer, job):
     L, tile, t = v.lanes(x), local(x, _ROOM), v.at(f, PHASES)
     cs, cd, g, bands, rows, stride = v.at(f, CS), v.at(f, CD), v.at(f, G), v.at(f, BANDS), v.at(f, ROWS), v.at(f, STEP)
     h, w, oh, ow, pitch = v.at(f, SH), v.at(f, SW), v.at(f, DH), v.at(f, DW), v.at(f, SPLIT) * v.at(f, WIDTH)
     run, cols, parts = v.at(f, t + RUN), v.at(f, t + COLS), v.at(f, PARTS)
     group, part, items, size = job % g, job // g, v.at(f, N) * bands, run * cols * L
-    buffer = sums + cd * size
     clear(work, sums, buffer)
     for i in range(items * part // parts, items * (part + 1) // parts):
         image, k0 = i // bands * g + group, i % bands * rows
