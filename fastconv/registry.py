@@ -24,6 +24,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),
+    (Winograd, "numba"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),
