@@ -117,7 +117,7 @@ class Winograd(Backend):
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         """All weights transformed, unless they are so many that transforming them again is faster."""
         steps = self.steps(p.dtype)
-        grid, coef, size = _arrays(p, "forward", cfg, 1, steps.winograd_lanes())
+        grid, coef, size = _arrays(p, "forward", cfg, 1, steps.winograd_lanes(w))
         if cfg.by_panels and size * p.itemsize > _L3:
             return None
         u = np.empty(size, p.dtype)
@@ -139,7 +139,7 @@ class Winograd(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps = self.steps(p.dtype)
-        grid, coef, _ = _arrays(p, "grad_weight", cfg, threads, steps.winograd_lanes())
+        grid, coef, _ = _arrays(p, "grad_weight", cfg, threads, steps.winograd_lanes(x))
         steps.winograd_grad_weight(dy, x, dw, work, grid, coef, cfg.by_panels, threads)
 
     def _run(
@@ -147,7 +147,7 @@ class Winograd(Backend):
         threads: int, u: Any,
     ) -> None:  # fmt: skip
         steps = self.steps(p.dtype)
-        grid, coef, size = _arrays(p, pass_, cfg, threads, steps.winograd_lanes())
+        grid, coef, size = _arrays(p, pass_, cfg, threads, steps.winograd_lanes(x))
         none = coef[:0]
         bias = none if bias is None else bias
         if cfg.by_panels:

@@ -240,6 +240,6 @@ def winograd_panels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray u, cnp.ndarray bia
             _wino_panels_work(q, wp, up, bp, yp, kp, cp, t, threads)
 
 
-def winograd_lanes():
-    """Numbers in a vector."""
+def winograd_lanes(cnp.ndarray a):
+    """Numbers of a's dtype in a vector."""
     return LANES

@@ -5,6 +5,9 @@ pieces of LLVM IR, microkernel.py the outer product; the other files hold the st
 """
 
 from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
+from .depthwise import depthwise_forward, depthwise_grad_input
+from .depthwise_channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
+from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .im2col import col2im_add, im2col_pack
@@ -13,22 +16,39 @@ from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .peak import abs_peak
 from .planar import planar_rows, planar_weights, pointwise
 from .planar_weight import planar_sums
+from .winograd import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
+from .winograd_weight import winograd_grad_weight
 
 __all__ = [
-    "abs_peak",
-    "col2im_add",
-    "direct_pack",
+    ""col2im_add"",
+    ""direct_pack"",
+    ""direct_rows"",
+    ""direct_sums"",
+    ""direct_unpack_sums"",
+    ""direct_weights"",
+    ""fma_probe"",
+    ""im2col_pack"",
+    ""naive_forward"",
+    ""naive_grad_input"",
+    ""naive_grad_weight"",
+    ""planar_rows"",
+    ""planar_sums"",
+    ""planar_weights"",
+    ""pointwise"",
+    "]",
+    "depthwise_forward",
+    "depthwise_grad_input from .depthwise_channels import depthwise_map_forward",
+    "depthwise_map_grad_input",
+    "depthwise_map_grad_weight from .depthwise_weight import depthwise_grad_weight from .direct import direct_pack",
     "direct_rows",
-    "direct_sums",
-    "direct_unpack_sums",
-    "direct_weights",
-    "fma_probe",
-    "im2col_pack",
-    "naive_forward",
+    "direct_unpack_sums from .im2col import col2im_add",
+    "direct_weights from .direct_weight import direct_sums",
+    "im2col_pack from .microkernel import fma_probe from .naive import naive_forward",
     "naive_grad_input",
-    "naive_grad_weight",
-    "planar_rows",
-    "planar_sums",
+    "naive_grad_weight from .peak import abs_peak from .planar import planar_rows",
     "planar_weights",
-    "pointwise",
+    "pointwise from .planar_weight import planar_sums from .winograd import winograd_lanes",
+    "winograd_panels",
+    "winograd_tiles",
+    "winograd_weights from .winograd_weight import winograd_grad_weight  __all__ = [     "abs_peak"",
 ]

@@ -27,6 +27,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.np.numpy_support import from_dtype
 from numba.np.ufunc.parallel import get_num_threads, get_thread_count, set_num_threads, threading_layer
 
+from . import shares
 from .target import LEVEL
 
 # without _nrt nothing can be allocated and no references are counted, which helpers with branches pay dearly for
@@ -94,7 +95,7 @@ class Step:
     def __init__(self, function: Callable, outputs: tuple[str, ...]) -> None:
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         self._function, self._readonly = function, [name not in outputs for name in names]
-        self._compiled: dict[tuple, Callable] = {}
+        self._compiled: dict[tuple, Any] = {}
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
@@ -107,23 +108,79 @@ class Step:
         return _launch(run, args, threads) if parallel else run(*args)
 
     def _compile(self, args: tuple, parallel: bool) -> Callable:
-        signature = [_numba_type(arg, readonly) for arg, readonly in zip(args, self._readonly, strict=True)]
         key = args[0].dtype, parallel
         with _state.compiling:
             if key not in self._compiled:
-                options = _OPTIONS | {"parallel": _PARALLEL if parallel else False}
-                run: Any = njit(**options)(self._function)
-                with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
-                    run._cache = _Cache(self._function, parallel)
-                run.compile(tuple(signature))
-                run.disable_compile()
-                self._compiled[key] = run
+                self._compiled[key] = _jit(self._function, self._signature(args), parallel)
         return self._compiled[key]
+
+    def _signature(self, args: tuple) -> tuple:
+        return tuple(_numba_type(arg, readonly) for arg, readonly in zip(args, self._readonly, strict=True))
+
+
+def _jit(function: Callable, signature: tuple, parallel: bool) -> Callable:
+    """Compile a function, or find it on disk."""
+    run: Any = njit(**_OPTIONS, parallel=_PARALLEL if parallel else False)(function)
+    with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
+        run._cache = _Cache(function, parallel)
+    run.compile(signature)
+    run.disable_compile()
+    return run
+
+
+def _address(run: Any) -> int:
+    """Where the code of a compiled function is, in Numba's own calling convention."""
+    (compiled,) = run.overloads.values()
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 def step(*outputs: str) -> Callable[[Callable], Step]:
     """Decorator: make a `Step` of a function that writes to the arguments named `outputs`."""
     return lambda function: Step(function, outputs)
+
+
+class Shared(Step):
+    """A step whose function does one of several shares of the work; its last arguments are `share` and `shares`.
+
+    It has no ``prange`` and is compiled once, for one thread as for many, which takes a fraction of the time: the
+    parallel loop is the same for all such steps and calls the compiled function by its address (shares.py).
+    """
+
+    def __call__(self, *args: Any) -> None:
+        threads, args = args[-1], args[:-1]
+        try:
+            run = self._compiled[args[0].dtype, False]
+        except KeyError:
+            run = self._compile((*args, 0, 1), False)
+        if threads > 1 and _may_launch():
+            try:
+                start, addresses = self._compiled[args[0].dtype, True]
+            except KeyError:
+                start, addresses = self._parallel(args, run)
+            _launch(start, (*addresses, threads, args), threads)
+            return
+        for share in range(threads):
+            run(*args, share, threads)
+
+    def _parallel(self, args: tuple, run: Callable) -> tuple[Callable, tuple[int, int]]:
+        """What starts the parallel loop, and the addresses of the step and of the loop."""
+        key, integers = (args[0].dtype, True), (types.intp,) * 3
+        with _state.compiling:
+            if "loop" not in _shared:
+                _shared["loop"] = _jit(shares.every_share, integers, True)
+            if key not in self._compiled:
+                packed = types.Tuple(self._signature((*args, 0, 0))[:-2])
+                start = _jit(shares.start, (*integers, packed), False)
+                self._compiled[key] = start, (_address(run), _address(_shared["loop"]))
+        return self._compiled[key]
+
+
+_shared: dict[str, Callable] = {}  # the parallel loop of all steps
+
+
+def shared_step(*outputs: str) -> Callable[[Callable], Shared]:
+    """Decorator: make a `Shared` step of a function that writes to the arguments named `outputs`."""
+    return lambda function: Shared(function, outputs)
 
 
 def _numba_type(arg: Any, readonly: bool) -> types.Type:
