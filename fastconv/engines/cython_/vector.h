@@ -34,16 +34,26 @@ FC_INLINE vec vzero(void) { return (vec){0}; }
 FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
-/* the first n lanes, nothing behind them touched; other lanes load as zero */
+/* the first n lanes, or lanes a .. b, nothing beside them touched; other lanes load as zero */
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << b) - (1u << a)), p); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << b) - (1u << a)), (__m512)v); }
 #elif VBYTES == 64
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << b) - (1u << a)), p); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << b) - (1u << a)), (__m512d)v); }
 #else
+FC_INLINE vec vload_range(const real *p, int a, int b) {
+    vec v = {0};
+    memcpy((real *)&v + a, p + a, (size_t)(b - a) * sizeof(real));
+    return v;
+}
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { memcpy(p + a, (real *)&v + a, (size_t)(b - a) * sizeof(real)); }
 FC_INLINE vec vload_part(const real *p, int n) { vec v = {0}; memcpy(&v, p, (size_t)n * sizeof(real)); return v; }
 FC_INLINE void vstore_part(real *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
 #endif
