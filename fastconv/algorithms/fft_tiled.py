@@ -42,8 +42,6 @@ class FftTiled(Backend):
         taps = max(line.taps for line in lines(p, pass_))
         if taps > _LONGEST:
             return f"kernel {p.kh}x{p.kw}: more than {_LONGEST} taps along an axis, tiles would not stay in cache"
-        if pass_ == "grad_weight":
-            return "no grad_weight yet"
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Tiles:
@@ -72,12 +70,17 @@ class FftTiled(Backend):
     ) -> None:  # fmt: skip
         self._run(p, "forward", cfg, x, w, bias, y, work, threads, packed)
 
-    def grad_input(
-        self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int
-    ) -> None:
+    def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
         if math.gcd(p.sh, p.dh) > 1 or math.gcd(p.sw, p.dw) > 1:
             dx[...] = 0  # pixels that no tap meets
         self._run(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        steps = self.steps(p.dtype)
+        grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes())
+        steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
 
     def _run(
         self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array,

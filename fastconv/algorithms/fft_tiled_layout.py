@@ -221,9 +221,10 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     row_w, row_p = 4 * chunk * lanes + 2, 2 * h.t + 2
     kernels = h.sp * w.sp * ci * dblocks
     shared = [0]
-    for size in (tile_block * sblocks * unit_x, kernels * unit_r, tile_block * dst_block * unit_z):
+    weights = pass_ == "grad_weight"
+    sums = tile_block * (dblocks * unit_x if weights else dst_block * unit_z)
+    for size in (tile_block * sblocks * unit_x, kernels * unit_r, sums):
         shared.append(shared[-1] + whole_lines(size * lanes))
-    scratch = [2 * max(a + 1, b + 1) for x in (h, w) for a, b in ((x.n1, x.n2), (x.m1, x.m2))]
     own = [0]
     for size in (
         2 * ceil_div(w.t, lanes) * lanes,
@@ -231,11 +232,10 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
         max(x.t * 2 + 2 * max(x.n1, x.m1) for x in (h, w)),
         w.t * row_a,
         kernel,
-        h.t * row_w,
-        tile_block * 2 * row_p,
+        0 if weights else h.t * row_w,
+        2 * (lanes if weights else tile_block) * row_p,
     ):
         own.append(own[-1] + whole_lines(size * lanes))
-    del scratch
     tw = [0]
     for a, b in ((h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)):
         tw.append(tw[-1] + 2 * a * b)

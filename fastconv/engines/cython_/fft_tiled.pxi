@@ -167,8 +167,8 @@ cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, 
         k0 = k1
     for t in range(tiles):
         for o in range(nv):
-            _ft_column_back(q, s.p + (2 * t + o) * q.row_p, v, q.h.out, s,
-                            Z + (t * q.dst_block + d0 + o) * q.unit_z, q.row_z)
+            _ft_column_back(q, s.p + (2 * t + o) * q.row_p, v, q.h.out, False, s,
+                            Z + (t * q.dst_block + d0 + o) * q.unit_z, q.row_z, 2)
 
 
 cdef void _ft_sources(const FtGrid* q, const real* x, const real* w, real* work, vec* R, const real* twiddles,

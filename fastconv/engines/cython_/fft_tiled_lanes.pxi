@@ -147,7 +147,15 @@ cdef inline void _ft_separate(const vec* p, const vec* n, intp step, intp first,
         column[4 * j + 3] = n[j * step] - p[j * step]
 
 
-cdef inline void _ft_join(const vec* column, intp rows, bint alone, vec* p, vec* n) noexcept nogil:
+cdef inline void _ft_put(vec* z, vec re, vec im, bint add) noexcept nogil:
+    if add:
+        re += z[0]
+        im += z[1]
+    z[0] = re
+    z[1] = im
+
+
+cdef inline void _ft_join(const vec* column, intp rows, bint alone, bint add, vec* p, vec* n, intp step) noexcept nogil:
     """The reverse; a column that is its own counterpart is real."""
     cdef vec br, bi
     cdef intp j
@@ -156,13 +164,10 @@ cdef inline void _ft_join(const vec* column, intp rows, bint alone, vec* p, vec*
         if 2 * j + 1 < rows:
             br, bi = column[4 * j + 2], column[4 * j + 3]
         if alone:
-            p[2 * j] = column[4 * j]
-            p[2 * j + 1] = br
+            _ft_put(p + j * step, column[4 * j], br, add)
         else:
-            p[2 * j] = column[4 * j] - bi
-            p[2 * j + 1] = column[4 * j + 1] + br
-            n[2 * j] = column[4 * j] + bi
-            n[2 * j + 1] = br - column[4 * j + 1]
+            _ft_put(p + j * step, column[4 * j] - bi, column[4 * j + 1] + br, add)
+            _ft_put(n + j * step, column[4 * j] + bi, br - column[4 * j + 1], add)
 
 
 cdef struct FtScratch:
@@ -213,11 +218,11 @@ cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, i
     _ft_transform(&s.h, s.column, s.column + 1, 2, min(rows, 2 * pairs), x, x + 1, 2, q.h.t, s.y)
 
 
-cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp rows, FtScratch* s, vec* z,
-                                 intp row_z) noexcept nogil:
-    """Rows of column v, and of its counterpart, from its frequencies."""
+cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp rows, bint add, FtScratch* s, vec* z,
+                                 intp column, intp row) noexcept nogil:
+    """Rows of column v, and of its counterpart, from its frequencies; `column` and `row` vectors to the next."""
     _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y)
-    _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, z + v * row_z, z + (q.w.t - v) * row_z)
+    _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
 
 
 cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes* k, vec bias, FtScratch* s) noexcept nogil:
