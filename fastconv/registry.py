@@ -8,6 +8,7 @@ import warnings
 from .algorithms.base import Backend
 from .algorithms.depthwise import Depthwise
 from .algorithms.direct import Direct
+from .algorithms.fft_tiled import FftTiled
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
 from .algorithms.planar import Planar
@@ -25,6 +26,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Direct, "numba"),
     (Winograd, "cython"),
     (Winograd, "numba"),
+    (FftTiled, "cython"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),

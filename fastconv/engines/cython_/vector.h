@@ -34,15 +34,19 @@ FC_INLINE vec vzero(void) { return (vec){0}; }
 FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
-/* the first n lanes, nothing behind them touched; other lanes load as zero */
+/* the first n lanes, or lanes a .. b, nothing beside them touched; other lanes load as zero */
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << b) - (1u << a)), p); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << b) - (1u << a)), (__m512)v); }
 #elif VBYTES == 64
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << b) - (1u << a)), p); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << b) - (1u << a)), (__m512d)v); }
 #elif VBYTES == 32 && defined(__AVX2__)
 #include <immintrin.h>
 static const lane_index fc_mask[2 * LANES] = { /* from LANES - n on: n times -1, then 0 */
@@ -53,14 +57,25 @@ static const lane_index fc_mask[2 * LANES] = { /* from LANES - n on: n times -1,
 #endif
 };
 FC_INLINE __m256i fc_leading(int n) { return _mm256_loadu_si256((const __m256i *)(fc_mask + LANES - n)); }
+FC_INLINE __m256i fc_between(int a, int b) { return _mm256_andnot_si256(fc_leading(a), fc_leading(b)); }
 #ifdef FC_DOUBLE
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm256_maskload_pd(p, fc_leading(n)); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm256_maskstore_pd(p, fc_leading(n), (__m256d)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm256_maskload_pd(p, fc_between(a, b)); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm256_maskstore_pd(p, fc_between(a, b), (__m256d)v); }
 #else
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm256_maskload_ps(p, fc_leading(n)); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm256_maskstore_ps(p, fc_leading(n), (__m256)v); }
+FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm256_maskload_ps(p, fc_between(a, b)); }
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm256_maskstore_ps(p, fc_between(a, b), (__m256)v); }
 #endif
 #else
+FC_INLINE vec vload_range(const real *p, int a, int b) {
+    vec v = {0};
+    memcpy((real *)&v + a, p + a, (size_t)(b - a) * sizeof(real));
+    return v;
+}
+FC_INLINE void vstore_range(real *p, vec v, int a, int b) { memcpy(p + a, (real *)&v + a, (size_t)(b - a) * sizeof(real)); }
 FC_INLINE vec vload_part(const real *p, int n) { vec v = {0}; memcpy(&v, p, (size_t)n * sizeof(real)); return v; }
 FC_INLINE void vstore_part(real *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
 #endif

@@ -14,6 +14,8 @@ cdef extern from "vector.h" nogil:
     void vstore(real* p, vec v)
     vec vload_part(const real* p, int n)
     void vstore_part(real* p, vec v, int n)
+    vec vload_range(const real* p, int a, int b)
+    void vstore_range(real* p, vec v, int a, int b)
     vec vset(real s)
     vec vzero()
     real vsum(vec v)

@@ -1,0 +1,173 @@
+"""Convolution by tiles of FFTs that stay in cache: the fewest operations for kernels from about 5x5 up.
+
+The convolution theorem on overlapping tiles (overlap-save: Stockham, "High-speed convolution and
+correlation", 1966), with transforms of our own that take a vector of channels (or of tiles) side by side.
+Spectra of tiles are kept for a block of tiles; those of the weights never exist as a whole, each column is
+made from the transforms of the kernel's rows when it is multiplied. Stride and dilation become phases of a
+dense problem (fft_tiled_layout); grad_input is the same with flipped, swapped weights; grad_weight sums the
+products over tiles and images and transforms back once.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from ..flops import compulsory_bytes
+from ..problem import ConvProblem
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
+from .fft_tiled_layout import CHANNELS, LENGTHS, Line, Tiles, arrays, ceil_div, factors, layout, lines, split
+
+_LONGEST = 72  # taps: beyond, tiles and kernels no longer fit in cache
+_SPECTRA = 12 << 20  # bytes of transformed tiles, and of sums, that are kept together
+_COLUMN = 560 << 10  # bytes of one column of weights, in a core's own cache
+_KEPT = 16 << 20  # bytes of row transforms of weights that a plan keeps
+
+# Costs in fused multiply-adds of a vector, measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-11-22
+_BUTTERFLY = 4.3  # a transform of length t: so many t log2(t)
+_FEW = 0.6  # of that if the first pass is left out
+_PIXEL = 6.0  # a vector of pixels loaded or stored, transposed
+_PRODUCT = 1.3  # over the peak
+_BYTE = 0.5  # of spectra written or read
+
+
+class FftTiled(Backend):
+    """Tiles of 16x16 to 144x144, lanes = channels."""
+
+    algorithm = "fft_tiled"
+    adds_bias = True
+    spreads_nonfinite = True
+
+    def refuse(self, p: ConvProblem, pass_: str) -> str | None:
+        taps = max(line.taps for line in lines(p, pass_))
+        if taps > _LONGEST:
+            return f"kernel {p.kh}x{p.kw}: more than {_LONGEST} taps along an axis, tiles would not stay in cache"
+        return None
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Tiles:
+        return _configure(p, pass_, threads, self.vector_bytes // p.itemsize)
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int) -> int:
+        """The most of all vector lengths."""
+        return max(layout(p, pass_, cfg, threads, lanes)[3] for lanes in (2, 4, 8, 16)) * p.itemsize
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int, rates: Rates) -> Cost:
+        lanes = self.vector_bytes // p.itemsize
+        flops = 2.0 * lanes * _work(p, pass_, cfg, 1, lanes)
+        seconds = 2.0 * lanes * _work(p, pass_, cfg, threads, lanes) / (rates.fma_gflops * 1e9)
+        launches = 0 if threads == 1 else 3 * p.g
+        return Cost(flops, compulsory_bytes(p), seconds + 3e-6 + launches * rates.launch_us * 1e-6)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        return _bound(p, pass_)[0]
+
+    def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
+        return _bound(p, pass_)[1]
+
+    def forward(
+        self, p: ConvProblem, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        packed: Array | None = None,
+    ) -> None:  # fmt: skip
+        self._run(p, "forward", cfg, x, w, bias, y, work, threads, packed)
+
+    def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
+        if math.gcd(p.sh, p.dh) > 1 or math.gcd(p.sw, p.dw) > 1:
+            dx[...] = 0  # pixels that no tap meets
+        self._run(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        steps = self.steps(p.dtype)
+        grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes())
+        steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
+
+    def _run(
+        self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        threads: int, rows: Array | None,
+    ) -> None:  # fmt: skip
+        steps = self.steps(p.dtype)
+        grid, twiddles, _ = arrays(p, pass_, cfg, threads, steps.fft_tiled_lanes())
+        none = twiddles[:0]
+        rows, bias = none if rows is None else rows, none if bias is None else bias
+        steps.fft_tiled_channels(x, w, rows, bias, y, work, grid, twiddles, threads)
+
+
+@lru_cache(4096)
+def _configure(p: ConvProblem, pass_: str, threads: int, lanes: int) -> Tiles:
+    h, w = lines(p, pass_)
+    best = None
+    for th in _lengths(h):
+        for tw in _lengths(w):
+            cfg = _blocks(p, pass_, th, tw, lanes)
+            work = _work(p, pass_, cfg, threads, lanes)
+            if best is None or work < best[0]:
+                best = work, cfg
+    assert best is not None
+    return best[1]
+
+
+@lru_cache(4096)
+def _lengths(line: Line) -> list[int]:
+    """Transforms worth a try: those that take the axis with the least work, and the short ones."""
+    able = [t for t in LENGTHS if t >= line.taps + min(line.outputs, line.taps, 8) - 1]
+    order = sorted(able, key=lambda t: (split(line, t)[1] * t * math.log2(t), t))
+    return sorted({*order[:5], *able[:2]})
+
+
+def _blocks(p: ConvProblem, pass_: str, th: int, tw: int, lanes: int) -> Tiles:
+    """Blocks of tiles and channels whose spectra stay in the shared cache."""
+    _, _, s, _ = layout(p, pass_, Tiles(CHANNELS, th, tw, 1, 1, 1), 1, lanes)
+    line = lanes * p.itemsize
+    most = max(4, _SPECTRA // (s.sblocks * s.unit_x * line))
+    tiles = ceil_div(s.tiles, ceil_div(s.tiles, most))
+    most = max(2, _SPECTRA // (tiles * s.unit_z * line) // 2 * 2)
+    blocks = ceil_div(ceil_div(s.dblocks, ceil_div(s.dblocks, most)), 2) * 2
+    return Tiles(CHANNELS, th, tw, tiles, blocks, max(1, _COLUMN // (th * 4 * lanes * line)))
+
+
+@lru_cache(1 << 16)
+def _transform(t: int, count: int | None = None) -> float:
+    """A complex transform, of which only `count` numbers may not be zero."""
+    few = count is not None and factors(t, count)[1] >= count
+    return _BUTTERFLY * t * math.log2(t) * (_FEW if few else 1.0)
+
+
+def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> float:
+    """Fused multiply-adds of a vector, or the time of so many, for the thread that has most."""
+    h, w, s, _ = layout(p, pass_, cfg, 1, lanes)
+    columns, line = w.t // 2 + 1, lanes * p.itemsize
+    tiles, blocks = s.tiles, ceil_div(s.tiles, s.tile_block)
+    sources = tiles * s.sblocks
+    rows = (h.t + 1) // 2
+    work = sources * (rows * (_transform(w.t) + 2 * _PIXEL * w.t) + columns * _transform(h.t))
+    work += sources * s.unit_x * line * 2 * _BYTE
+    pairs, kernels = ceil_div(h.taps, 2), s.ci * s.dblocks * h.sp * w.sp
+    work += kernels * (pairs * _transform(w.t, w.taps) + 2 * _PIXEL * h.taps * w.taps + s.unit_r * line * 2 * _BYTE)
+    work += blocks * kernels * columns * _transform(h.t, h.taps)
+    panels = ceil_div(s.dblocks, 2)
+    products = columns * h.t * kernels * tiles * 4 * _PRODUCT * (1.0 if lanes == 64 // p.itemsize else 1.2)
+    work += products
+    results = tiles * s.dblocks
+    work += results * (ceil_div(h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.out) + columns * _transform(h.t))
+    work += results * s.unit_z * line * 2 * _BYTE
+    units = columns * panels
+    return p.g * work * ceil_div(units, threads) / units
+
+
+@lru_cache(4096)
+def _bound(p: ConvProblem, pass_: str) -> tuple[float, float]:
+    """Errors of the three transforms and of the sums of products, relative to max|x| sum|w|.
+
+    A transform of n numbers errs by about ``sqrt(log2 n) u`` of its 2-norm (Higham and Mary 2019; Schatzman,
+    "Accuracy of the discrete Fourier transform and the fast Fourier transform", 1996). By Parseval a
+    relative error of a tile's spectrum is one of ``|x|_2 |w|_2 / T <= max|x| sum|w|`` in its n = T * T outputs;
+    tiles and channels add as squares. In the worst case errors grow with log2 n and all meet in one output.
+    """
+    h, w = lines(p, pass_)
+    n = max(t for t in LENGTHS) ** 2
+    count = (p.co if pass_ == "grad_input" else p.ci) // p.g
+    if pass_ == "grad_weight":
+        count = p.n * math.prod(split(line, LENGTHS[0])[1] * line.images for line in (h, w))
+    u = UNIT_ROUNDOFF[p.dtype]
+    return u * (4 * math.sqrt(math.log2(n)) + math.sqrt(count)), u * (9 * math.log2(n) + count) * math.sqrt(n)

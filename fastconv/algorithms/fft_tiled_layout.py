@@ -1,0 +1,257 @@
+"""Sizes and places of what the FFT tile steps work on: tiles, their spectra, row transforms of weights.
+
+Stride s and dilation d of an axis make one dense problem of several phases: with g = gcd(s, d), output
+``(d / g) i + a`` and tap ``(s / g) u + b`` meet at pixel ``lcm(s, d) (i + u) + s a + d b - padding``. So the
+phases a are images of their own, and the phases b channels of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..problem import ConvProblem
+from .base import Array
+
+RADICES = 4, 5, 6, 8, 9, 10, 12
+LENGTHS = tuple(sorted({a * b for a in RADICES for b in RADICES}))
+
+
+class Tiles(NamedTuple):
+    """Lengths of transforms and block sizes: of tiles, of vectors of outputs, of vectors of inputs."""
+
+    mode: int  # CHANNELS, POINTWISE or IMAGES
+    th: int
+    tw: int
+    tile_block: int
+    dst_block: int
+    src_chunk: int
+
+
+CHANNELS, POINTWISE, IMAGES = range(3)
+
+
+class Line(NamedTuple):
+    """One axis of a pass as a dense problem: where pixels are, see FtAxis in fft_tiled_lanes.pxi."""
+
+    outputs: int
+    taps: int
+    images: int
+    src: tuple[int, int, int, int, int]
+    dst: tuple[int, int, int, int, int]
+    sp: int
+    dp: int
+    lead: int  # rows of a tile that are zero for sure, before the image
+    last: int  # one behind the last row that may be not
+
+
+class Axis(NamedTuple):
+    """FtAxis."""
+
+    t: int
+    n1: int
+    n2: int
+    m1: int
+    m2: int
+    out: int
+    tiles: int
+    taps: int
+    images: int
+    src: int
+    src_step: int
+    src_a: int
+    src_b: int
+    src_0: int
+    dst: int
+    dst_step: int
+    dst_a: int
+    dst_b: int
+    dst_0: int
+    sp: int
+    dp: int
+
+
+class Sizes(NamedTuple):
+    """FtGrid, after its two axes."""
+
+    n: int
+    g: int
+    ci: int
+    co: int
+    per_out: int
+    so: int
+    sc: int
+    taps: int
+    kernel: int
+    cib: int
+    cob: int
+    sblocks: int
+    dblocks: int
+    tiles: int
+    tile_block: int
+    dst_block: int
+    src_chunk: int
+    row_a: int
+    row_x: int
+    unit_x: int
+    row_r: int
+    unit_r: int
+    row_z: int
+    unit_z: int
+    row_w: int
+    row_p: int
+    at_x: int
+    at_r: int
+    at_z: int
+    own: int
+    per_thread: int
+    own_row: int
+    own_col: int
+    own_y: int
+    own_a: int
+    own_taps: int
+    own_w: int
+    own_p: int
+    twiddle_h: int
+    twiddle_w: int
+    twiddle_mh: int
+    twiddle_mw: int
+    lanes_are_tiles: int
+    parts: int
+    length: int
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Quotient, rounded up."""
+    return -(-a // b)
+
+
+@lru_cache(4096)
+def lines(p: ConvProblem, pass_: str) -> tuple[Line, Line]:
+    """The pass along the height and along the width."""
+    found = []
+    for size, k, s, d, before, out in (
+        (p.ih, p.kh, p.sh, p.dh, p.pt, p.oh),
+        (p.iw, p.kw, p.sw, p.dw, p.pl, p.ow),
+    ):
+        g = math.gcd(s, d)
+        images, phases, step = d // g, s // g, s * d // g
+        taps = ceil_div(k, phases)
+        pixels, outputs = (size, step, s, d, -before), (out, images, 1, 0, 0)
+        low = ceil_div(before - s * (images - 1) - d * (phases - 1), step)
+        high = (size - 1 + before) // step + 1
+        if pass_ == "grad_input":
+            src = (out, images, 1, 0, images * (low - taps + 1))
+            dst = (size, step, s, d, step * low - before)
+            last = (out - 1) // images + taps - low
+            found.append(Line(high - low, taps, images, src, dst, 1, phases, max(0, taps - 1 - low), last))
+        else:
+            found.append(Line(ceil_div(out, images), taps, images, pixels, outputs, phases, 1, max(0, low), high))
+    return found[0], found[1]
+
+
+def split(line: Line, t: int) -> tuple[int, int]:
+    """Outputs of a tile and tiles: one tile needs no room for zeros that wrap around onto zeros."""
+    whole = line.outputs + line.taps - 1
+    if t >= min(whole, max(line.last, whole - line.lead)):
+        return line.outputs, 1
+    out = t - line.taps + 1
+    return out, ceil_div(line.outputs, out)
+
+
+@lru_cache(1024)
+def factors(t: int, taps: int) -> tuple[int, int]:
+    """The two lengths of a transform; the second may hold all taps, so that the first pass is left out."""
+    pairs = [(t // b, b) for b in RADICES if t % b == 0 and t // b in RADICES]
+    few = [pair for pair in pairs if pair[1] >= taps]
+    return min(few or pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]) if not few else (pair[1], pair[1]))
+
+
+def _twiddles(n1: int, n2: int) -> Array:
+    w = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / (n1 * n2))
+    return np.stack([w.real, w.imag], -1).ravel()
+
+
+@lru_cache(4096)
+def axis(line: Line, t: int) -> Axis:
+    out, tiles = split(line, t)
+    return Axis(
+        t, *factors(t, t), *factors(t, line.taps), out, tiles, line.taps, line.images, *line.src, *line.dst,
+        line.sp, line.dp,
+    )  # fmt: skip
+
+
+@lru_cache(4096)
+def places(p: ConvProblem, flip: bool, h: Line, w: Line) -> Array:
+    """Where the taps of a kernel lie in the array of phases, each of whole pairs of rows."""
+    u, v = np.divmod(np.arange(p.kh * p.kw), p.kw)
+    ph, pw = max(h.sp, h.dp), max(w.sp, w.dp)
+    row, col = u // ph, v // pw
+    if flip:
+        row, col = h.taps - 1 - row, w.taps - 1 - col
+    return ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+
+
+def whole_lines(a: int) -> int:
+    """Numbers, rounded up to whole cache lines of either dtype."""
+    return ceil_div(a, 16) * 16
+
+
+@lru_cache(4096)
+def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Axis, Axis, Sizes, int]:
+    """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
+    lh, lw = lines(p, pass_)
+    h, w = axis(lh, cfg.th), axis(lw, cfg.tw)
+    back = pass_ == "grad_input"
+    ci, co, taps = p.ci // p.g, p.co // p.g, p.kh * p.kw
+    so, sc = (taps, ci * taps) if back else (ci * taps, taps)
+    ci, co = (co, ci) if back else (ci, co)
+    cib, cob = ceil_div(ci, lanes), ceil_div(co, lanes)
+    sblocks, dblocks = h.sp * w.sp * cib, h.dp * w.dp * cob
+    phases = max(h.sp, h.dp) * max(w.sp, w.dp)
+    pairs, columns = ceil_div(h.taps, 2), w.t // 2 + 1
+    kernel = phases * pairs * 2 * w.taps
+    tiles = p.n * h.images * w.images * h.tiles * w.tiles
+    tile_block, dst_block, chunk = min(cfg.tile_block, tiles), min(cfg.dst_block, dblocks), min(cfg.src_chunk, sblocks)
+    row_a, row_x, row_r, row_z = 2 * ceil_div(h.t, 2) + 2, 2 * h.t + 2, 2 * w.t + 2, 2 * ceil_div(h.out, 2) + 2
+    unit_x, unit_r, unit_z = columns * row_x + 2, pairs * row_r, w.t * row_z + 2
+    row_w, row_p = 4 * chunk * lanes + 2, 2 * h.t + 2
+    kernels = h.sp * w.sp * ci * dblocks
+    shared = [0]
+    weights = pass_ == "grad_weight"
+    sums = tile_block * (dblocks * unit_x if weights else dst_block * unit_z)
+    for size in (tile_block * sblocks * unit_x, kernels * unit_r, sums):
+        shared.append(shared[-1] + whole_lines(size * lanes))
+    own = [0]
+    for size in (
+        2 * ceil_div(w.t, lanes) * lanes,
+        2 * h.t + 4,
+        max(x.t * 2 + 2 * max(x.n1, x.m1) for x in (h, w)),
+        w.t * row_a,
+        kernel,
+        0 if weights else h.t * row_w,
+        2 * (lanes if weights else tile_block) * row_p,
+    ):
+        own.append(own[-1] + whole_lines(size * lanes))
+    tw = [0]
+    for a, b in ((h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)):
+        tw.append(tw[-1] + 2 * a * b)
+    sizes = Sizes(
+        p.n, p.g, ci, co, 1, so, sc, taps, kernel, cib, cob, sblocks, dblocks, tiles, tile_block, dst_block, chunk,
+        row_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p, *shared[:3], shared[3], own[-1], *own[:-1],
+        *tw[:4], 0, 1, 0,
+    )  # fmt: skip
+    return h, w, sizes, shared[3] + threads * own[-1]
+
+
+@lru_cache(4096)
+def arrays(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Array, Array, Sizes]:
+    """What the steps take: sizes, then the places of the taps; twiddle factors."""
+    h, w, sizes, _ = layout(p, pass_, cfg, threads, lanes)
+    table = places(p, pass_ == "grad_input", *lines(p, pass_))
+    grid = np.concatenate([np.array([*h, *w, *sizes], np.intp), table.astype(np.intp)])
+    pairs = (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)
+    return grid, np.concatenate([_twiddles(*pair) for pair in pairs]).astype(p.dtype), sizes

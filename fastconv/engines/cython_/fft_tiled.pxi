@@ -1,0 +1,270 @@
+# Convolution by tiles of FFTs, groups of many channels: lanes = channels. Spectra of the tiles are X[tile][block of
+# channels][column][row frequency]; those of the weights are made column by column, from their row transforms
+# R[channel][block of outputs][column][pair of rows], multiplied at once, and the sums go back to rows in Z.
+
+cdef extern from *:
+    """
+    #define FT_TILES (VBYTES == 64 ? 6 : 2) /* rows of the register block: two complex vectors each */
+    """
+    enum:
+        FT_TILES
+
+
+cdef inline intp _ft_place(const FtAxis* k, bint source, intp tile, intp image, intp phase) noexcept nogil:
+    """Pixel where the tile starts."""
+    if source:
+        return k.src_step * tile * k.out + k.src_a * image + k.src_b * phase + k.src_0
+    return k.dst_step * tile * k.out + k.dst_a * image + k.dst_b * phase + k.dst_0
+
+
+cdef void _ft_channel_lanes(const FtGrid* q, const real* planes, bint source, intp group, intp tile, intp block,
+                            FtLanes* k) noexcept nogil:
+    """A block of channels of one tile, in the source (or destination) planes."""
+    cdef intp channels = q.ci if source else q.co, blocks = q.cib if source else q.cob
+    cdef intp phase = block // blocks, c = block % blocks * LANES, l, image, a, y, x
+    cdef intp wide = q.w.sp if source else q.w.dp, plane = (q.h.src * q.w.src) if source else (q.h.dst * q.w.dst)
+    y, x = tile // q.w.tiles % q.h.tiles, tile % q.w.tiles
+    a = tile // (q.w.tiles * q.h.tiles)
+    image = a // (q.h.images * q.w.images)
+    y = _ft_place(&q.h, source, y, a // q.w.images % q.h.images, phase // wide)
+    x = _ft_place(&q.w, source, x, a % q.w.images, phase % wide)
+    for l in range(min(<intp> LANES, channels - c)):
+        k.plane[l] = <real*> planes + ((image * q.g + group) * channels + c + l) * plane
+        k.y[l], k.x[l] = y, x
+    _ft_bounds(k, min(<intp> LANES, channels - c), &q.h, &q.w, source)
+
+
+cdef inline void _ft_multiply_block(const int nm, const int nv, const real* a, intp am, intp ak, intp blocks,
+                                    intp start, const FtGrid* q, bint channels, const vec* b, intp bk, intp bv,
+                                    vec* c, intp cm, intp cv, bint first) noexcept nogil:
+    """c[m][v] (+)= sum over k of a[m][k] * conj(b[k][v]), complex; k runs over blocks of channels, or over tiles."""
+    cdef vec re[6][2]
+    cdef vec im[6][2]
+    cdef vec br[2]
+    cdef vec bi[2]
+    cdef vec ar, ai
+    cdef intp i, l, count = 1
+    cdef int m, v
+    for m in range(nm):
+        for v in range(nv):
+            re[m][v] = vzero()
+            im[m][v] = vzero()
+    for i in range(start, start + blocks):
+        if channels:
+            count = min(<intp> LANES, q.ci - i % q.cib * LANES)
+        for l in range(count):
+            for v in range(nv):
+                br[v] = b[v * bv]
+                bi[v] = b[v * bv + 1]
+            for m in range(nm):
+                ar = vset(a[m * am + l])
+                ai = vset(a[m * am + l + LANES])
+                for v in range(nv):
+                    re[m][v] += ar * br[v]
+                    im[m][v] += ai * br[v]
+                for v in range(nv):
+                    re[m][v] += ai * bi[v]
+                    im[m][v] -= ar * bi[v]
+            b += bk
+        a += ak
+    for m in range(nm):
+        for v in range(nv):
+            if not first:
+                re[m][v] += c[m * cm + v * cv]
+                im[m][v] += c[m * cm + v * cv + 1]
+            c[m * cm + v * cv] = re[m][v]
+            c[m * cm + v * cv + 1] = im[m][v]
+
+
+cdef inline void _ft_multiply_rows(const int nv, intp nm, const real* a, intp am, intp ak, intp blocks, intp start,
+                                   const FtGrid* q, bint channels, const vec* b, intp bk, intp bv, vec* c, intp cm,
+                                   intp cv, bint first) noexcept nogil:
+    if nm == 1: _ft_multiply_block(1, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+    elif nm == 2: _ft_multiply_block(2, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+    elif FT_TILES == 6:
+        if nm == 3: _ft_multiply_block(3, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+        elif nm == 4: _ft_multiply_block(4, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+        elif nm == 5: _ft_multiply_block(5, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+        else: _ft_multiply_block(6, nv, a, am, ak, blocks, start, q, channels, b, bk, bv, c, cm, cv, first)
+
+
+cdef void _ft_multiply(intp nv, intp nm, const real* a, intp am, intp ak, intp blocks, intp start, const FtGrid* q,
+                       bint channels, const vec* b, intp bk, intp bv, vec* c, intp cm, intp cv,
+                       bint first) noexcept nogil:
+    """All rows of c, in even register blocks."""
+    cdef intp parts = _ft_ceil(nm, FT_TILES), i, m
+    for i in range(parts):
+        m = nm * i // parts
+        if nv == 2:
+            _ft_multiply_rows(2, nm * (i + 1) // parts - m, a + m * am, am, ak, blocks, start, q, channels, b, bk, bv,
+                              c + m * cm, cm, cv, first)
+        else:
+            _ft_multiply_rows(1, nm * (i + 1) // parts - m, a + m * am, am, ak, blocks, start, q, channels, b, bk, bv,
+                              c + m * cm, cm, cv, first)
+
+
+cdef void _ft_source_unit(const FtGrid* q, const FtLanes* k, intp rows, intp columns, FtScratch* s,
+                          vec* x) noexcept nogil:
+    """The spectrum of one tile and block of channels: x[column][row frequency]."""
+    cdef intp first, pairs, v
+    _ft_rows(q, k, rows, columns, s, s.a, &first, &pairs)
+    for v in range(q.w.t // 2 + 1):
+        _ft_column(q, s.a, v, first, pairs, rows, s, x + v * q.row_x)
+
+
+cdef void _ft_weight_unit(const FtGrid* q, const real* w, intp group, intp c, intp block, FtScratch* s,
+                          vec* R) noexcept nogil:
+    """Row transforms of the kernels of input c, a block of outputs, in all phases."""
+    cdef intp o = block * LANES, phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j, unit
+    cdef const vec* t
+    cdef vec* r
+    # a row and a column separated doubles both factors
+    _ft_load_taps(w + group * q.ci * q.co * q.taps + o * q.so + c * q.sc, q.so, min(<intp> LANES, q.co - o), q.taps,
+                  <const intp*> (q + 1), <real> 0.25 / <real> (q.h.t * q.w.t), s.taps)
+    for b in range(phases):
+        if q.h.sp * q.w.sp > 1:
+            unit = (b * q.ci + c) * q.dblocks + block
+        else:
+            unit = c * q.dblocks + b * q.cob + block
+        r = R + unit * q.unit_r
+        for j in range(pairs):
+            t = s.taps + (b * pairs + j) * 2 * q.w.taps
+            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, r + j * q.row_r, r + j * q.row_r + 1, 2, q.w.t, s.y)
+
+
+cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w, intp out) noexcept nogil:
+    cdef intp pairs = _ft_ceil(q.h.taps, 2)
+    _ft_separate(r + 2 * v, r + 2 * (q.w.t - v if v else 0), q.row_r, 0, pairs, s.column)
+    _ft_transform(&s.mh, s.column, s.column + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y)
+
+
+cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, intp v, intp d0, intp nv, intp r0,
+                           intp tiles, FtScratch* s) noexcept nogil:
+    """Column v of up to two blocks of outputs, from d0 on (r0 in R): weights, products, rows of the sums to Z."""
+    cdef intp k0 = 0, k1, b, c, o, u, t, k, i, pairs = _ft_ceil(q.h.taps, 2)
+    cdef const vec* r
+    while k0 < q.sblocks:
+        k1 = min(k0 + q.src_chunk, q.sblocks)
+        k = 0
+        for b in range(k0, k1):
+            for c in range(min(<intp> LANES, q.ci - b % q.cib * LANES)):
+                for o in range(nv):
+                    r = R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + r0 + o) * q.unit_r
+                    for i in range(2 * pairs, 3 * pairs):  # of the weights after the next ones
+                        fetch(r + i * q.row_r + 2 * v)
+                        fetch(r + i * q.row_r + 2 * v + 1)
+                        fetch(r + i * q.row_r + 2 * (q.w.t - v))
+                        fetch(r + i * q.row_r + 2 * (q.w.t - v) + 1)
+                    _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w)
+                k += 1
+        for u in range(q.h.t):
+            for i in range(tiles * q.sblocks):  # too many streams for the hardware to see
+                fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 8)
+                fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 9)
+            _ft_multiply(nv, tiles, <const real*> (X + k0 * q.unit_x + v * q.row_x + 2 * u), q.sblocks * q.unit_x * LANES,
+                         q.unit_x * LANES, k1 - k0, k0, q, True, s.w_ + u * q.row_w, 2 * nv, 2, s.p + 2 * u,
+                         2 * q.row_p, q.row_p, k0 == 0)
+        k0 = k1
+    for t in range(tiles):
+        for o in range(nv):
+            _ft_column_back(q, s.p + (2 * t + o) * q.row_p, v, q.h.out, False, s,
+                            Z + (t * q.dst_block + d0 + o) * q.unit_z, q.row_z, 2)
+
+
+cdef void _ft_sources(const FtGrid* q, const real* x, const real* w, real* work, vec* R, const real* twiddles,
+                      intp group, intp tile, intp tiles, intp block, intp blocks, intp part,
+                      intp parts) noexcept nogil:
+    """A thread's part of: spectra of `tiles` tiles; row transforms of weights for `blocks` vectors of outputs."""
+    cdef FtScratch s
+    cdef FtLanes k
+    cdef intp units = tiles * q.sblocks, kernels = blocks * q.ci, i
+    _ft_scratch(q, twiddles, work, part, &s)
+    for i in range(units * part // parts, units * (part + 1) // parts):
+        _ft_channel_lanes(q, x, True, group, tile + i // q.sblocks, i % q.sblocks, &k)
+        _ft_source_unit(q, &k, q.h.t, q.w.t, &s, <vec*> (work + q.at_x) + i * q.unit_x)
+    if kernels:
+        memset(s.taps, 0, q.kernel * LANES * sizeof(real))  # rows and columns that a phase does not have
+    for i in range(kernels * part // parts, kernels * (part + 1) // parts):
+        _ft_weight_unit(q, w, group, i // blocks, block + i % blocks, &s, R)
+
+
+cdef void _ft_products(const FtGrid* q, real* work, const vec* R, const real* twiddles, intp tiles, intp block,
+                       intp blocks, intp part, intp parts) noexcept nogil:
+    cdef FtScratch s
+    cdef intp panels = _ft_ceil(blocks, 2), units = (q.w.t // 2 + 1) * panels, i, d
+    _ft_scratch(q, twiddles, work, part, &s)
+    for i in range(units * part // parts, units * (part + 1) // parts):
+        d = i % panels * 2
+        _ft_product_unit(q, <vec*> (work + q.at_x), R, <vec*> (work + q.at_z), i // panels, d, min(<intp> 2, blocks - d),
+                         block + d, tiles, &s)
+
+
+cdef void _ft_destinations(const FtGrid* q, real* work, const real* bias, real* y, const real* twiddles, intp group,
+                           intp tile, intp tiles, intp block, intp blocks, intp part, intp parts) noexcept nogil:
+    cdef FtScratch s
+    cdef FtLanes k
+    cdef intp units = tiles * blocks, i, c
+    cdef vec add = vzero()
+    _ft_scratch(q, twiddles, work, part, &s)
+    for i in range(units * part // parts, units * (part + 1) // parts):
+        _ft_channel_lanes(q, y, False, group, tile + i // blocks, block + i % blocks, &k)
+        if bias != NULL:
+            c = (block + i % blocks) % q.cob * LANES
+            add = vload_part(bias + group * q.co + c, <int> min(<intp> LANES, q.co - c))
+        _ft_rows_back(q, <vec*> (work + q.at_z) + (i // blocks * q.dst_block + i % blocks) * q.unit_z, q.row_z, &k,
+                      add, &s)
+
+
+def fft_tiled_weights(cnp.ndarray w, cnp.ndarray r, cnp.ndarray work, cnp.ndarray grid, cnp.ndarray twiddles, int threads):
+    """r OUT: row transforms of all weights, a group after the other."""
+    cdef const FtGrid* q = <const FtGrid*> cnp.PyArray_DATA(grid)
+    cdef real* wp = data(w)
+    cdef real* rp = data(r)
+    cdef real* kp = data(work)
+    cdef real* tp = data(twiddles)
+    cdef intp group
+    with nogil:
+        for group in range(q.g):
+            _ft_sources(q, NULL, wp, kp, <vec*> rp + group * q.ci * q.h.sp * q.w.sp * q.dblocks * q.unit_r, tp, group, 0,
+                        0, 0, q.cob, 0, 1)
+
+
+def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work,
+                       cnp.ndarray grid, cnp.ndarray twiddles, int threads):
+    """y OUT. r: row transforms of the weights, or empty; bias may be empty."""
+    cdef const FtGrid* q = <const FtGrid*> cnp.PyArray_DATA(grid)
+    cdef real* xp = data(x)
+    cdef real* wp = data(w)
+    cdef real* bp = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    cdef real* yp = data(y)
+    cdef real* kp = data(work)
+    cdef real* tp = data(twiddles)
+    cdef vec* R = <vec*> (data(r) if cnp.PyArray_SIZE(r) else kp + q.at_r)
+    cdef intp kept = q.ci * q.h.sp * q.w.sp * q.dblocks * q.unit_r if cnp.PyArray_SIZE(r) else 0
+    cdef intp group, tile, tiles, block, blocks, kernels
+    cdef int t
+    for group in range(q.g):
+        for tile in range(0, q.tiles, q.tile_block):
+            tiles = min(q.tile_block, q.tiles - tile)
+            for block in range(0, q.dblocks, q.dst_block):
+                blocks = min(q.dst_block, q.dblocks - block)
+                kernels = q.cob if not kept and block == 0 and tile == 0 else 0
+                if threads == 1:
+                    with nogil:
+                        if block == 0:
+                            _ft_sources(q, xp, wp, kp, R + group * kept, tp, group, tile, tiles, 0, kernels, 0, 1)
+                        _ft_products(q, kp, R + group * kept, tp, tiles, block, blocks, 0, 1)
+                        _ft_destinations(q, kp, bp, yp, tp, group, tile, tiles, block, blocks, 0, 1)
+                    continue
+                if block == 0:
+                    for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+                        _ft_sources(q, xp, wp, kp, R + group * kept, tp, group, tile, tiles, 0, kernels, t, threads)
+                for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+                    _ft_products(q, kp, R + group * kept, tp, tiles, block, blocks, t, threads)
+                for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+                    _ft_destinations(q, kp, bp, yp, tp, group, tile, tiles, block, blocks, t, threads)
+
+
+def fft_tiled_lanes():
+    """Numbers in a vector."""
+    return LANES

@@ -1,0 +1,268 @@
+# FFT tiles: sizes, and the way between planes of pixels and tiles of LANES planes side by side. A lane is a plane and
+# the place of the tile in it; what lies outside the plane is zero. Two rows make one complex signal.
+
+cdef struct FtAxis:
+    intp t, n1, n2, m1, m2  # length of transforms, its factors for tiles and for weights
+    intp out, tiles, taps, images  # outputs of a tile; tiles; taps of a phase; phases that are images of their own
+    intp src, src_step, src_a, src_b, src_0  # pixel of a tile's row r: step * r + a * image + b * phase + 0
+    intp dst, dst_step, dst_a, dst_b, dst_0
+    intp sp, dp  # phases that are channels, of the source and the destination
+
+cdef struct FtGrid:
+    FtAxis h, w
+    intp n, g, ci, co, per_out  # channels of a group; outputs an input of few-channel groups has
+    intp so, sc, taps, kernel  # weights: steps of outputs and inputs, taps of a kernel, numbers of one transposed
+    intp cib, cob, sblocks, dblocks  # vectors of channels; and of phases and channels
+    intp tiles, tile_block, dst_block, src_chunk  # tiles in all; tiles, vectors taken together
+    intp row_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
+    intp at_x, at_r, at_z, own, per_thread  # numbers: places in the workspace
+    intp own_row, own_col, own_y, own_a, own_taps, own_w, own_p
+    intp twiddle_h, twiddle_w, twiddle_mh, twiddle_mw
+    intp lanes_are_tiles, parts, length
+
+cdef struct FtLanes:
+    real* plane[16]
+    intp y[16]
+    intp x[16]
+    intp top[16]  # rows and columns of the tile that lie inside the plane: from, to
+    intp bottom[16]
+    intp left[16]
+    intp right[16]
+    intp count, step_h, step_w, width
+    intp first, last  # rows inside for any lane
+    intp top_all, bottom_all, left_all, right_all, right_any
+
+
+cdef inline intp _ft_ceil(intp a, intp b) noexcept nogil:
+    return -((-a) // b) if a < 0 else (a + b - 1) // b  # C division rounds to zero
+
+
+cdef void _ft_bounds(FtLanes* k, intp count, const FtAxis* h, const FtAxis* w, bint source) noexcept nogil:
+    """Which rows and columns of a tile lie inside the planes."""
+    cdef intp high = h.src if source else h.dst, l
+    k.count = count
+    k.width = w.src if source else w.dst
+    k.step_h = h.src_step if source else h.dst_step
+    k.step_w = w.src_step if source else w.dst_step
+    k.first = k.right_all = k.bottom_all = <intp> 1 << 62
+    k.last = k.top_all = k.left_all = k.right_any = 0
+    for l in range(count):
+        k.top[l] = max(0, _ft_ceil(-k.y[l], k.step_h))
+        k.bottom[l] = max(0, _ft_ceil(high - k.y[l], k.step_h))
+        k.left[l] = max(0, _ft_ceil(-k.x[l], k.step_w))
+        k.right[l] = max(0, _ft_ceil(k.width - k.x[l], k.step_w))
+        k.first = min(k.first, k.top[l])
+        k.last = max(k.last, k.bottom[l])
+        k.top_all = max(k.top_all, k.top[l])
+        k.bottom_all = min(k.bottom_all, k.bottom[l])
+        k.left_all = max(k.left_all, k.left[l])
+        k.right_all = min(k.right_all, k.right[l])
+        k.right_any = max(k.right_any, k.right[l])
+
+
+cdef void _ft_load_edge(const FtLanes* k, intp r, intp j, vec* m) noexcept nogil:
+    """Pixels j .. j + LANES of row r where some lie outside, or not side by side."""
+    cdef real some[16]
+    cdef const real* p
+    cdef intp l, a, b, i
+    for l in range(LANES):
+        m[l] = vzero()
+        if l < k.count and k.top[l] <= r < k.bottom[l]:
+            a, b = max(0, k.left[l] - j), min(<intp> LANES, k.right[l] - j)
+            if a < b:
+                p = k.plane[l] + (k.y[l] + r * k.step_h) * k.width + k.x[l] + j * k.step_w
+                if k.step_w == 1:
+                    m[l] = vload_range(p, <int> a, <int> b)
+                else:
+                    for i in range(LANES):
+                        some[i] = p[i * k.step_w] if a <= i < b else 0
+                    m[l] = vload(some)
+
+
+cdef void _ft_load_row(const FtLanes* k, intp r, intp columns, vec* row) noexcept nogil:
+    """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written."""
+    cdef vec m[LANES]
+    cdef intp j, l, i
+    if r < k.first or r >= k.last:
+        for j in range(_ft_ceil(columns, LANES) * LANES):
+            row[2 * j] = vzero()
+        return
+    for i in range(_ft_ceil(columns, LANES)):
+        j = i * LANES
+        if k.step_w == 1 and k.top_all <= r < k.bottom_all and k.left_all <= j and j + LANES <= k.right_all:
+            if k.count == LANES:
+                for l in range(LANES):
+                    m[l] = vload(k.plane[l] + (k.y[l] + r * k.step_h) * k.width + k.x[l] + j)
+            else:
+                for l in range(LANES):
+                    m[l] = vzero()
+                    if l < k.count:
+                        m[l] = vload(k.plane[l] + (k.y[l] + r * k.step_h) * k.width + k.x[l] + j)
+        else:
+            _ft_load_edge(k, r, j, m)
+        vtranspose(m)
+        for l in range(LANES):
+            row[2 * (j + l)] = m[l]
+
+
+cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, vec bias) noexcept nogil:
+    """Pixels of row r to all planes that have them; whole vectors of pixels are read."""
+    cdef vec m[LANES]
+    cdef real some[16]
+    cdef real* p
+    cdef intp j, l, i, a, b, e
+    if r < k.first or r >= k.last:
+        return
+    for i in range(_ft_ceil(columns, LANES)):
+        j = i * LANES
+        for l in range(LANES):
+            m[l] = row[2 * (j + l)] + bias
+        vtranspose(m)
+        for l in range(k.count):
+            if not k.top[l] <= r < k.bottom[l]:
+                continue
+            a, b = max(0, k.left[l] - j), min(<intp> LANES, min(k.right[l], columns) - j)
+            if a >= b:
+                continue
+            p = k.plane[l] + (k.y[l] + r * k.step_h) * k.width + k.x[l] + j * k.step_w
+            if k.step_w != 1:
+                vstore(some, m[l])
+                for e in range(a, b):
+                    p[e * k.step_w] = some[e]
+            elif b - a == LANES:
+                vstore(p, m[l])
+            else:
+                vstore_range(p, m[l], <int> a, <int> b)
+
+
+cdef inline void _ft_separate(const vec* p, const vec* n, intp step, intp first, intp pairs, vec* column) noexcept nogil:
+    """Rows of column v from those of columns v and -v of the complex signals (all times two)."""
+    cdef intp j
+    for j in range(first):
+        column[4 * j] = column[4 * j + 1] = column[4 * j + 2] = column[4 * j + 3] = vzero()
+    for j in range(first, pairs):
+        column[4 * j] = p[j * step] + n[j * step]
+        column[4 * j + 1] = p[j * step + 1] - n[j * step + 1]
+        column[4 * j + 2] = p[j * step + 1] + n[j * step + 1]
+        column[4 * j + 3] = n[j * step] - p[j * step]
+
+
+cdef inline void _ft_put(vec* z, vec re, vec im, bint add) noexcept nogil:
+    if add:
+        re += z[0]
+        im += z[1]
+    z[0] = re
+    z[1] = im
+
+
+cdef inline void _ft_join(const vec* column, intp rows, bint alone, bint add, vec* p, vec* n, intp step) noexcept nogil:
+    """The reverse; a column that is its own counterpart is real."""
+    cdef vec br, bi
+    cdef intp j
+    for j in range(_ft_ceil(rows, 2)):
+        br, bi = vzero(), vzero()
+        if 2 * j + 1 < rows:
+            br, bi = column[4 * j + 2], column[4 * j + 3]
+        if alone:
+            _ft_put(p + j * step, column[4 * j], br, add)
+        else:
+            _ft_put(p + j * step, column[4 * j] - bi, column[4 * j + 1] + br, add)
+            _ft_put(n + j * step, column[4 * j] + bi, br - column[4 * j + 1], add)
+
+
+cdef struct FtScratch:
+    FtTransform h, w, mh, mw
+    vec* row
+    vec* column
+    vec* y
+    vec* a
+    vec* taps
+    vec* w_
+    vec* p
+
+
+cdef void _ft_scratch(const FtGrid* q, const real* twiddles, real* work, intp part, FtScratch* s) noexcept nogil:
+    cdef real* own = work + q.own + part * q.per_thread
+    s.h = FtTransform(q.h.n1, q.h.n2, twiddles + q.twiddle_h)
+    s.w = FtTransform(q.w.n1, q.w.n2, twiddles + q.twiddle_w)
+    s.mh = FtTransform(q.h.m1, q.h.m2, twiddles + q.twiddle_mh)
+    s.mw = FtTransform(q.w.m1, q.w.m2, twiddles + q.twiddle_mw)
+    s.row = <vec*> (own + q.own_row)
+    s.column = <vec*> (own + q.own_col)
+    s.y = <vec*> (own + q.own_y)
+    s.a = <vec*> (own + q.own_a)
+    s.taps = <vec*> (own + q.own_taps)
+    s.w_ = <vec*> (own + q.own_w)
+    s.p = <vec*> (own + q.own_p)
+
+
+cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, FtScratch* s, vec* a, intp* first,
+                   intp* pairs) noexcept nogil:
+    """Row transforms of the tile: a[frequency][pair of rows], pairs `first` to `pairs`; others are zero."""
+    cdef intp j, count = min(columns, k.right_any)
+    first[0] = min(k.first, rows) // 2
+    pairs[0] = _ft_ceil(min(k.last, rows), 2)
+    if count <= 0 or pairs[0] <= first[0]:
+        first[0] = pairs[0] = 0
+        return
+    for j in range(first[0], pairs[0]):
+        _ft_load_row(k, 2 * j, count, s.row)
+        _ft_load_row(k, 2 * j + 1 if 2 * j + 1 < rows else k.last, count, s.row + 1)
+        _ft_transform(&s.w, s.row, s.row + 1, 2, count, a + 2 * j, a + 2 * j + 1, q.row_a, q.w.t, s.y)
+
+
+cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, intp pairs, intp rows,
+                            FtScratch* s, vec* x) noexcept nogil:
+    """Transform of column v: x[frequency] complex."""
+    _ft_separate(a + v * q.row_a, a + (q.w.t - v if v else 0) * q.row_a, 2, first, pairs, s.column)
+    _ft_transform(&s.h, s.column, s.column + 1, 2, min(rows, 2 * pairs), x, x + 1, 2, q.h.t, s.y)
+
+
+cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp rows, bint add, FtScratch* s, vec* z,
+                                 intp column, intp row) noexcept nogil:
+    """Rows of column v, and of its counterpart, from its frequencies; `column` and `row` vectors to the next."""
+    _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y)
+    _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
+
+
+cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes* k, vec bias, FtScratch* s) noexcept nogil:
+    """The tile's outputs to the planes."""
+    cdef intp j, i
+    for j in range(k.first // 2, _ft_ceil(min(k.last, q.h.out), 2)):
+        for i in range(q.w.t):
+            fetch(z + i * row_z + 2 * j + 2)
+        _ft_transform(&s.w, z + 2 * j + 1, z + 2 * j, row_z, q.w.t, s.row + 1, s.row, 2, q.w.out, s.y)
+        _ft_store_row(k, 2 * j, q.w.out, s.row, bias)
+        if 2 * j + 1 < q.h.out:
+            _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1, bias)
+
+
+cdef void _ft_load_taps(const real* w, intp step, intp rows, intp count, const intp* place, real scale,
+                        vec* taps) noexcept nogil:
+    """Kernels of up to LANES lanes, `step` apart: taps[place[t]] = tap t."""
+    cdef vec m[LANES]
+    cdef vec f = vset(scale)
+    cdef intp i, t, l, n
+    for i in range(_ft_ceil(count, LANES)):
+        t = i * LANES
+        n = min(<intp> LANES, count - t)
+        for l in range(LANES):
+            m[l] = vload_part(w + l * step + t, <int> n) if l < rows else vzero()
+        vtranspose(m)
+        for l in range(n):
+            taps[place[t + l]] = m[l] * f
+
+
+cdef void _ft_store_taps(real* w, intp step, intp rows, intp count, const intp* place, real scale,
+                         const vec* taps) noexcept nogil:
+    cdef vec m[LANES]
+    cdef vec f = vset(scale)
+    cdef intp i, t, l, n
+    for i in range(_ft_ceil(count, LANES)):
+        t = i * LANES
+        n = min(<intp> LANES, count - t)
+        for l in range(LANES):
+            m[l] = taps[place[t + l]] * f if l < n else vzero()
+        vtranspose(m)
+        for l in range(rows):
+            vstore_part(w + l * step + t, m[l], <int> n)
