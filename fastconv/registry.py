@@ -8,6 +8,7 @@ import warnings
 from .algorithms.base import Backend
 from .algorithms.depthwise import Depthwise
 from .algorithms.direct import Direct
+from .algorithms.fft import Fft
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
 from .algorithms.planar import Planar
@@ -23,6 +24,8 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),
+    (Fft, "cython"),
+    (Fft, "numba"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),
