@@ -28,6 +28,7 @@ _WEIGHTS = 32 << 20  # bytes of spectra of weights at a time
 _KEPT = 256 << 20  # bytes of spectra that a plan keeps
 _TRANSFORM = {"float32": 0.55e-9, "float64": 0.9e-9}  # seconds for a pixel and log2 of a tile's pixels, one core
 _PRODUCT = 0.35  # of the FMA peak, reached by the products
+_SHORT = 5e7  # products that are not shared: for milliseconds after, idle OpenMP threads keep SciPy's off the cores
 _TILE, _CALLS = 4e-6, 60e-6  # seconds of Python for a tile's phase and for a chunk
 
 
@@ -190,6 +191,8 @@ class Fft(Backend):
     ) -> None:  # fmt: skip
         """The engine's step on real views; ``steps`` in spectra."""
         flat, size = [a.reshape(-1).view(p.dtype) for a in (x, w, y)], y.shape[-1]
+        if 4.0 * groups * math.prod(counts) * size < _SHORT:
+            threads = 1
         numbers = tuple(n * size for n in steps)
         self.steps(p.dtype).spectral_multiply(*flat, size, groups, counts, numbers, conjugate, add, threads)
 
