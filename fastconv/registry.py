@@ -13,6 +13,7 @@ from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
 from .algorithms.planar import Planar
 from .algorithms.reference import Reference
+from .algorithms.separable import Separable
 from .algorithms.winograd import Winograd
 from .engines import loader
 from .problem import PASSES
@@ -24,6 +25,8 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),
+    (Separable, "cython"),
+    (Separable, "numba"),
     (Fft, "cython"),
     (Fft, "numba"),
     (Im2col, "cython"),

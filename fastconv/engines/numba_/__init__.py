@@ -12,7 +12,8 @@ from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .peak import abs_peak
 from .planar import planar_rows, planar_weights, pointwise
+from .separable import separable_rows
 
 __all__ = ["abs_peak", "col2im_add", "direct_pack", "direct_rows", "direct_sums", "direct_unpack_sums",
            "direct_weights", "fma_probe", "im2col_pack", "naive_forward", "naive_grad_input", "naive_grad_weight",
-           "planar_rows", "planar_weights", "pointwise", "spectral_multiply"]
+           "planar_rows", "planar_weights", "pointwise", "separable_rows", "spectral_multiply"]
