@@ -24,6 +24,7 @@ from .explain import Explanation, explain
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
+from .separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
 from .threads import get_num_threads, num_threads, set_num_threads
 from .trials import tune, verify
 from .workspace import release_workspace
@@ -38,6 +39,7 @@ __all__ = [
     "ConvProblem",
     "Cost",
     "Explanation",
+    "SeparableConv2dGradients",
     "WorkspaceError",
     "conv2d",
     "conv2d_backward",
@@ -51,6 +53,8 @@ __all__ = [
     "plan_conv2d",
     "register_backend",
     "release_workspace",
+    "separable_conv2d",
+    "separable_conv2d_backward",
     "set_num_threads",
     "show_config",
     "tune",

@@ -93,8 +93,11 @@ def conv2d(
             raise ValueError(f"bias must have shape ({wa.shape[0]},), got {bias.shape}")
         bias = ready(bias, dtype)
     plan = _plan("forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
+    w = ready(wa, dtype)
+    if plan.by_value is not None:
+        plan = planner.for_weights(plan, w)
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return run_plan(plan, ready(xa, dtype), ready(wa, dtype), dtype, shape, out, (xa, wa, bias), bias)
+    return run_plan(plan, ready(xa, dtype), w, dtype, shape, out, (xa, wa, bias), bias)
 
 
 def conv2d_grad_input(
@@ -135,7 +138,10 @@ def conv2d_grad_input(
     dtype, shape = common_dtype(dya, wa), _as_shape("input_shape", input_shape, dya.ndim)
     plan = _plan("grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     _check_dy(dya, plan.problem, len(shape))
-    return run_plan(plan, ready(dya, dtype), ready(wa, dtype), dtype, shape)
+    w = ready(wa, dtype)
+    if plan.by_value is not None:
+        plan = planner.for_weights(plan, w)
+    return run_plan(plan, ready(dya, dtype), w, dtype, shape)
 
 
 def conv2d_grad_weight(

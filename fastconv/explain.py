@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import planner, registry
+from .arrays import as_array, ready
 from .plan import Row
 from .problem import PASSES, ConvProblem
 from .threads import get_num_threads
@@ -92,6 +93,7 @@ def explain(
     backend: str = "auto",
     rtol: float | None = None,
     max_workspace: int | None = None,
+    weights: Any = None,
 ) -> Explanation:
     """Every backend's operations, bytes, workspace, predicted time and error bounds, and the choice.
 
@@ -105,6 +107,9 @@ def explain(
     dtype : {"float32", "float64", "float16"}
     max_workspace : int, optional
         Bytes of scratch memory that may be used.
+    weights : array of ``w_shape``, optional
+        With the weights themselves, the choice is that of `fastconv.plan_conv2d`, and backends that depend on
+        their values say what they found.
 
     Returns
     -------
@@ -121,7 +126,10 @@ def explain(
     p = ConvProblem.from_shapes(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, _dtype_name(dtype))
     if backend != "auto":
         registry.find_backends(backend)
-    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), max_workspace, backend)
+    w = None if weights is None else ready(as_array("weights", weights), p.dtype)
+    if w is not None and w.shape != p.w_shape:
+        raise ValueError(f"weights must have shape {p.w_shape}, got {w.shape}")
+    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), max_workspace, backend, w)
     return Explanation(p, [as_dict(pass_, r) for r in rows])
 
 

@@ -44,18 +44,21 @@ class Plan:
         The backend's line in `explain`.
     fallback : Plan or None
         Runs instead for NaN, Inf and numbers near overflow, which the chosen backend would spread.
+    by_value : Backend or None
+        To be asked about the weights at hand before the plan is run, see `planner.for_weights`.
+    asked : (rtol, threads, max_workspace) that the plan was asked for
     """
 
     def __init__(
         self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
-        fallback: Plan | None = None,
+        fallback: Plan | None = None, by_value: Backend | None = None, asked: tuple[Any, ...] = (),
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem)
         self.compute_dtype = _COMPUTE[problem.dtype]
         self.workspace_bytes = row.workspace_bytes
-        self.fallback = fallback
+        self.fallback, self.by_value, self.asked = fallback, by_value, asked
         self._padded = problem.mode != "zeros"
         self._run = getattr(self, "_" + pass_)
         self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
@@ -85,8 +88,9 @@ class Plan:
 
     def _tame(self, first: Any, second: Any, peak: float | None) -> bool:
         """Whether no sum, transformed or not, can leave the range of the dtype (False for NaN)."""
-        largest = self.peak(first) * (self.peak(second) if peak is None else peak)
-        return largest * terms(self.problem, self.pass_) < _ROOM * float(np.finfo(self.compute_dtype).max)
+        a, b = self.peak(first), self.peak(second) if peak is None else peak
+        largest = a + b + a * b * terms(self.problem, self.pass_)
+        return largest < _ROOM * float(np.finfo(self.compute_dtype).max)
 
     def _forward(self, x: Any, w: Any, y: Any, bias: Any, packed: Any, work: Any) -> None:
         x, work = self._pad(x, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import lru_cache
 from typing import Any
 
 from . import registry, tuning
@@ -20,6 +21,8 @@ _SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
 
 _plans: dict[tuple[Any, ...], Plan] = {}
 _MAX_PLANS = 4096
+_LOOK, _LOOK_EACH = 15e-6, 4e-9  # seconds to see that weights are of no use to a `by_value` backend
+_MANY_WEIGHTS = 1 << 17  # that even a plan does not decompose on its own account
 _environment = os.environ.get("FASTCONV_BACKEND", "").strip()
 
 
@@ -43,14 +46,19 @@ def candidates(
     threads: int,
     max_workspace: int | None = None,
     backend: str = "auto",
+    w: Any = None,
 ) -> list[Row]:
-    """A row for every backend; the one that a call would use has status ``chosen``."""
-    rows = [_row(b, p, pass_, rtol, threads, max_workspace) for b in registry.all_backends()]
+    """A row for every backend; the one that a call (with ``w``: a prepared plan) would use has status ``chosen``."""
+    known = [_known(b, p, pass_, w, rtol) for b in registry.all_backends()]
+    rows = [_row(b, p, pass_, rtol, threads, max_workspace) for b in known]
     try:
         name, why = _pick(rows, p, pass_, backend, rtol, threads)
+        if w is not None:
+            name = for_weights(plan(p, pass_, backend, rtol, threads, max_workspace), w, kept=True).backend.name
     except (BackendRefused, WorkspaceError, ValueError):
         return rows
-    return [r._replace(status="chosen", reason=why) if r.backend == name else r for r in rows]
+    notes = {b.name: f"; {b.note}" for b in known if b.note}
+    return [r._replace(status="chosen", reason=why + notes.get(name, "")) if r.backend == name else r for r in rows]
 
 
 def check_rtol(rtol: Any) -> float | None:
@@ -76,13 +84,63 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
     inner = inner_problem(p)
     cfg, n = _configure(chosen, inner, pass_, threads, limit, border_bytes(p))
     row = _row(chosen, p, pass_, rtol, threads, limit, named=True)._replace(status="chosen", reason=why)
+    by_value = chosen if chosen.by_value else None
+    if backend == "auto" and by_value is None:
+        look = 20 * (_LOOK + math.prod(p.w_shape) * _LOOK_EACH)
+        better = [r for r in rows if r.reason == _BY_VALUE and r.predicted_seconds < row.predicted_seconds]
+        if better and look < row.predicted_seconds:
+            by_value = registry.get_backend(min(better, key=_preference).backend)
     fallback = None
     if backend == "auto" and chosen.spreads_nonfinite:
-        plain = [b.name for b in registry.all_backends() if not b.spreads_nonfinite]
+        plain = [b.name for b in registry.all_backends() if not (b.spreads_nonfinite or b.by_value)]
         able = [r for r in rows if r.backend in plain and r.status != "refused"]
         if able:
             fallback = plan(p, pass_, min(able, key=_preference).backend, rtol, threads, limit)
-    return Plan(p, pass_, chosen, n, row, cfg, fallback)
+    return Plan(p, pass_, chosen, n, row, cfg, fallback, by_value, (rtol, threads, limit))
+
+
+def for_weights(found: Plan, w: Any, kept: bool = False) -> Plan:
+    """The plan for weights whose values are known, of the compute dtype; ``kept`` if it is run more than once.
+
+    A `by_value` backend that was named takes any weights. Otherwise it has to be cheaper than the plan found,
+    and to find out quickly, but for weights that are kept and few.
+    """
+    named = found.backend.by_value
+    able = [found.by_value]
+    if kept and not named:
+        able = [b for b in registry.all_backends() if b.by_value and not (b.jit and _compiled())]
+    best = found
+    for b in able:
+        if b is None or loader.absent(b.engine) or b.refuse(found.inner, found.pass_):
+            continue
+        quick = not named and not (kept and w.size <= _MANY_WEIGHTS)
+        exact = b.with_weights(found.inner, found.pass_, w, found.asked[0], quick)
+        other = None if exact is None else _plan_of(exact, found.problem, found.pass_, *found.asked, named)
+        if other and (named or other.row.predicted_seconds < best.row.predicted_seconds):
+            best = other
+    return best
+
+
+@lru_cache(64)
+def _plan_of(
+    b: Backend, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool
+) -> Plan | None:
+    """The plan of a backend that knows its weights; None if it exceeds rtol or limit."""
+    row = _row(b, p, pass_, rtol, threads, limit, named)
+    if row.status == "refused":
+        if not named:
+            return None
+        text = f"{b.name} cannot do {pass_} of {p} with these weights: {row.reason}"
+        raise WorkspaceError(text) if row.reason.startswith(_OVER_LIMIT) else BackendRefused(text)
+    cfg, n = _configure(b, inner_problem(p), pass_, threads, limit, border_bytes(p))
+    return Plan(p, pass_, b, n, row._replace(status="chosen"), cfg)
+
+
+def _known(b: Backend, p: ConvProblem, pass_: str, w: Any, rtol: float | None) -> Backend:
+    """A `by_value` backend as it is for the weights, if they are given."""
+    if w is None or not b.by_value or loader.absent(b.engine) or b.refuse(inner_problem(p), pass_):
+        return b
+    return b.with_weights(inner_problem(p), pass_, w, rtol) or b
 
 
 def _pick(
@@ -104,13 +162,13 @@ def _pick(
             raise WorkspaceError(text) if mine[0].reason.startswith(_OVER_LIMIT) else BackendRefused(text)
         return min(able, key=_preference).backend, "named"
     able = [r for r in rows if r.status != "refused"]
-    if not able:
+    sure = [r for r in able if r.reason != _BY_VALUE]
+    if not sure:
         over = [r for r in rows if r.reason.startswith(_OVER_LIMIT)]
         if over:
             raise WorkspaceError(f"no backend can do {pass_} of {p} within max_workspace={limit} bytes")
         best = min((r.error_bound for r in rows if r.error_bound), default=math.nan)
         raise ValueError(f"rtol must be at least {best:.1e}, the smallest error bound for {pass_} of {p}, got {rtol}")
-    names = {r.backend for r in able}
     if _environment and _environment != "auto":
         try:
             named = {b.name for b in registry.find_backends(_environment)}
@@ -120,9 +178,9 @@ def _pick(
         if preferred:
             return min(preferred, key=_preference).backend, "FASTCONV_BACKEND"
     tuned = tuning.winner(p, pass_, threads)
-    if tuned in names:
+    if tuned in {r.backend for r in sure}:
         return tuned, "fastest when tuned"
-    return min(able, key=_preference).backend, "cheapest by the cost model"
+    return min(sure, key=_preference).backend, "cheapest by the cost model"
 
 
 def _preference(row: Row) -> tuple[bool, float]:
@@ -130,7 +188,12 @@ def _preference(row: Row) -> tuple[bool, float]:
     return row.reason == _COMPILES, row.predicted_seconds
 
 
+def _compiled() -> bool:
+    return loader.absent("cython") is None
+
+
 _COMPILES = "compiles on first use; auto prefers a compiled backend"
+_BY_VALUE = "if the weights' values allow it, which prepared plans look for, and calls for rank 1"
 _OVER_LIMIT = "needs a workspace of"
 
 
@@ -161,12 +224,14 @@ def _row(
     cfg, n = _configure(b, inner, pass_, threads, limit, border_bytes(p))
     cost = b.cost(inner, pass_, cfg, n, rates(inner.dtype))
     space = b.workspace(inner, pass_, cfg, n) + border_bytes(p)
-    row = Row(b.name, "candidate", "", cost.flops, cost.bytes, space, cost.seconds, bound, worst)
+    row = Row(b.name, "candidate", b.note, cost.flops, cost.bytes, space, cost.seconds, bound, worst)
     allowed = rtol if rtol is not None else None if named else DEFAULT_RTOL[p.dtype]
     if allowed is not None and bound > allowed:
         return row._replace(status="refused", reason=f"its error bound {bound:.1e} is above rtol {allowed:.1e}")
     if limit is not None and space > limit:
         return row._replace(status="refused", reason=f"{_OVER_LIMIT} {space} bytes, max_workspace is {limit}")
-    if b.jit and loader.absent("cython") is None:
+    if b.by_value:
+        return row._replace(reason=_BY_VALUE)
+    if b.jit and _compiled():
         return row._replace(reason=_COMPILES)
     return row

@@ -41,6 +41,7 @@ class Conv2dPlan:
         threads = get_num_threads()
         if threads not in self._prepared:
             plan = planner.plan(self.problem, "forward", self._backend, self._rtol, threads, self._limit)
+            plan = planner.for_weights(plan, self._w, kept=True)
             packed = plan.backend.prepare(plan.inner, plan.config, self._w)
             self._prepared[threads] = plan, packed, plan.peak(self._w) if plan.fallback else None
         return self._prepared[threads]
@@ -111,7 +112,7 @@ class Conv2dPlan:
         return explain(
             p.x_shape, p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)), dilation=(p.dh, p.dw),
             groups=p.g, padding_mode=p.mode, dtype=p.dtype, backend=self._backend, rtol=self._rtol,
-            max_workspace=self._limit,
+            max_workspace=self._limit, weights=self._w,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -8,11 +8,13 @@ import warnings
 from .algorithms.base import Backend
 from .algorithms.depthwise import Depthwise
 from .algorithms.direct import Direct
+from .algorithms.fft import Fft
 from .algorithms.fft_tiled import FftTiled
 from .algorithms.im2col import Im2col
 from .algorithms.naive import Naive
 from .algorithms.planar import Planar
 from .algorithms.reference import Reference
+from .algorithms.separable import Separable
 from .algorithms.winograd import Winograd
 from .engines import loader
 from .problem import PASSES
@@ -27,6 +29,10 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Winograd, "cython"),
     (Winograd, "numba"),
     (FftTiled, "cython"),
+    (Separable, "cython"),
+    (Separable, "numba"),
+    (Fft, "cython"),
+    (Fft, "numba"),
     (Im2col, "cython"),
     (Im2col, "numba"),
     (Naive, "cython"),

@@ -62,7 +62,7 @@ def tune(
     rows, winners = [], {}
     for pass_ in names:
         found = planner.candidates(p, pass_, tolerance, threads)
-        able = {r.backend for r in found if r.status != "refused"}
+        able = {r.backend for r in found if r.status != "refused" and not registry.get_backend(r.backend).by_value}
         medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
         best = min(medians, key=lambda name: medians[name], default="")
         if best:

@@ -52,6 +52,10 @@ class Backend:
         Width of the engine's vectors.
     spreads_nonfinite : bool
         True if one NaN or Inf of the input can reach outputs whose window does not hold it.
+    by_value : bool
+        True if the values of the weights decide whether and how it pays: see `with_weights`.
+    note : str
+        What `explain` says of the backend, beside its figures.
     """
 
     algorithm = ""
@@ -59,6 +63,8 @@ class Backend:
     jit = False
     adds_bias = False
     spreads_nonfinite = False
+    by_value = False
+    note = ""
 
     def __init__(self, engine: str = "", load: Callable[[str, str], Any] | None = None, vector_bytes: int = 16) -> None:
         self.engine = engine or self.engine
@@ -79,6 +85,16 @@ class Backend:
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         """Why this backend cannot do the pass, or None."""
+        return None
+
+    def with_weights(
+        self, p: ConvProblem, pass_: str, w: Array, rtol: float | None, quick: bool = False
+    ) -> Backend | None:
+        """The backend for just these weights, if `by_value`; its cost, workspace and bounds are theirs.
+
+        None if it is of no use to them. `quick` allows only a test that costs next to nothing; ``rtol`` is the
+        error that the caller explicitly allowed, or None.
+        """
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Any:

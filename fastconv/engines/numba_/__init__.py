@@ -10,6 +10,7 @@ from .depthwise_channels import depthwise_map_forward, depthwise_map_grad_input,
 from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
+from .fft import spectral_multiply
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
@@ -42,6 +43,7 @@ __all__ = [
     "planar_sums",
     "planar_weights",
     "pointwise",
+    "spectral_multiply",
     "winograd_grad_weight",
     "winograd_lanes",
     "winograd_panels",

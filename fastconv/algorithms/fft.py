@@ -1,0 +1,248 @@
+"""FFT convolution: by the convolution theorem a correlation is a product of spectra, Y = X * conj(W).
+
+Stockham, "High-speed convolution and correlation" (1966). Images are cut into tiles that overlap by one tap
+less than the kernel (overlap-save: Oppenheim and Schafer, "Discrete-time signal processing", section 8.7),
+so that memory stays bounded whatever the size of the image. SciPy transforms, the engine multiplies the
+spectra and sums them over channels: a matrix product for every frequency. grad_input is the product
+dX = dY * W; grad_weight sums X * conj(dY) over all tiles and images, and is transformed back once.
+
+Stride and dilation leave no trace in the transforms: they split the image into phases (fft_tiles.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..flops import compulsory_bytes
+from ..problem import ConvProblem
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
+from .fft_tiles import Tiles, axes, gather, grid, lengths, scatter
+
+_CHUNK = 8 << 20  # bytes of spectra of one chunk of tiles
+_WEIGHTS = 32 << 20  # bytes of spectra of weights at a time
+_KEPT = 256 << 20  # bytes of spectra that a plan keeps
+_TRANSFORM = {"float32": 0.55e-9, "float64": 0.9e-9}  # seconds for a pixel and log2 of a tile's pixels, one core
+_PRODUCT = 0.35  # of the FMA peak, reached by the products
+_SHORT = 5e7  # products that are not shared: for milliseconds after, idle OpenMP threads keep SciPy's off the cores
+_TILE, _CALLS = 4e-6, 60e-6  # seconds of Python for a tile's phase and for a chunk
+
+
+def _planes(p: ConvProblem, pass_: str) -> tuple[int, int]:
+    """Channels that are summed over and outputs, of a group, phases included."""
+    h, w = axes(p, pass_)
+    c, o = p.ci // p.g * h.channels * w.channels, p.co // p.g
+    return (o, c) if pass_ == "grad_input" else (c, o)
+
+
+@lru_cache(4096)
+def _choose(p: ConvProblem, pass_: str) -> tuple[float, int, int]:
+    """Seconds on one core, in units of a pixel's transform, and the tile's lengths that take the fewest."""
+    h, w = axes(p, pass_)
+    c, o = _planes(p, pass_)
+    many = p.n * h.images * w.images
+    best = (math.inf, 0, 0)
+    for nh, th in lengths(h):
+        for nw, tw in lengths(w):
+            tiles, log = many * nh * nw, math.log2(max(2, th * tw))
+            transforms = tiles * (c + o) + c * o * 0.6  # of weights only the rows that are not zero
+            units = p.g * th * tw * (transforms * (log + 4) + tiles * c * o * 0.05)
+            best = min(best, (units, th, tw))
+    return best
+
+
+class Fft(Backend):
+    """SciPy's transforms over tiles; spectra are multiplied by the engine."""
+
+    algorithm = "fft"
+    spreads_nonfinite = True
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Tiles:
+        _, th, tw = _choose(p, pass_)
+        c, o = _planes(p, pass_)
+        plane = 2 * th * (tw // 2 + 1) * p.itemsize
+        tiles = min(max(_CHUNK // (plane * p.g * (c + o)), 1), math.prod(grid(p, pass_, th, tw)))
+        per_group = plane * c * o
+        if per_group <= _WEIGHTS:
+            return Tiles(th, tw, tiles, min(_WEIGHTS // per_group, p.g), _outputs(p, pass_))
+        return Tiles(th, tw, tiles, 1, max(1, _outputs(p, pass_) * _WEIGHTS // per_group))
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int) -> int:
+        """Tiles and products in ``work``; and what SciPy allocates meanwhile, which leaves ``work`` untouched."""
+        size, real, (c, o) = _numbers(cfg), cfg.th * cfg.tw, _planes(p, pass_)
+        g, weights = cfg.groups, cfg.groups * c * -(-o * cfg.outputs // _outputs(p, pass_))
+        if pass_ == "grad_weight":
+            made = max(cfg.tiles * g * (c + 2 * o) * size, weights * real)
+            return (weights * size + cfg.tiles * g * max(c, o) * real + made) * p.itemsize
+        own = cfg.tiles * g * max(c * real, o * size)
+        return (own + cfg.tiles * g * (c * size + o * real) + weights * (2 * size + real)) * p.itemsize
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int, rates: Rates) -> Cost:
+        c, o = _planes(p, pass_)
+        h, w = axes(p, pass_)
+        tiles, pixels = math.prod(grid(p, pass_, cfg.th, cfg.tw)), cfg.th * cfg.tw
+        again = -(-_outputs(p, pass_) // cfg.outputs) if tiles > cfg.tiles else 1
+        ffts = p.g * (tiles * (c * again + o) + 0.6 * c * o)
+        products = 4.0 * p.g * tiles * c * o * pixels
+        seconds = ffts * pixels * (math.log2(max(2, pixels)) + 4) * _TRANSFORM[p.dtype] / threads
+        seconds += products / (_PRODUCT * rates.fma_gflops * 1e9 * threads)
+        moved = 4.0 * ffts * pixels * p.itemsize
+        chunks = -(-tiles // cfg.tiles) * -(-p.g // cfg.groups) * again
+        phases = h.channels * w.channels + 1
+        seconds += chunks * _CALLS + tiles * again * phases * _TILE
+        flops = products + 2.5 * ffts * pixels * math.log2(max(2, pixels))
+        return Cost(flops, compulsory_bytes(p) + moved, seconds)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """Errors of a transform grow like the logarithm of its length, of the sums like a square root.
+
+        Relative to the energy of its input each of the three transforms errs by at most u times log2 of the
+        pixels (Higham, "Accuracy and stability of numerical algorithms", theorem 24.2, whose constants
+        random errors stay below); energy spreads evenly over the tile's pixels.
+        """
+        log, terms = self._growth(p, pass_)
+        return UNIT_ROUNDOFF[p.dtype] * (2 * log + math.sqrt(terms))
+
+    def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
+        """The same where all of the energy of the errors meets in one pixel."""
+        log, terms = self._growth(p, pass_)
+        _, th, tw = _choose(p, pass_)
+        return UNIT_ROUNDOFF[p.dtype] * math.sqrt(th * tw) * (8 * log + terms)
+
+    def _growth(self, p: ConvProblem, pass_: str) -> tuple[float, int]:
+        """log2 of a tile's pixels, and how many products of spectra are summed."""
+        _, th, tw = _choose(p, pass_)
+        summed = math.prod(grid(p, pass_, th, tw)) if pass_ == "grad_weight" else _planes(p, pass_)[0]
+        return math.log2(max(2, th * tw)), summed
+
+    def prepare(self, p: ConvProblem, cfg: Tiles, w: Array) -> Any:
+        """The spectra of the weights, block by block, unless they are too many to keep."""
+        c, o = _planes(p, "forward")
+        if p.g * c * o * 2 * cfg.th * (cfg.tw // 2 + 1) * p.itemsize > _KEPT:
+            return None
+        return [self._weights(p, "forward", cfg, w, block, 1) for block in self._blocks(p, "forward", cfg)]
+
+    def forward(
+        self, p: ConvProblem, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        packed: Any = None,
+    ) -> None:  # fmt: skip
+        self._filter(p, "forward", cfg, x, w, y, work, threads, packed)
+
+    def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
+        dx[...] = 0  # pixels that no output reads
+        self._filter(p, "grad_input", cfg, dy, w, dx, work, threads, None)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        (h, w), size = axes(p, "grad_weight"), _numbers(cfg)
+        c, o = _planes(p, "grad_weight")
+        outputs = 0, 0, cfg.th - h.taps + 1, cfg.tw - w.taps + 1
+        for g0, g1, j0, j1 in self._blocks(p, "grad_weight", cfg):
+            g, n = g1 - g0, j1 - j0
+            total = work[: g * n * c * size].reshape(g, n, -1, h.channels, w.channels, size)
+            room = work[total.size :]
+            for tiles in self._chunks(p, "grad_weight", cfg):
+                xs = gather(p, "grad_weight", cfg, x, tiles, "input", (g0, g1, 0, p.ci // p.g), None, room)
+                xs = _transform(xs, cfg, threads)
+                ds = gather(p, "grad_weight", cfg, dy, tiles, "output", (g0, g1, j0, j1), outputs, room)
+                ds = _transform(ds, cfg, threads, "forward")
+                steps = 1, g * c, c, 1, g * n, n, 1, c, n * c
+                self._multiply(p, xs, ds, total, g, (c, n, len(tiles)), steps, True, tiles.start > 0, threads)
+            taps = _back(total, cfg, slice(h.taps), threads)
+            to = dw.reshape(p.g, o, p.ci // p.g, p.kh, p.kw)[g0:g1, j0:j1]
+            for a, b in np.ndindex(h.channels, w.channels):
+                phase = to[..., a :: h.channels, b :: w.channels]
+                phase[...] = taps[:, :, :, a, b, : phase.shape[3], : phase.shape[4]]
+
+    def _filter(
+        self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, y: Array, work: Array, threads: int,
+        packed: Any,
+    ) -> None:  # fmt: skip
+        """forward, or grad_input with dy for x and dx for y: block of weights by block, chunk of tiles by chunk."""
+        (h, v), adjoint = axes(p, pass_), pass_ == "grad_input"
+        source, sink = ("output", "input") if adjoint else ("input", "output")
+        depth = (p.co if adjoint else p.ci) // p.g
+        c, phases = _planes(p, pass_)[0], h.channels * v.channels if adjoint else 1
+        back = (h.taps - 1, v.taps - 1) if adjoint else (0, 0)  # a pixel of dx meets the outputs up to so far before it
+        whole = -back[0], -back[1], cfg.th, cfg.tw
+        kept: Any = None
+        xs: Any = None
+        for k, block in enumerate(self._blocks(p, pass_, cfg)):
+            ws = self._weights(p, pass_, cfg, w, block, threads) if packed is None else packed[k]
+            g, n = block[1] - block[0], (block[3] - block[2]) * phases
+            for tiles in self._chunks(p, pass_, cfg):
+                if kept != (block[:2], tiles):
+                    xs = gather(p, pass_, cfg, x, tiles, source, (*block[:2], 0, depth), whole, work)
+                    xs, kept = _transform(xs, cfg, threads), (block[:2], tiles)
+                ys = work[: len(tiles) * g * n * _numbers(cfg)].reshape(len(tiles), g, n, -1)
+                steps = g * c, 1, c, *((1, n) if adjoint else (c, 1)), n * c, g * n, 1, n
+                self._multiply(p, xs, ws, ys, g, (len(tiles), n, c), steps, not adjoint, False, threads)
+                made = _back(ys, cfg, slice(back[0], back[0] + cfg.th - h.taps + 1), threads)
+                scatter(p, pass_, cfg, made[..., back[1] :], y, tiles, sink, block)
+
+    def _multiply(
+        self, p: ConvProblem, x: Array, w: Array, y: Array, groups: int, counts: tuple[int, ...],
+        steps: tuple[int, ...], conjugate: bool, add: bool, threads: int,
+    ) -> None:  # fmt: skip
+        """The engine's step on real views; ``steps`` in spectra."""
+        flat, size = [a.reshape(-1).view(p.dtype) for a in (x, w, y)], y.shape[-1]
+        if 4.0 * groups * math.prod(counts) * size < _SHORT:
+            threads = 1
+        numbers = tuple(n * size for n in steps)
+        self.steps(p.dtype).spectral_multiply(*flat, size, groups, counts, numbers, conjugate, add, threads)
+
+    def _weights(self, p: ConvProblem, pass_: str, cfg: Tiles, w: Array, block: tuple[int, ...], threads: int) -> Array:
+        """Spectra of a block of weights, (groups, outputs, inputs, phases..., th, tw // 2 + 1)."""
+        (h, v), (g0, g1, j0, j1) = axes(p, pass_), block
+        w = w.reshape(p.g, p.co // p.g, p.ci // p.g, p.kh, p.kw)[g0:g1]
+        w = w[:, :, j0:j1] if pass_ == "grad_input" else w[:, j0:j1]
+        taps = np.zeros((*w.shape[:3], h.channels, v.channels, h.taps, v.taps), p.dtype)
+        for a, b in np.ndindex(h.channels, v.channels):
+            phase = w[..., a :: h.channels, b :: v.channels]
+            taps[:, :, :, a, b, : phase.shape[3], : phase.shape[4]] = phase
+        return _transform(taps, cfg, threads, "forward")
+
+    def _blocks(self, p: ConvProblem, pass_: str, cfg: Tiles) -> Iterator[tuple[int, int, int, int]]:
+        """Groups [g0, g1) and outputs [j0, j1) of each whose weights are transformed together."""
+        n = _outputs(p, pass_)
+        for g in range(0, p.g, cfg.groups):
+            for j in range(0, n, cfg.outputs):
+                yield g, min(g + cfg.groups, p.g), j, min(j + cfg.outputs, n)
+
+    def _chunks(self, p: ConvProblem, pass_: str, cfg: Tiles) -> Iterator[range]:
+        total = math.prod(grid(p, pass_, cfg.th, cfg.tw))
+        for t in range(0, total, cfg.tiles):
+            yield range(t, min(t + cfg.tiles, total))
+
+
+def _outputs(p: ConvProblem, pass_: str) -> int:
+    return (p.ci if pass_ == "grad_input" else p.co) // p.g
+
+
+def _numbers(cfg: Tiles) -> int:
+    """Real numbers of a spectrum."""
+    return 2 * cfg.th * (cfg.tw // 2 + 1)
+
+
+def _transform(a: Array, cfg: Tiles, workers: int, norm: str = "backward") -> Array:
+    """Real to half-complex, over the last two axes, from as many rows and columns as there are."""
+    from scipy import fft
+
+    rows = fft.rfft(a, cfg.tw, axis=-1, norm=norm, workers=workers)
+    out: Array = fft.fft(rows, cfg.th, axis=-2, norm=norm, overwrite_x=True, workers=workers)
+    return out
+
+
+def _back(spectra: Array, cfg: Tiles, rows: slice, workers: int) -> Array:
+    """Half-complex to some rows of the real tiles; changes ``spectra``."""
+    from scipy import fft
+
+    z = spectra.view(np.result_type(spectra, 1j)).reshape(*spectra.shape[:-1], cfg.th, -1)
+    z = fft.ifft(z, axis=-2, norm="forward", overwrite_x=True, workers=workers)
+    out: Array = fft.irfft(z[..., rows, :], cfg.tw, axis=-1, norm="forward", workers=workers)
+    return out
