@@ -24,6 +24,7 @@ from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
 from .threads import get_num_threads, num_threads, set_num_threads
+from .transposed import conv_transpose2d, conv_transpose2d_backward
 from .workspace import release_workspace
 
 __version__ = "0.1.0"
@@ -41,6 +42,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "explain",
     "get_backend",
     "get_num_threads",

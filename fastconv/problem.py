@@ -231,6 +231,11 @@ def _padding(padding: Any, axes: tuple[tuple[int, int, int, int], ...]) -> Any:
         if padding not in PADDING_NAMES:
             raise ValueError(f"padding must be integers or one of {', '.join(PADDING_NAMES)}, got {padding!r}")
         return tuple(_named_padding(padding, *axis) for axis in axes)
+    return padding_pairs(padding)
+
+
+def padding_pairs(padding: Any) -> Any:
+    """((top, bottom), (left, right)) from padding in numbers."""
     if not isinstance(padding, (tuple, list)):
         i = integer("padding", padding, 0)
         return (i, i), (i, i)
