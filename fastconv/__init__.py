@@ -20,6 +20,16 @@ from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .errors import BackendRefused, WorkspaceError
 from .explain import Explanation, explain, show_config, tune, verify
+from .pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    global_avg_pool2d,
+    global_avg_pool2d_backward,
+    global_max_pool2d,
+    global_max_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
@@ -38,6 +48,8 @@ __all__ = [
     "Cost",
     "Explanation",
     "WorkspaceError",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_grad_input",
@@ -47,7 +59,13 @@ __all__ = [
     "explain",
     "get_backend",
     "get_num_threads",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "global_max_pool2d",
+    "global_max_pool2d_backward",
     "list_backends",
+    "max_pool2d",
+    "max_pool2d_backward",
     "num_threads",
     "plan_conv2d",
     "register_backend",

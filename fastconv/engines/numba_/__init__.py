@@ -11,7 +11,9 @@ from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .peak import abs_peak
 from .planar import planar_rows, planar_weights, pointwise
+from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
 
-__all__ = ["abs_peak", "col2im_add", "direct_pack", "direct_rows", "direct_sums", "direct_unpack_sums",
-           "direct_weights", "fma_probe", "im2col_pack", "naive_forward", "naive_grad_input", "naive_grad_weight",
-           "planar_rows", "planar_weights", "pointwise"]
+__all__ = ["abs_peak", "avg_pool", "avg_pool_backward", "col2im_add", "direct_pack", "direct_rows", "direct_sums",
+           "direct_unpack_sums", "direct_weights", "fma_probe", "im2col_pack", "max_pool",
+           "max_pool_backward", "max_pool_indices", "max_pool_scatter", "naive_forward",
+           "naive_grad_input", "naive_grad_weight", "planar_rows", "planar_weights", "pointwise"]
