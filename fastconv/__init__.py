@@ -20,6 +20,8 @@ from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .errors import BackendRefused, WorkspaceError
 from .explain import Explanation, explain, show_config, tune, verify
+from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
+from .patches import conv2d_matrix, fold, unfold
 from .pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -47,16 +49,22 @@ __all__ = [
     "ConvProblem",
     "Cost",
     "Explanation",
+    "ReceptiveField",
     "WorkspaceError",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_flops",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "conv2d_matrix",
+    "conv2d_output_shape",
+    "conv2d_parameters",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "explain",
+    "fold",
     "get_backend",
     "get_num_threads",
     "global_avg_pool2d",
@@ -68,11 +76,13 @@ __all__ = [
     "max_pool2d_backward",
     "num_threads",
     "plan_conv2d",
+    "receptive_field",
     "register_backend",
     "release_workspace",
     "set_num_threads",
     "show_config",
     "tune",
+    "unfold",
     "unregister_backend",
     "verify",
 ]

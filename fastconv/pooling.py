@@ -11,7 +11,7 @@ import numpy as np
 
 from . import workspace
 from .arrays import as_array, common_dtype, ready
-from .engines import loader
+from .engines.loader import first as _steps
 from .threads import get_num_threads
 from .windows import Windows, windows_of
 
@@ -268,11 +268,6 @@ def global_avg_pool2d_backward(dy: Any, x: Any) -> Any:
     dx = np.empty(xa.shape, dtype)
     dx[...] = (dy3 / dy3.dtype.type(xa.shape[-2] * xa.shape[-1])).reshape(*xa.shape[:-2], 1, 1)
     return dx
-
-
-def _steps(dtype: str) -> Any:
-    """The loops of the first engine that is there."""
-    return loader.load("numba" if loader.absent("cython") else "cython", dtype)
 
 
 def _threads(a: Any) -> int:
