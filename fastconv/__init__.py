@@ -18,6 +18,11 @@ What is done once for every algorithm: coercion and dtypes (arrays.py), borders 
 
 from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
+from .depthwise_separable import (
+    SeparableGradients,
+    depthwise_separable_conv2d,
+    depthwise_separable_conv2d_backward,
+)
 from .errors import BackendRefused, WorkspaceError
 from .explain import Explanation, explain, show_config, tune, verify
 from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
@@ -50,6 +55,7 @@ __all__ = [
     "Cost",
     "Explanation",
     "ReceptiveField",
+    "SeparableGradients",
     "WorkspaceError",
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -63,6 +69,8 @@ __all__ = [
     "conv2d_parameters",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "depthwise_separable_conv2d",
+    "depthwise_separable_conv2d_backward",
     "explain",
     "fold",
     "get_backend",

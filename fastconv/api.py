@@ -230,13 +230,14 @@ def conv2d_backward(
     return Conv2dGradients(dx, dw, db)
 
 
-def wanted(wrt: Any) -> set[str]:
+def wanted(wrt: Any, fields: tuple[str, ...] = Conv2dGradients._fields) -> set[str]:
     """The gradients that ``wrt`` asks for, checked."""
+    listed = ", ".join(map(repr, fields[:-1])) + f" and {fields[-1]!r}"
     if not isinstance(wrt, (str, tuple, list, set, frozenset)):
-        raise TypeError(f"wrt must be a sequence of 'x', 'w' and 'bias', got {wrt!r}")
+        raise TypeError(f"wrt must be a sequence of {listed}, got {wrt!r}")
     names = {wrt} if isinstance(wrt, str) else set(wrt)
-    if not names <= {"x", "w", "bias"}:
-        raise ValueError(f"wrt must hold only 'x', 'w' and 'bias', got {wrt!r}")
+    if not names <= set(fields):
+        raise ValueError(f"wrt must hold only {listed}, got {wrt!r}")
     return names
 
 
