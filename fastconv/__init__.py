@@ -19,13 +19,31 @@ What is done once for every algorithm: coercion and dtypes (arrays.py), borders 
 from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .config import show_config
+from .depthwise_separable import (
+    SeparableGradients,
+    depthwise_separable_conv2d,
+    depthwise_separable_conv2d_backward,
+)
 from .errors import BackendRefused, WorkspaceError
-from .explain import Explanation, explain
+from .explain import Explanation, explain, show_config, tune, verify
+from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
+from .patches import conv2d_matrix, fold, unfold
+from .pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    global_avg_pool2d,
+    global_avg_pool2d_backward,
+    global_max_pool2d,
+    global_max_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
 from .separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
 from .threads import get_num_threads, num_threads, set_num_threads
+from .transposed import conv_transpose2d, conv_transpose2d_backward
 from .trials import tune, verify
 from .workspace import release_workspace
 
@@ -39,18 +57,38 @@ __all__ = [
     "ConvProblem",
     "Cost",
     "Explanation",
+    "ReceptiveField",
     "SeparableConv2dGradients",
+    "SeparableGradients",
     "WorkspaceError",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_flops",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "conv2d_matrix",
+    "conv2d_output_shape",
+    "conv2d_parameters",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "depthwise_separable_conv2d",
+    "depthwise_separable_conv2d_backward",
     "explain",
+    "fold",
     "get_backend",
     "get_num_threads",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "global_max_pool2d",
+    "global_max_pool2d_backward",
     "list_backends",
+    "max_pool2d",
+    "max_pool2d_backward",
     "num_threads",
     "plan_conv2d",
+    "receptive_field",
     "register_backend",
     "release_workspace",
     "separable_conv2d",
@@ -58,6 +96,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "tune",
+    "unfold",
     "unregister_backend",
     "verify",
 ]

@@ -220,11 +220,7 @@ def conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    if not isinstance(wrt, (str, tuple, list, set, frozenset)):
-        raise TypeError(f"wrt must be a sequence of 'x', 'w' and 'bias', got {wrt!r}")
-    names = {wrt} if isinstance(wrt, str) else set(wrt)
-    if not names <= {"x", "w", "bias"}:
-        raise ValueError(f"wrt must hold only 'x', 'w' and 'bias', got {wrt!r}")
+    names = wanted(wrt)
     options: dict[str, Any] = dict(
         stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode
     )
@@ -240,6 +236,17 @@ def conv2d_backward(
     return Conv2dGradients(dx, dw, db)
 
 
+def wanted(wrt: Any, fields: tuple[str, ...] = Conv2dGradients._fields) -> set[str]:
+    """The gradients that ``wrt`` asks for, checked."""
+    listed = ", ".join(map(repr, fields[:-1])) + f" and {fields[-1]!r}"
+    if not isinstance(wrt, (str, tuple, list, set, frozenset)):
+        raise TypeError(f"wrt must be a sequence of {listed}, got {wrt!r}")
+    names = {wrt} if isinstance(wrt, str) else set(wrt)
+    if not names <= set(fields):
+        raise ValueError(f"wrt must hold only {listed}, got {wrt!r}")
+    return names
+
+
 def bias_gradient(dy: Any, dtype: str) -> Any:
     """Sum of ``dy`` over images and pixels, (Co,); summed in float64."""
     axes = (0, 2, 3) if dy.ndim == 4 else (1, 2)
@@ -251,9 +258,7 @@ def _plan(
     padding_mode: str, backend: str, rtol: Any,
 ) -> Plan:  # fmt: skip
     p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype)
-    if not isinstance(backend, str):
-        raise TypeError(f"backend must be a string, got {backend!r}")
-    return planner.plan(p, pass_, backend, planner.check_rtol(rtol), get_num_threads())
+    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
 
 
 _problems: dict[tuple[Any, ...], ConvProblem] = {}

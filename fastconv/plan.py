@@ -104,6 +104,8 @@ class Plan:
         self.backend.grad_input(self.inner, self.config, dy, w, target, work, self.threads)
         if self._padded:
             borders.fold(self.problem, target, dx)
+        if bias is not None:  # of a transposed convolution
+            dx += bias[:, None, None]
 
     def _grad_weight(self, dy: Any, x: Any, dw: Any, bias: Any, packed: Any, work: Any) -> None:
         x, work = self._pad(x, work)

@@ -73,6 +73,13 @@ def check_rtol(rtol: Any) -> float | None:
     return value
 
 
+def check_backend(backend: Any) -> str:
+    """The argument, if it is a string at all."""
+    if not isinstance(backend, str):
+        raise TypeError(f"backend must be a string, got {backend!r}")
+    return backend
+
+
 def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, limit: int | None) -> Plan:
     if backend == "auto" or "/" not in backend:
         rows = [_row(b, p, pass_, rtol, threads, limit) for b in registry.all_backends()]

@@ -128,7 +128,7 @@ class ConvProblem(NamedTuple):
             raise TypeError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         sh, sw = pair("stride", stride, 1)
         dh, dw = pair("dilation", dilation, 1)
-        (pt, pb), (pl, pr) = _padding(padding, ((ih, kh, sh, dh), (iw, kw, sw, dw)))
+        (pt, pb), (pl, pr) = paddings(padding, ((ih, kh, sh, dh), (iw, kw, sw, dw)))
         for axis, size, k, pads, d in (("height", ih, kh, pt + pb, dh), ("width", iw, kw, pl + pr, dw)):
             if size + pads < d * (k - 1) + 1:
                 raise ValueError(
@@ -225,12 +225,17 @@ def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
     return i, i
 
 
-def _padding(padding: Any, axes: tuple[tuple[int, int, int, int], ...]) -> Any:
+def paddings(padding: Any, axes: tuple[tuple[int, int, int, int], ...]) -> Any:
     """((top, bottom), (left, right)) from any accepted form; ``axes`` holds (size, k, stride, dilation)."""
     if isinstance(padding, str):
         if padding not in PADDING_NAMES:
             raise ValueError(f"padding must be integers or one of {', '.join(PADDING_NAMES)}, got {padding!r}")
         return tuple(_named_padding(padding, *axis) for axis in axes)
+    return padding_pairs(padding)
+
+
+def padding_pairs(padding: Any) -> Any:
+    """((top, bottom), (left, right)) from padding in numbers."""
     if not isinstance(padding, (tuple, list)):
         i = integer("padding", padding, 0)
         return (i, i), (i, i)

@@ -32,6 +32,11 @@ def load(engine: str, dtype: str) -> Any:
     raise ImportError(f"there is no engine {engine!r}")
 
 
+def first(dtype: str) -> Any:
+    """The steps of the first engine that is there, for what only one way of doing exists."""
+    return load("numba" if absent("cython") else "cython", dtype)
+
+
 @cache
 def absent(engine: str) -> str | None:
     """Why an engine cannot be used here, or None. Does not import it."""

@@ -127,6 +127,12 @@ def fma(builder, vec, a, b, c):
     return call(builder, f"llvm.fmuladd.{vec.suffix}", vec.llvm, [a, b, c])
 
 
+def above(builder, vec, x, a, p, q):
+    """p where x is above a or is NaN, else q."""
+    taken = builder.or_(builder.fcmp_ordered(">", x, a), builder.fcmp_unordered("uno", x, x))
+    return builder.select(taken, p, q)
+
+
 def lane_sum(builder, vec, x):
     """Sum of the lanes, pairwise: halves are added until one lane is left."""
     k = vec.lanes // 2

@@ -10,7 +10,7 @@ Kernels import this module as ``v`` and read like arithmetic::
 * ``lanes=None`` is the native width of the array's dtype, an integer literal (a power of two) another one.
   Vectors mix only with vectors of their own type.
 * ``n`` valid lanes of a partial access: below 0 is none, above the width all. Other memory is never touched.
-* ``+ - *`` and negation work lane by lane. ``a * b + c`` may become one fused multiply-add; LLVM has no other
+* ``+ - * /`` and negation work lane by lane. ``a * b + c`` may become one fused multiply-add; LLVM has no other
   licence, so NaN and Inf propagate.
 
 Every intrinsic is inlined into the kernel; a helper on vectors is decorated with `inline`.
@@ -254,7 +254,11 @@ def _lanewise(name, arity, doc, emitter):
             return vec(vec, *others), lambda context, builder, sig, args: emitter(builder, vec, *args)
         raise TypingError(f"{name} needs vectors of one type, not {(vec, *others)}")
 
-    typer = (lambda ctx, a, b: signature(a, b)) if arity == 2 else (lambda ctx, a, b, c: signature(a, b, c))
+    typer = {
+        2: lambda ctx, a, b: signature(a, b),
+        3: lambda ctx, a, b, c: signature(a, b, c),
+        4: lambda ctx, a, b, c, d: signature(a, b, c, d),
+    }[arity]
     typer.__name__, typer.__doc__ = name, doc
     return intrinsic(typer)
 
@@ -270,6 +274,7 @@ def _shuffle(order):
 fma = _lanewise("fma", 3, "fma(a, b, c) -> a * b + c, fused where the CPU can.", emit.fma)
 maximum = _lanewise("maximum", 2, "maximum(a, b) -> the larger; NaN where either is NaN.", _llvm("maximum"))
 minimum = _lanewise("minimum", 2, "minimum(a, b) -> the smaller; NaN where either is NaN.", _llvm("minimum"))
+above = _lanewise("above", 4, "above(x, a, p, q) -> p where x is above a or is NaN, else q.", emit.above)
 even = _lanewise("even", 2, "even(a, b) -> lanes 0, 2, 4, ... of a followed by b.", _shuffle(lambda i, n: 2 * i))
 odd = _lanewise("odd", 2, "odd(a, b) -> lanes 1, 3, 5, ... of a followed by b.", _shuffle(lambda i, n: 2 * i + 1))
 zip_low = _lanewise(
@@ -296,6 +301,6 @@ def _operator(op, instruction, arity):
 
 
 _operator(operator.neg, "fneg", 1)
-for _name, _instruction in (("add", "fadd"), ("sub", "fsub"), ("mul", "fmul")):
+for _name, _instruction in (("add", "fadd"), ("sub", "fsub"), ("mul", "fmul"), ("truediv", "fdiv")):
     _operator(getattr(operator, _name), _instruction, 2)
     _operator(getattr(operator, "i" + _name), _instruction, 2)

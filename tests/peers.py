@@ -1,0 +1,17 @@
+"""PyTorch where it is installed, set up for many tiny problems, and the integers that make sums exact."""
+
+from typing import Any
+
+torch: Any
+try:
+    import torch  # type: ignore[no-redef]
+except ImportError:
+    torch = None
+else:
+    torch.set_num_threads(1)
+    torch.backends.mkldnn.enabled = False  # it compiles a kernel for every shape, 20 ms each
+
+
+def integers(rng: Any, shape: tuple[int, ...], dtype: str = "float64") -> Any:
+    """Random numbers -4 to 4."""
+    return rng.integers(-4, 5, shape).astype(dtype)
