@@ -25,7 +25,7 @@ from .depthwise_separable import (
     depthwise_separable_conv2d_backward,
 )
 from .errors import BackendRefused, WorkspaceError
-from .explain import Explanation, explain, show_config, tune, verify
+from .explain import Explanation, explain
 from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
 from .patches import conv2d_matrix, fold, unfold
 from .pooling import (
