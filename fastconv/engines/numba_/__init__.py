@@ -17,6 +17,8 @@ from .planar import planar_rows, planar_weights, pointwise
 from .winograd import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
 from .winograd_weight import winograd_grad_weight
 
-__all__ = ["abs_peak", "col2im_add", "direct_pack", "direct_rows", "direct_sums", "direct_unpack_sums",
-           "direct_weights", "fma_probe", "im2col_pack", "naive_forward", "naive_grad_input", "naive_grad_weight",
-           "planar_rows", "planar_weights", "pointwise"]
+__all__ = ["abs_peak", "col2im_add", "depthwise_forward", "depthwise_grad_input", "depthwise_grad_weight",
+           "depthwise_map_forward", "depthwise_map_grad_input", "depthwise_map_grad_weight", "direct_pack",
+           "direct_rows", "direct_sums", "direct_unpack_sums", "direct_weights", "fma_probe", "im2col_pack",
+           "naive_forward", "naive_grad_input", "naive_grad_weight", "planar_rows", "planar_weights", "pointwise",
+           "winograd_grad_weight", "winograd_lanes", "winograd_panels", "winograd_tiles", "winograd_weights"]
