@@ -75,9 +75,10 @@ def test_paths(name: str, pass_: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("pass_", PASSES)
-def test_dense_layers_are_refused(pass_: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_dense_layers_are_refused(name: str, pass_: str) -> None:
     p = parse("n1ci64ih8iw8co64kh3kw3ph1pw1_f32")
-    assert "channels" in (fastconv.get_backend("depthwise/cython").refuse(p, pass_) or "")
+    assert "channels" in (fastconv.get_backend(name).refuse(p, pass_) or "")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,5 +107,6 @@ def test_unread_pixels_do_not_reach_the_weights(name: str) -> None:
     assert (dw == p.oh * p.ow).all()
 
 
-def test_compiled_backend_is_there() -> None:
-    assert loader.absent("cython") or "depthwise/cython" in NAMES
+@pytest.mark.parametrize("engine", loader.ENGINES)
+def test_backend_is_there(engine: str) -> None:
+    assert loader.absent(engine) or f"depthwise/{engine}" in NAMES

@@ -10,7 +10,7 @@ from numba.core.errors import TypingError
 
 from fastconv.engines import numba_ as engine
 from fastconv.engines.numba_ import launch
-from fastconv.engines.numba_.launch import step
+from fastconv.engines.numba_.launch import shared_step, step
 from tests import child, oracle
 
 THREADS = pytest.mark.parametrize("threads", [1, 2])
@@ -142,6 +142,12 @@ def count_threads(x, y):
         y[i] = x[0] * get_num_threads()
 
 
+@shared_step("y")
+def number_shares(x, y, share, shares):
+    for i in range(y.size * share // shares, y.size * (share + 1) // shares):
+        y[i] += x[0] * (shares * 100 + share)
+
+
 @step("y")
 def writes_to_an_input(x, y):
     x[0] = 1
@@ -161,6 +167,16 @@ def test_threads_are_used_and_put_back():
                 assert get_num_threads() == mine
     finally:
         set_num_threads(before)
+
+
+@DTYPES
+@pytest.mark.parametrize("threads", [1, 2, 3, 40])
+def test_every_share_runs_once(dtype, threads):
+    """Whatever the number of threads that there are, the work is split into as many shares as were asked for."""
+    x, y = np.ones(1, dtype), np.zeros(40, dtype)
+    number_shares(x, y, threads)
+    ends = 40 * np.arange(threads + 1) // threads
+    np.testing.assert_array_equal(y, threads * 100 + np.arange(threads).repeat(np.diff(ends)))
 
 
 @THREADS

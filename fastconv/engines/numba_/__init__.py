@@ -17,11 +17,15 @@ from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .peak import abs_peak
 from .planar import planar_rows, planar_weights, pointwise
 from .planar_weight import planar_sums
+from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
+from .separable import separable_rows
 from .winograd import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
 from .winograd_weight import winograd_grad_weight
 
 __all__ = [
     "abs_peak",
+    "avg_pool",
+    "avg_pool_backward",
     "col2im_add",
     "depthwise_forward",
     "depthwise_grad_input",
@@ -36,6 +40,10 @@ __all__ = [
     "direct_weights",
     "fma_probe",
     "im2col_pack",
+    "max_pool",
+    "max_pool_backward",
+    "max_pool_indices",
+    "max_pool_scatter",
     "naive_forward",
     "naive_grad_input",
     "naive_grad_weight",
@@ -43,6 +51,7 @@ __all__ = [
     "planar_sums",
     "planar_weights",
     "pointwise",
+    "separable_rows",
     "spectral_multiply",
     "winograd_grad_weight",
     "winograd_lanes",

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from numba import njit
 
+from . import depthwise_tables as at
 from . import vector as v
 from .depthwise_blocks import HALF, LOW, MASKS, TALL, address, copy_block, filter_block, local
-from .depthwise_tables import (
-    AHEAD, AT, BANDS, CD, COLS, CS, DH, DOWN, DW, END, G, HEIGHT, LEFT, N, PHASES, ROWS, RUN, SH, SHARE, SPLIT, STEP, SW,
-    TOP, UH, UW, W0, WD, WG, WIDTH, X0, backward_bands, forward_bands,
-)  # fmt: skip
+from .depthwise_tables import backward_bands, forward_bands
 from .launch import shared_step
 from .target import VECTOR_BYTES
 
@@ -38,8 +36,8 @@ def depthwise_grad_input(dy, w, dx, sh, sw, pt, pl, dh, dw, g, rows, height, lef
 
 @shared_step("y", "work")
 def _filter(x, w, bias, y, f, work, share, shares):
-    jobs, z = v.at(f, N) * v.at(f, G) * v.at(f, BANDS), share * v.at(f, SHARE)
-    buffer = z if v.at(f, UW) == 1 else z + v.at(f, UW) * TALL * v.lanes(y)
+    jobs, z = v.at(f, at.N) * v.at(f, at.G) * v.at(f, at.BANDS), share * v.at(f, at.SHARE)
+    buffer = z if v.at(f, at.UW) == 1 else z + v.at(f, at.UW) * TALL * v.lanes(y)
     clear_borders(f, work, buffer)
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         _filter_job(x, w, bias, y, f, work, z, buffer, job)
@@ -49,14 +47,15 @@ def _filter(x, w, bias, y, f, work, share, shares):
 def _filter_job(x, w, bias, y, f, work, z, buffer, job):
     """One band of one image and group; z: room for a block of results, if they come in phases."""
     L, tile = v.lanes(y), local(y, _ROOM)
-    cs, cd, bands, rows, stride = v.at(f, CS), v.at(f, CD), v.at(f, BANDS), v.at(f, ROWS), v.at(f, STEP)
-    h, wd, dh, dw, uh, uw = v.at(f, SH), v.at(f, SW), v.at(f, DH), v.at(f, DW), v.at(f, UH), v.at(f, UW)
-    image, band, pitch = job // bands, job % bands, v.at(f, SPLIT) * v.at(f, WIDTH)
+    cs, cd, bands, rows, stride = v.at(f, at.CS), v.at(f, at.CD), v.at(f, at.BANDS), v.at(f, at.ROWS), v.at(f, at.STEP)
+    h, wd, dh, dw = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW)
+    uh, uw = v.at(f, at.UH), v.at(f, at.UW)
+    image, band, pitch = job // bands, job % bands, v.at(f, at.SPLIT) * v.at(f, at.WIDTH)
     k0 = band * rows
     count = min(rows, (dh + uh - 1) // uh - k0)
     most = TALL if stride != 2 else HALF
-    ix, iy, group = image * cs * h * wd, image * cd * dh * dw, image % v.at(f, G)
-    copy_in(x, ix, f, k0 * stride + v.at(f, TOP), v.at(f, HEIGHT) - (rows - count) * stride, work, buffer)
+    ix, iy, group = image * cs * h * wd, image * cd * dh * dw, image % v.at(f, at.G)
+    copy_in(x, ix, f, k0 * stride + v.at(f, at.TOP), v.at(f, at.HEIGHT) - (rows - count) * stride, work, buffer)
     # what comes next is fetched meanwhile, some lines for every block
     steps = (count + most - 1) // most * uh * ((dw + uw * L - 1) // (uw * L))
     lines_x, lines_y = count * stride * wd // (L * _LINES * steps) + 1, count * uh * dw // (L * _LINES * steps) + 1
@@ -68,7 +67,7 @@ def _filter_job(x, w, bias, y, f, work, z, buffer, job):
             high = min(most, end - k)
             for q in range(0, (dw + uw - 1) // uw, L):
                 cols = min(dw - q * uw, uw * L)
-                if v.at(f, AHEAD):
+                if v.at(f, at.AHEAD):
                     for c in range(cs):
                         fetch(x, next_x + c * h * wd, lines_x)
                     for c in range(cd):
@@ -80,8 +79,8 @@ def _filter_job(x, w, bias, y, f, work, z, buffer, job):
                     start = v.at(bias, group * cd + o) if bias.size else w.dtype.type(0)
                     for b in range(uw):
                         out = address(y, target) if uw == 1 else address(work, z + b * TALL * L)
-                        _strip(f, v.at(f, PHASES + a * uw + b), work, buffer + (k - k0) * stride * pitch + q,
-                               w, group * v.at(f, WG) + o * v.at(f, WD), out, uh * dw if uw == 1 else L,
+                        _strip(f, v.at(f, at.PHASES + a * uw + b), work, buffer + (k - k0) * stride * pitch + q,
+                               w, group * v.at(f, at.WG) + o * v.at(f, at.WD), out, uh * dw if uw == 1 else L,
                                tile, high, cols if uw == 1 else L, start, uw > 1)  # fmt: skip
                     if uw > 1:
                         _interleave(work, z, uw, y, target, uh * dw, high, cols)
@@ -91,8 +90,9 @@ def _filter_job(x, w, bias, y, f, work, z, buffer, job):
 def _strip(f, t, x, ix, w, iw, out, ys, tile, rows, cols, start, room):
     """Up to TALL rows (HALF at stride 2) of one vector of columns, all taps; room: whole blocks may be written."""
     L, whole = v.lanes(x), address(tile, 0)
-    run, stride, pitch, down = v.at(f, t + RUN), v.at(f, STEP), v.at(f, SPLIT) * v.at(f, WIDTH), v.at(f, t + DOWN)
-    ix, iw, done = ix + v.at(f, t + X0), iw + v.at(f, t + W0), 0
+    run, stride, pitch = v.at(f, t + at.RUN), v.at(f, at.STEP), v.at(f, at.SPLIT) * v.at(f, at.WIDTH)
+    down = v.at(f, t + at.DOWN)
+    ix, iw, done = ix + v.at(f, t + at.X0), iw + v.at(f, t + at.W0), 0
     while done < run:
         k, s, apart = next_run(run - done, run, stride)
         size = TALL if s == 1 and rows > HALF else HALF if rows > LOW else LOW
@@ -100,7 +100,7 @@ def _strip(f, t, x, ix, w, iw, out, ys, tile, rows, cols, start, room):
         if not at_once and done:
             copy_block(out, ys, whole, L, rows, x, cols)
         to, step, n = (out, ys, cols) if at_once else (whole, L, L)
-        filter_block(block_key(k, s, size), x, ix, pitch * apart, f, t + AT, v.at(f, t + COLS), w, iw, down,
+        filter_block(block_key(k, s, size), x, ix, pitch * apart, f, t + at.AT, v.at(f, t + at.COLS), w, iw, down,
                      to, step, n, done == 0, start)  # fmt: skip
         if not at_once:
             copy_block(whole, L, out, ys, rows, x, cols)
@@ -143,13 +143,13 @@ def _interleave(z, i, phases, y, o, ys, rows, cols):
 @v.inline
 def copy_in(x, ix, f, first, count, b, ib):
     """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros outside the image."""
-    h, w, pitch = v.at(f, SH), v.at(f, SW), v.at(f, SPLIT) * v.at(f, WIDTH)
-    for c in range(v.at(f, CS)):
+    h, w, pitch = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.SPLIT) * v.at(f, at.WIDTH)
+    for c in range(v.at(f, at.CS)):
         for r in range(count):
-            to = ib + (c * v.at(f, HEIGHT) + r) * pitch
+            to = ib + (c * v.at(f, at.HEIGHT) + r) * pitch
             if 0 <= first + r < h:
-                _copy_row(x, ix + (c * h + first + r) * w, w, v.at(f, SPLIT), v.at(f, WIDTH), b,
-                          to + v.at(f, LEFT), to + v.at(f, END))  # fmt: skip
+                _copy_row(x, ix + (c * h + first + r) * w, w, v.at(f, at.SPLIT), v.at(f, at.WIDTH), b,
+                          to + v.at(f, at.LEFT), to + v.at(f, at.END))  # fmt: skip
             else:
                 clear(b, to, to + pitch)
 
@@ -189,7 +189,7 @@ def load_pair(x, i, n):
 @v.inline
 def clear_borders(f, b, i):
     """The whole buffer: what lies beside the image is never written again."""
-    clear(b, i, i + v.at(f, CS) * v.at(f, HEIGHT) * v.at(f, SPLIT) * v.at(f, WIDTH))
+    clear(b, i, i + v.at(f, at.CS) * v.at(f, at.HEIGHT) * v.at(f, at.SPLIT) * v.at(f, at.WIDTH))
 
 
 @v.inline

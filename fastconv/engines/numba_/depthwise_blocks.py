@@ -64,7 +64,8 @@ def _sum_over(b, cols, sums):
 def _meetings(k, stride, rows):
     """Source row by source row, the pairs (output row, kernel row) that meet there."""
     for r in range((rows - 1) * stride + k):
-        yield [((r - i) // stride, i) for i in range(k) if r >= i and (r - i) % stride == 0 and (r - i) // stride < rows]
+        steps = ((r - i, i) for i in range(k) if r >= i and (r - i) % stride == 0)
+        yield [(step // stride, i) for step, i in steps if step < rows * stride]
 
 
 @intrinsic

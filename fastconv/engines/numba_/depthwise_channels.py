@@ -4,16 +4,12 @@ A row shorter than a vector wastes nothing so, and any stride or dilation is a f
 """
 from __future__ import annotations
 
-from numba import njit
-
+from . import depthwise_tables as at
 from . import vector as v
 from .depthwise import _claim as claim
 from .depthwise import clear, fetch
 from .depthwise_blocks import HALF, TALL, filter_pixels, gather_pixels, local
-from .depthwise_tables import (
-    AHEAD, AT, COLS, DH, DW, G, HEIGHT, N, PHASES, SH, SHARE, START, STEP, SPLIT, SW, TOP, UH, UW, WD, WIDTH,
-    backward_maps, forward_maps,
-)  # fmt: skip
+from .depthwise_tables import backward_maps, forward_maps
 from .direct_tiles import load_block
 from .launch import shared_step
 from .target import VECTOR_BYTES
@@ -44,36 +40,37 @@ def depthwise_map_grad_weight(dy, x, dw_, sh, sw, pt, pl, dh, dw, height, width,
 @shared_step("y", "work")
 def _filter(x, w, bias, y, f, work, share, shares):
     """A job: `lanes` channels of one image; the last block of channels steps back."""
-    L, C, taps, weights = v.lanes(x), v.at(f, G), v.at(f, WD), share * v.at(f, SHARE)
-    h, wd, dh, dw, uh, uw = v.at(f, SH), v.at(f, SW), v.at(f, DH), v.at(f, DW), v.at(f, UH), v.at(f, UW)
-    width, step_h, step_w = v.at(f, WIDTH) * L, v.at(f, STEP), v.at(f, SPLIT)
+    L, C, taps, weights = v.lanes(x), v.at(f, at.G), v.at(f, at.WD), share * v.at(f, at.SHARE)
+    h, wd, dh, dw = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW)
+    uh, uw = v.at(f, at.UH), v.at(f, at.UW)
+    width, step_h, step_w = v.at(f, at.WIDTH) * L, v.at(f, at.STEP), v.at(f, at.SPLIT)
     out = weights + taps * L
     source = out + (dh * dw + TALL * uw + L) * L
-    corner = source - v.at(f, TOP) * width - v.at(f, START) * L  # pixel 0, 0
+    corner = source - v.at(f, at.TOP) * width - v.at(f, at.START) * L  # pixel 0, 0
     blocks, steps = (C + L - 1) // L, (dh + uh - 1) // uh
     lines_x, lines_y = h * wd // (_LINES * steps) + 1, dh * dw // (_LINES * steps) + 1
-    jobs = v.at(f, N) * blocks
-    clear(work, source, source + v.at(f, HEIGHT) * width)  # what lies around the maps stays zero
+    jobs = v.at(f, at.N) * blocks
+    clear(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         c = min(job % blocks * L, C - L)
         image = job // blocks * C + c
-        for l in range(L):
+        for lane in range(L):
             for i in range(taps):
-                v.put(work, weights + i * L + l, v.at(w, (c + l) * taps + i))
+                v.put(work, weights + i * L + lane, v.at(w, (c + lane) * taps + i))
         start = v.load(bias, c) if bias.size else v.zero(y)
         _transpose_in(x, image * h * wd, h * wd, work, corner, wd, width)
         for k in range(steps):
-            if v.at(f, AHEAD):
+            if v.at(f, at.AHEAD):
                 fetch(x, (image + L) * h * wd + k * lines_x * L * _LINES, lines_x)
                 claim(y, (image + L) * dh * dw + k * lines_y * L * _LINES, lines_y)
             for a in range(min(uh, dh - k * uh)):
                 for b in range(min(uw, dw)):
-                    t, n, m = v.at(f, PHASES + a * uw + b), (dw - b + uw - 1) // uw, 0
+                    t, n, m = v.at(f, at.PHASES + a * uw + b), (dw - b + uw - 1) // uw, 0
                     row = out + ((k * uh + a) * dw + b) * L
                     while m < n:  # what lies behind the row is overwritten by the next one
                         P = TALL if n - m > HALF else HALF
-                        filter_pixels(P, work, source + k * step_h * width + m * step_w * L, step_w * L, f, t + AT,
-                                      v.at(f, t + COLS), weights, work, row + m * uw * L, uw * L, start)  # fmt: skip
+                        filter_pixels(P, work, source + k * step_h * width + m * step_w * L, step_w * L, f, t + at.AT,
+                                      v.at(f, t + at.COLS), weights, work, row + m * uw * L, uw * L, start)  # fmt: skip
                         m += P
         _transpose_out(work, out, y, image * dh * dw, dh * dw)
 
@@ -81,35 +78,35 @@ def _filter(x, w, bias, y, f, work, share, shares):
 @shared_step("dw", "work")
 def _sums(dy, x, dw, f, work, share, shares):
     """A job: the weights of `lanes` channels, summed over all images."""
-    L, C, taps, sums = v.lanes(x), v.at(f, G), v.at(f, WD), share * v.at(f, SHARE)
-    h, w, oh, ow, t = v.at(f, SH), v.at(f, SW), v.at(f, DH), v.at(f, DW), v.at(f, PHASES)
-    width, step_h, step_w = v.at(f, WIDTH) * L, v.at(f, STEP), v.at(f, SPLIT)
+    L, C, taps, sums = v.lanes(x), v.at(f, at.G), v.at(f, at.WD), share * v.at(f, at.SHARE)
+    h, w, oh, ow, t = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW), v.at(f, at.PHASES)
+    width, step_h, step_w = v.at(f, at.WIDTH) * L, v.at(f, at.STEP), v.at(f, at.SPLIT)
     g = sums + taps * L
     source = g + (oh * ow + L) * L
-    corner = source - v.at(f, TOP) * width - v.at(f, START) * L  # pixel 0, 0
+    corner = source - v.at(f, at.TOP) * width - v.at(f, at.START) * L  # pixel 0, 0
     blocks = (C + L - 1) // L
     lines_x, lines_y = h * w // (_LINES * oh) + 1, ow // _LINES + 1
-    clear(work, source, source + v.at(f, HEIGHT) * width)  # what lies around the maps stays zero
+    clear(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(blocks * share // shares, blocks * (share + 1) // shares):
         c = min(job * L, C - L)
         clear(work, sums, g)
-        for n in range(v.at(f, N)):
+        for n in range(v.at(f, at.N)):
             _transpose_in(x, (n * C + c) * h * w, h * w, work, corner, w, width)
             _transpose_in(dy, (n * C + c) * oh * ow, oh * ow, work, g, ow, ow * L)
-            following = min((job + 1) * L, C - L) if n + 1 == v.at(f, N) else c + C * (n + 1)
+            following = min((job + 1) * L, C - L) if n + 1 == v.at(f, at.N) else c + C * (n + 1)
             for k in range(oh):
-                if v.at(f, AHEAD):
+                if v.at(f, at.AHEAD):
                     fetch(x, following * h * w + k * lines_x * L * _LINES, lines_x)
                     fetch(dy, following * oh * ow + k * lines_y * L * _LINES, lines_y)
                 m = 0
                 while m < ow:
                     P = TALL if ow - m >= TALL else HALF if ow - m >= HALF else 1
-                    gather_pixels(P, work, source + k * step_h * width + m * step_w * L, step_w * L, f, t + AT,
-                                  v.at(f, t + COLS), g + (k * ow + m) * L, sums)  # fmt: skip
+                    gather_pixels(P, work, source + k * step_h * width + m * step_w * L, step_w * L, f, t + at.AT,
+                                  v.at(f, t + at.COLS), g + (k * ow + m) * L, sums)  # fmt: skip
                     m += P
         for j in range(taps):
-            for l in range(L):
-                v.put(dw, (c + l) * taps + j, v.at(work, sums + j * L + l))
+            for lane in range(L):
+                v.put(dw, (c + lane) * taps + j, v.at(work, sums + j * L + lane))
 
 
 @v.inline
@@ -121,8 +118,8 @@ def _transpose_in(x, i, plane, d, o, w, width):
         first = max(min(p, plane - L), 0)  # the last piece steps back
         v.store_rows(tile, 0, L, v.transpose(load_block(x, i + first, plane, L, n)), L, L)
         row, col = first // w, first % w
-        for l in range(n):
-            v.store(d, o + row * width + col * L, v.load(tile, l * L))
+        for lane in range(n):
+            v.store(d, o + row * width + col * L, v.load(tile, lane * L))
             col += 1
             if col == w:
                 row, col = row + 1, 0

@@ -72,9 +72,13 @@ def _whole(f, tables):
     return np.array([*f, *places[:-1], *(number for table in tables for number in table)], np.int64)
 
 
-def _vectors(n, itemsize):
+def _ceil(a, b):
+    return -(-a // b)
+
+
+def _whole_vectors(n, itemsize):
     lanes = VECTOR_BYTES // itemsize
-    return -(-n // lanes) * lanes
+    return _ceil(n, lanes) * lanes
 
 
 def _beyond_cache(f, itemsize):
@@ -86,7 +90,8 @@ def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, it
     (n, _, h, w), (co, cg, kh, kw), (oh, ow) = xs, ws, ys[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
     og = co // g
-    f = [cg, og, g, n, h, w, oh, ow, sh, sw, 1, 1, rows, -(-oh // rows), height, width, left, left + _vectors(-(-w // sw), itemsize), -pt, start,
+    end = left + _whole_vectors(_ceil(w, sw), itemsize)
+    f = [cg, og, g, n, h, w, oh, ow, sh, sw, 1, 1, rows, _ceil(oh, rows), height, width, left, end, -pt, start,
          cg * kh * kw, kh * kw, og * cg * kh * kw, share, 0, parts]  # fmt: skip
     f[AHEAD] = _beyond_cache(f, itemsize)
     return _whole(f, [make(f, correlation_axis(kh, dh, pt), correlation_axis(kw, dw, pl), kw)])
@@ -97,8 +102,9 @@ def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, ite
     (n, _, oh, ow), (co, cg, kh, kw), (h, w) = ys, ws, xs[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
     og = co // g
-    f = [og, cg, g, n, oh, ow, h, w, 1, 1, sh, sw, rows, -(-(-(-h // sh)) // rows), height, width, left, left + _vectors(ow, itemsize), top,
-         start, kh * kw, cg * kh * kw, og * cg * kh * kw, share, 0, 1]  # fmt: skip
+    bands, end = _ceil(_ceil(h, sh), rows), left + _whole_vectors(ow, itemsize)
+    f = [og, cg, g, n, oh, ow, h, w, 1, 1, sh, sw, rows, bands, height, width, left, end, top, start,
+         kh * kw, cg * kh * kw, og * cg * kh * kw, share, 0, 1]  # fmt: skip
     f[AHEAD] = _beyond_cache(f, itemsize)
     columns = [adjoint_axis(kw, sw, dw, pl, b) for b in range(sw)]
     return _whole(f, [make(f, adjoint_axis(kh, sh, dh, pt, a), c, kw) for a in range(sh) for c in columns])

@@ -203,8 +203,8 @@ def load_block(typingctx, a, i, stride, rows, n):
                     emit.prefetch(b, b.gep(place, [I64(4 * L)]))
                 after = b.block
             with otherwise:
-                counts = [b.select(b.icmp_signed("<", I64(k), rows), n, I64(0)) for k in range(L)]
-                part = [emit.load_part(b, vec, place, count) for place, count in zip(places, counts, strict=True)]
+                masks = emit.row_masks(b, vec, rows, n)
+                part = [emit.load_masked(b, vec, place, mask) for place, mask in zip(places, masks, strict=True)]
                 other = b.block
         return context.make_tuple(b, sig.return_type, _merge(b, full, after, part, other))
 

@@ -74,24 +74,31 @@ def store(builder, vec, value, address, aligned=False):
 
 def load_part(builder, vec, address, n):
     """The first n lanes (i64, clamped to the width), the others zero; memory behind those is not touched."""
+    return load_masked(builder, vec, address, mask(builder, vec, n))
+
+
+def load_masked(builder, vec, address, lanes):
+    """The lanes of a mask, the others zero; memory of those is not touched."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    return call(
-        builder,
-        f"llvm.masked.load.{vec.suffix}.p0",
-        vec.llvm,
-        [ptr, I32(vec.itemsize), mask(builder, vec, n), zero(vec)],
-    )
+    return call(builder, f"llvm.masked.load.{vec.suffix}.p0", vec.llvm, [ptr, I32(vec.itemsize), lanes, zero(vec)])
 
 
 def store_part(builder, vec, value, address, n):
     """Write the first n lanes (i64, clamped to the width) and touch nothing else."""
+    store_masked(builder, vec, value, address, mask(builder, vec, n))
+
+
+def store_masked(builder, vec, value, address, lanes):
+    """Write the lanes of a mask and touch nothing else."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    call(
-        builder,
-        f"llvm.masked.store.{vec.suffix}.p0",
-        ir.VoidType(),
-        [value, ptr, I32(vec.itemsize), mask(builder, vec, n)],
-    )
+    call(builder, f"llvm.masked.store.{vec.suffix}.p0", ir.VoidType(), [value, ptr, I32(vec.itemsize), lanes])
+
+
+def row_masks(builder, vec, rows, n):
+    """The masks of `lanes` rows: lanes 0 .. n-1 of rows 0 .. rows-1."""
+    some = mask(builder, vec, n)
+    none = ir.Constant(some.type, [0] * vec.lanes)
+    return [builder.select(builder.icmp_signed("<", I64(k), rows), some, none) for k in range(vec.lanes)]
 
 
 def mask(builder, vec, n):

@@ -107,7 +107,7 @@ class Step:
             run = self._compile(args, parallel)
         return _launch(run, args, threads) if parallel else run(*args)
 
-    def _compile(self, args: tuple, parallel: bool) -> Callable:
+    def _compile(self, args: tuple, parallel: bool) -> Any:
         key = args[0].dtype, parallel
         with _state.compiling:
             if key not in self._compiled:
@@ -118,9 +118,10 @@ class Step:
         return tuple(_numba_type(arg, readonly) for arg, readonly in zip(args, self._readonly, strict=True))
 
 
-def _jit(function: Callable, signature: tuple, parallel: bool) -> Callable:
+def _jit(function: Callable, signature: tuple, parallel: bool) -> Any:
     """Compile a function, or find it on disk."""
-    run: Any = njit(**_OPTIONS, parallel=_PARALLEL if parallel else False)(function)
+    options = _OPTIONS | {"parallel": _PARALLEL if parallel else False}
+    run: Any = njit(**options)(function)
     with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
         run._cache = _Cache(function, parallel)
     run.compile(signature)
@@ -131,7 +132,7 @@ def _jit(function: Callable, signature: tuple, parallel: bool) -> Callable:
 def _address(run: Any) -> int:
     """Where the code of a compiled function is, in Numba's own calling convention."""
     (compiled,) = run.overloads.values()
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def step(*outputs: str) -> Callable[[Callable], Step]:
@@ -162,7 +163,7 @@ class Shared(Step):
         for share in range(threads):
             run(*args, share, threads)
 
-    def _parallel(self, args: tuple, run: Callable) -> tuple[Callable, tuple[int, int]]:
+    def _parallel(self, args: tuple, run: Callable) -> Any:
         """What starts the parallel loop, and the addresses of the step and of the loop."""
         key, integers = (args[0].dtype, True), (types.intp,) * 3
         with _state.compiling:
@@ -175,7 +176,7 @@ class Shared(Step):
         return self._compiled[key]
 
 
-_shared: dict[str, Callable] = {}  # the parallel loop of all steps
+_shared: dict[str, Any] = {}  # the parallel loop of all steps
 
 
 def shared_step(*outputs: str) -> Callable[[Callable], Shared]:

@@ -123,12 +123,11 @@ def store_part(typingctx, a, i, value, n):
     return types.void(a, types.intp, value, types.intp), codegen
 
 
-def _each_row(context, builder, a, lanes, args, rows, n):
-    """Address and number of valid lanes of each row of a block."""
+def _each_row(context, builder, a, vec, args, rows, n):
+    """Address and mask of each row of a block."""
     array, i, stride = args
-    for k in range(lanes):
-        address = emit.pointer(context, builder, a, array, builder.add(i, builder.mul(stride, emit.I64(k))))
-        yield address, builder.select(builder.icmp_signed("<", emit.I64(k), rows), n, emit.I64(0))
+    for k, mask in enumerate(emit.row_masks(builder, vec, rows, n)):
+        yield emit.pointer(context, builder, a, array, builder.add(i, builder.mul(stride, emit.I64(k)))), mask
 
 
 @intrinsic
@@ -141,10 +140,8 @@ def load_rows(typingctx, a, i, stride, rows, n, lanes=None):
     vec = vector_of(a, lanes)
 
     def codegen(context, builder, sig, args):
-        block = [
-            emit.load_part(builder, vec, address, n)
-            for address, n in _each_row(context, builder, a, vec.lanes, args[:3], *args[3:5])
-        ]
+        block = [emit.load_masked(builder, vec, address, mask)
+                 for address, mask in _each_row(context, builder, a, vec, args[:3], *args[3:5])]
         return context.make_tuple(builder, sig.return_type, block)
 
     return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4, lanes or types.none), codegen
@@ -159,9 +156,9 @@ def store_rows(typingctx, a, i, stride, values, rows, n):
 
     def codegen(context, builder, sig, args):
         block = cgutils.unpack_tuple(builder, args[3])
-        places = _each_row(context, builder, a, len(block), args[:3], *args[4:])
-        for value, (address, n) in zip(block, places, strict=True):
-            emit.store_part(builder, vec, value, address, n)
+        places = _each_row(context, builder, a, vec, args[:3], *args[4:])
+        for value, (address, mask) in zip(block, places, strict=True):
+            emit.store_masked(builder, vec, value, address, mask)
         return context.get_dummy_value()
 
     return types.void(a, types.intp, types.intp, values, types.intp, types.intp), codegen

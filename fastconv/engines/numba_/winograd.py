@@ -1,8 +1,8 @@
 """Winograd convolution, forward and grad_input; lanes are channels.
 
 Tiles of x become V[f][group][ci/lanes][tile][lanes], weights U[panel][chunk of ci][f][ci][2*lanes]; the products
-M[f][2][tile][lanes] of a panel of 2*lanes outputs go back through the output transform. A group of tiles is what a block
-of products holds. Transforms: Lavin and Gray 2016; their coefficients: `table` of algorithms/transforms.py.
+M[f][2][tile][lanes] of a panel of 2*lanes outputs go back through the output transform. A group of tiles is what a
+block of products holds. Transforms: Lavin and Gray 2016; their coefficients: `table` of algorithms/transforms.py.
 """
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from . import vector as v
+from . import winograd_tables as at
 from .depthwise import clear
 from .depthwise_blocks import address, local
 from .direct_tiles import load_block
@@ -17,11 +18,7 @@ from .launch import shared_step
 from .target import VECTOR_BYTES
 from .winograd_blocks import TILES as MOST
 from .winograd_blocks import inputs_1d, outputs_1d, products, weights_1d
-from .winograd_tables import (
-    ALONG_W, AT_IN, AT_M, AT_OUT, AT_TABLE, AT_U, AT_V, CHUNK, CI, CIP, CO, COL_BLOCKS, DH, DW, FLAT, FLIP, G, GROUP_V,
-    IH, IN_SLOTS, IW, KC, M, MF, MH, MW, OH, OW, PAIRS, PER_THREAD, R, RH, ROW_BLOCKS, ROW_V, RW, SC, SHARED, SLOTS, SO,
-    SUM, TILES, UF, VF, WI, WO, ceil, make_block, pack, tiles_at, unpack,
-)  # fmt: skip
+from .winograd_tables import ceil, make_block, pack, tiles_at, unpack
 
 _TAPS = 16  # filters that are transformed one after the other
 _FILTERS = (_TAPS * 25 + 16) * 16  # numbers of their taps, with room for a last piece
@@ -50,7 +47,7 @@ def winograd_panels(x, w, u, bias, y, work, grid, coef, threads):
     """y OUT; all threads transform a block of x, then each takes panels of outputs, whose weights it transforms
     when it needs them (or finds in u, if that is not empty)."""
     x, w, y, table, ready = x.reshape(-1), w.reshape(-1), y.reshape(-1), as_table(work), int(u.size > 0)
-    for block in range(int(grid[ROW_BLOCKS] * grid[COL_BLOCKS])):
+    for block in range(int(grid[at.ROW_BLOCKS] * grid[at.COL_BLOCKS])):
         for what in (_INPUTS, _PANELS):
             _forward(x, w, u if ready else work, bias, y, work, table, grid, coef, what, block, ready, threads)
 
@@ -66,31 +63,32 @@ def _forward(x, w, u, bias, y, work, table, q, coef, what, block, ready, share, 
 
     ready: u has the transformed weights; else u is the workspace, and they are made there.
     """
-    L, groups = v.lanes(y), v.at(q, G)
-    vectors, panels = ceil(v.at(q, CI), L), ceil(v.at(q, CO), 2 * L)
-    own = v.at(q, SHARED) + share * v.at(q, PER_THREAD)
-    t = table_at(own + v.at(q, AT_TABLE), table, work)
+    L, groups = v.lanes(y), v.at(q, at.G)
+    vectors, panels = ceil(v.at(q, at.CI), L), ceil(v.at(q, at.CO), 2 * L)
+    own = v.at(q, at.SHARED) + share * v.at(q, at.PER_THREAD)
+    t = table_at(own + v.at(q, at.AT_TABLE), table, work)
     i0, i1, units = block, block + 1, 1
     if what == _OWN:
-        blocks = v.at(q, ROW_BLOCKS) * v.at(q, COL_BLOCKS)
+        blocks = v.at(q, at.ROW_BLOCKS) * v.at(q, at.COL_BLOCKS)
         i0, i1, units = blocks * share // shares, blocks * (share + 1) // shares, groups
     for i in range(i0, i1):
-        if what == _OWN or what == _INPUTS:
+        if what in (_OWN, _INPUTS):
             make_block(q, i, table, t)
         for unit in range(units):
             a, b, c, d = unit * vectors, (unit + 1) * vectors, unit * panels, (unit + 1) * panels
             if what != _OWN:
                 a, b = groups * vectors * share // shares, groups * vectors * (share + 1) // shares
                 c, d = groups * panels * share // shares, groups * panels * (share + 1) // shares
-            if what == _OWN or what == _INPUTS:
-                clear_slots(q, table, t, SLOTS, work, own + v.at(q, AT_IN))
+            if what in (_OWN, _INPUTS):
+                clear_slots(q, table, t, at.SLOTS, work, own + v.at(q, at.AT_IN))
                 for k in range(a, b):
-                    to = own + v.at(q, AT_V) if what == _OWN else k // vectors * v.at(q, GROUP_V)
-                    inputs(q, x, k // vectors, k % vectors * L, table, t, work, own + v.at(q, AT_IN), to, coef)
+                    to = own + v.at(q, at.AT_V) if what == _OWN else k // vectors * v.at(q, at.GROUP_V)
+                    pack(q, x, k // vectors, k % vectors * L, table, t, 0, work, own + v.at(q, at.AT_IN))
+                    inputs(q, k % vectors * L, table, t, work, own + v.at(q, at.AT_IN), to, coef)
             if what != _INPUTS:
                 for k in range(c, d):
-                    at = own + v.at(q, AT_V) if what == _OWN else k // panels * v.at(q, GROUP_V)
-                    _panel(q, w, u, bias, y, k // panels, k % panels * 2 * L, table, t, work, at, own, coef,
+                    inputs_at = own + v.at(q, at.AT_V) if what == _OWN else k // panels * v.at(q, at.GROUP_V)
+                    _panel(q, w, u, bias, y, k // panels, k % panels * 2 * L, table, t, work, inputs_at, own, coef,
                            what == _WEIGHTS, what != _WEIGHTS, ready)  # fmt: skip
 
 
@@ -108,7 +106,7 @@ def clear_slots(q, table, t, count, work, i):
 
 @v.inline
 def frequencies(q):
-    return (v.at(q, MH) + v.at(q, RH) - 1) * (v.at(q, MW) + v.at(q, RW) - 1)
+    return (v.at(q, at.MH) + v.at(q, at.RH) - 1) * (v.at(q, at.MW) + v.at(q, at.RW) - 1)
 
 
 @v.inline
@@ -125,19 +123,17 @@ def stage(s, flat, a, rs, cs, out, ors, ocs, between, k, last):
 
 
 @v.inline
-def inputs(q, x, group, c, table, t, work, slots, V, coef):
-    """Pack and transform the channels c .. c + lanes of a group."""
-    L, between = v.lanes(x), address(local(x, _SQUARE), 0)
-    plane = v.at(q, IH) * v.at(q, IW)
-    pack(x, plane, (group * v.at(q, CI) + c) * plane, min(v.at(q, CI) - c, L), q, table, t, 0, work, slots)
-    flat, P, vs, row = v.at(q, FLAT), v.at(q, PAIRS), v.at(q, VF) // L, v.at(q, ROW_V)  # row: of all channels
-    rs = v.at(q, DH) * v.at(table, t + WI)
-    cs = v.at(q, DW) if v.at(q, ALONG_W) else rs
-    n, tiles = 2 * P + 2, v.at(table, t + TILES)
+def inputs(q, c, table, t, work, slots, V, coef):
+    """The tiles of a block, channels c .. c + lanes of a group, from slots to V."""
+    L, between = v.lanes(work), address(local(work, _SQUARE), 0)
+    flat, P, vs, row = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.VF) // L, v.at(q, at.ROW_V)  # of all channels
+    rs = v.at(q, at.DH) * v.at(table, t + at.WI)
+    cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
+    n, tiles = 2 * P + 2, v.at(table, t + at.TILES)
     groups = ceil(tiles, MOST)
     for g in range(groups):
         a, b = tiles * g // groups, tiles * (g + 1) // groups
-        to = V + (a * row + c if row else a * v.at(q, CIP) + (b - a) * c)
+        to = V + (a * row + c if row else a * v.at(q, at.CIP) + (b - a) * c)
         for k in range(a, b):
             tile = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k) * L)
             for s in range(flat, 2):
@@ -150,15 +146,15 @@ def inputs(q, x, group, c, table, t, work, slots, V, coef):
 @njit(inline="always")
 def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weights, multiply, ready):
     """Outputs o .. o + 2*lanes: weights unless u has them, products, inverse transform, store."""
-    L, co, ci, kc, F = v.lanes(y), v.at(q, CO), v.at(q, CI), v.at(q, KC), frequencies(q)
-    chunks, panels, products_at = ceil(ci, kc), ceil(co, 2 * L), own + v.at(q, AT_M)
-    tiles = v.at(table, t + TILES) if multiply else 0
+    L, co, ci, kc, F = v.lanes(y), v.at(q, at.CO), v.at(q, at.CI), v.at(q, at.KC), frequencies(q)
+    chunks, panels, products_at = ceil(ci, kc), ceil(co, 2 * L), own + v.at(q, at.AT_M)
+    tiles = v.at(table, t + at.TILES) if multiply else 0
     groups = ceil(tiles, MOST)
     for j in range(chunks):
         n = min(kc, ci - j * kc)
-        iu = own + v.at(q, AT_U)
+        iu = own + v.at(q, at.AT_U)
         if ready or only_weights:
-            iu = ((group * panels + o // (2 * L)) * chunks + j) * v.at(q, CHUNK)
+            iu = ((group * panels + o // (2 * L)) * chunks + j) * v.at(q, at.CHUNK)
         if not ready:
             for s in range(2):
                 _weights(q, w, group, o + s * L, j * kc, n, u, iu + s * L, coef)
@@ -168,29 +164,29 @@ def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weight
                     _fetch_weights(q, w, group, o + 2 * L * ((j + 1) // chunks), (j + 1) % chunks * kc, f, F)
                 for g in range(groups):
                     a, b = tiles * g // groups, tiles * (g + 1) // groups
-                    x, m = V + f * v.at(q, VF) + a * v.at(q, CIP) + (b - a) * j * kc, products_at + f * v.at(q, MF) + a * L
-                    for k in range(0, n, v.at(q, SUM)):  # short sums have smaller errors
+                    x = V + f * v.at(q, at.VF) + a * v.at(q, at.CIP) + (b - a) * j * kc
+                    m = products_at + f * v.at(q, at.MF) + a * L
+                    for k in range(0, n, v.at(q, at.SUM)):  # short sums have smaller errors
                         products(v.lanes(work), b - a, work, x + k * (b - a), 1, (b - a) * L, L, u,
-                                 iu + f * v.at(q, UF) + k * 2 * L, 2 * L, work, m, L, tiles * L,
-                                 min(n - k, v.at(q, SUM)), j == 0 and k == 0)  # fmt: skip
+                                 iu + f * v.at(q, at.UF) + k * 2 * L, 2 * L, work, m, L, tiles * L,
+                                 min(n - k, v.at(q, at.SUM)), j == 0 and k == 0)  # fmt: skip
     if multiply:
-        plane = v.at(q, OH) * v.at(q, OW)
         for s in range(min(2, ceil(co - o, L))):
-            first, channels = group * co + o + s * L, min(co - o - s * L, L)
-            _outputs(q, table, t, work, products_at + s * tiles * L, own + v.at(q, AT_OUT), coef)
-            add = v.load_part(bias, first, channels) if bias.size else v.zero(y)
-            unpack(y, plane, first * plane, channels, q, table, t, work, own + v.at(q, AT_OUT), add)
+            first, channels = o + s * L, min(co - o - s * L, L)
+            _outputs(q, table, t, work, products_at + s * tiles * L, own + v.at(q, at.AT_OUT), coef)
+            add = v.load_part(bias, group * co + first, channels) if bias.size else v.zero(y)
+            unpack(q, work, own + v.at(q, at.AT_OUT), table, t, y, group, first, add)
 
 
 @v.inline
 def _outputs(q, table, t, work, M_, slots, coef):
     """One vector of output channels of all tiles, from M to slots."""
     L, between = v.lanes(work), address(local(work, _SQUARE), 0)
-    flat, P, m, vs = v.at(q, FLAT), v.at(q, PAIRS), v.at(q, M), v.at(q, MF) // L
-    rs = v.at(q, DH) * v.at(table, t + WO)
-    cs = v.at(q, DW) if v.at(q, ALONG_W) else rs
+    flat, P, m, vs = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), v.at(q, at.MF) // L
+    rs = v.at(q, at.DH) * v.at(table, t + at.WO)
+    cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
     n = 2 * P + 2
-    for k in range(v.at(table, t + TILES)):
+    for k in range(v.at(table, t + at.TILES)):
         to = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k + 1) * L)
         for s in range(flat, 2):
             source, gap, step, out, out_gap, out_step, many = stage(
@@ -202,12 +198,13 @@ def _outputs(q, table, t, work, M_, slots, coef):
 def _weights(q, w, group, o, k, ci, u, iu, coef):
     """One vector of outputs from o on, input channels k .. k + ci: to u[f][ci][2*lanes]."""
     L, taps, between = v.lanes(u), local(u, _FILTERS), address(local(u, _SQUARE), 0)
-    flat, P, m, r, so, sc = v.at(q, FLAT), v.at(q, PAIRS), v.at(q, M), v.at(q, R), v.at(q, SO), v.at(q, SC)
-    n, count, us = 2 * P + 2, v.at(q, RH) * v.at(q, RW), v.at(q, UF) // L
-    turn = -1 if v.at(q, FLIP) else 1
-    corner = count - 1 if v.at(q, FLIP) else 0
-    first = group * v.at(q, CI) * v.at(q, CO) * count + o * so + k * sc
-    outputs = max(0, min(v.at(q, CO) - o, L))
+    flat, P, m, r = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), v.at(q, at.R)
+    so, sc = v.at(q, at.SO), v.at(q, at.SC)
+    n, count, us = 2 * P + 2, v.at(q, at.RH) * v.at(q, at.RW), v.at(q, at.UF) // L
+    turn = -1 if v.at(q, at.FLIP) else 1
+    corner = count - 1 if v.at(q, at.FLIP) else 0
+    first = group * v.at(q, at.CI) * v.at(q, at.CO) * count + o * so + k * sc
+    outputs = max(0, min(v.at(q, at.CO) - o, L))
     for c in range(0, ci, _TAPS):
         filters = min(ci - c, _TAPS)
         together = filters if sc == count else 1  # filters of neighbouring channels follow each other
@@ -226,12 +223,12 @@ def _weights(q, w, group, o, k, ci, u, iu, coef):
 @v.inline
 def _fetch_weights(q, w, group, o, k, part, parts):
     """Prefetch one of so many parts of the panel that is transformed next."""
-    L, count = v.lanes(w), v.at(q, RH) * v.at(q, RW)
-    outputs, channels = min(2 * L, v.at(q, CO) - o), min(v.at(q, KC), v.at(q, CI) - k)
-    rows, size, step = outputs, channels * count, v.at(q, SO)
-    if v.at(q, SC) != count:
-        rows, size, step = channels, outputs * count, v.at(q, SC)
-    first = group * v.at(q, CI) * v.at(q, CO) * count + o * v.at(q, SO) + k * v.at(q, SC)
+    L, count = v.lanes(w), v.at(q, at.RH) * v.at(q, at.RW)
+    outputs, channels = min(2 * L, v.at(q, at.CO) - o), min(v.at(q, at.KC), v.at(q, at.CI) - k)
+    rows, size, step = outputs, channels * count, v.at(q, at.SO)
+    if v.at(q, at.SC) != count:
+        rows, size, step = channels, outputs * count, v.at(q, at.SC)
+    first = group * v.at(q, at.CI) * v.at(q, at.CO) * count + o * v.at(q, at.SO) + k * v.at(q, at.SC)
     if outputs > 0:
         for i in range(size * part // parts // 16, size * (part + 1) // parts // 16):
             for r in range(rows):

@@ -197,8 +197,8 @@ def store_block(typingctx, a, i, stride, values, bias, rows, n):
                     emit.prefetch(b, b.gep(place, [I64(4 * vec.lanes)]), write=True)
                     emit.store(b, vec, value, place)
             with part:
-                for k, (value, place) in enumerate(zip(block, places, strict=True)):
-                    emit.store_part(b, vec, value, place, b.select(b.icmp_signed("<", I64(k), rows), n, I64(0)))
+                for value, place, mask in zip(block, places, emit.row_masks(b, vec, rows, n), strict=True):
+                    emit.store_masked(b, vec, value, place, mask)
         return context.get_dummy_value()
 
     i = types.intp

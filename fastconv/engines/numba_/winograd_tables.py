@@ -8,7 +8,7 @@ from . import vector as v
 from .direct_tiles import load_block
 from .winograd_blocks import gather, scatter, store_block
 
-#: places in the array of sizes (`Grid` in algorithms/winograd_layout.py says what they are; winograd_blocks.pxi has more)
+#: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py
 (N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, PAIRS, M, R, FLAT, ALONG_W, SUM,
  ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, ROW_V,
  ROW_Q, QF, ROW_S, SF, AT_X, AT_Q, AT_S, PART_S, SEGMENTS, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U, AT_TABLE,
@@ -103,13 +103,15 @@ def make_block(q, index, table, t):
 
 
 @v.inline
-def pack(x, plane, first, channels, q, table, t, output, out, o):
-    """Pixels of a block, of up to `lanes` channels of every image, to slots.
+def pack(q, x, group, c, table, t, output, out, o):
+    """Pixels of a block, channels c .. c + lanes of a group, to slots; the last piece steps back, not to read too far.
 
-    The planes of image i begin at first + i * (planes of an image); the last piece steps back, not to read too far.
+    output: x is laid out as the output is.
     """
     L, place = v.lanes(x), slots_at(q, t, output)
-    images, w = v.at(q, G) * v.at(q, CO if output else CI) * plane, v.at(q, OW if output else IW)
+    C, w = v.at(q, CO if output else CI), v.at(q, OW if output else IW)
+    plane, channels = v.at(q, OH if output else IH) * w, min(C - c, L)
+    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
     for k in range(v.at(table, t + X_RUNS + 2 * output)):
         run = runs_at(q, t, output) + RUN * k
         i = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
@@ -122,10 +124,12 @@ def pack(x, plane, first, channels, q, table, t, output, out, o):
 
 
 @v.inline
-def unpack(y, plane, first, channels, q, table, t, source, i, bias):
-    """Slots to pixels of up to `lanes` planes, with the bias of their channels; see `pack`."""
+def unpack(q, source, i, table, t, y, group, c, bias):
+    """Slots to pixels of channels c .. c + lanes of a group, with their bias; see `pack`."""
     L, place = v.lanes(y), slots_at(q, t, 1)
-    images, w = v.at(q, G) * v.at(q, CO) * plane, v.at(q, OW)
+    C, w = v.at(q, CO), v.at(q, OW)
+    plane, channels = v.at(q, OH) * w, min(C - c, L)
+    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
     for k in range(v.at(table, t + Y_RUNS)):
         run = runs_at(q, t, 1) + RUN * k
         o = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
