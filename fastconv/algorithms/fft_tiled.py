@@ -217,7 +217,7 @@ def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> f
         phases = h.dp * w.dp
         units = p.g * blocks
         work = units * (inputs * rows + s.co * phases * (inputs * (column + 2 * product) + column + back))
-        work += p.g * s.co * inputs * phases * (product + ceil_div(kernel + weights, lanes))
+        work += p.g * s.co * inputs * phases * (product + (kernel + weights) / lanes)
     else:
         units = outputs * blocks * h.dp * w.dp
         work = units * (inputs * (rows + column + weights + 2 * product) + column + back)
@@ -237,9 +237,9 @@ def _bound(p: ConvProblem, pass_: str) -> tuple[float, float]:
     tiles and channels add as squares. In the worst case errors grow with log2 n and all meet in one output.
     """
     h, w = lines(p, pass_)
-    n = max(t for t in LENGTHS) ** 2
+    n = LENGTHS[-1] ** 2
     count = (p.co if pass_ == "grad_input" else p.ci) // p.g
     if pass_ == "grad_weight":
-        count = p.n * math.prod(split(line, LENGTHS[0])[1] * line.images for line in (h, w))
+        count = p.n * math.prod(split(line, _lengths(line)[0])[1] * line.images for line in (h, w))
     u = UNIT_ROUNDOFF[p.dtype]
     return u * (6 * math.sqrt(math.log2(n)) + math.sqrt(count)), u * (9 * math.log2(n) + count) * math.sqrt(n)

@@ -173,7 +173,8 @@ def factors(t: int, taps: int) -> tuple[int, int]:
 
 def _twiddles(n1: int, n2: int) -> Array:
     w = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / (n1 * n2))
-    return np.stack([w.real, w.imag], -1).ravel()
+    found: Array = np.stack([w.real, w.imag], -1).ravel()
+    return found
 
 
 @lru_cache(4096)
@@ -193,7 +194,8 @@ def places(p: ConvProblem, flip: bool, h: Line, w: Line) -> Array:
     row, col = u // ph, v // pw
     if flip:
         row, col = h.taps - 1 - row, w.taps - 1 - col
-    return ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+    found: Array = ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+    return found
 
 
 def whole_lines(a: int) -> int:
