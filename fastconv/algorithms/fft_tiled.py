@@ -13,26 +13,44 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
+
 from ..flops import compulsory_bytes
 from ..problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
-from .fft_tiled_layout import CHANNELS, LENGTHS, Line, Tiles, arrays, ceil_div, factors, layout, lines, split
+from .fft_tiled_layout import (
+    CHANNELS,
+    IMAGES,
+    LENGTHS,
+    POINTWISE,
+    Line,
+    Tiles,
+    arrays,
+    ceil_div,
+    factors,
+    layout,
+    lines,
+    split,
+)
 
 _LONGEST = 72  # taps: beyond, tiles and kernels no longer fit in cache
 _SPECTRA = 12 << 20  # bytes of transformed tiles, and of sums, that are kept together
 _COLUMN = 560 << 10  # bytes of one column of weights, in a core's own cache
+_CACHE = 700 << 10  # bytes of a tile's rows in that cache
 _KEPT = 16 << 20  # bytes of row transforms of weights that a plan keeps
+_POINTS = 32  # inputs of a group whose lanes are not channels
 
 # Costs in fused multiply-adds of a vector, measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-11-22
 _BUTTERFLY = 4.3  # a transform of length t: so many t log2(t)
 _FEW = 0.6  # of that if the first pass is left out
+_COPY = 4.0  # a row of a column on its way to a transform, or back
 _PIXEL = 6.0  # a vector of pixels loaded or stored, transposed
 _PRODUCT = 1.3  # over the peak
 _BYTE = 0.5  # of spectra written or read
 
 
 class FftTiled(Backend):
-    """Tiles of 16x16 to 144x144, lanes = channels."""
+    """Tiles of 16x16 to 144x144; lanes are channels, or tiles of one channel."""
 
     algorithm = "fft_tiled"
     adds_bias = True
@@ -64,6 +82,18 @@ class FftTiled(Backend):
     def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
         return _bound(p, pass_)[1]
 
+    def prepare(self, p: ConvProblem, cfg: Tiles, w: Array) -> Array | None:
+        """Row transforms of the weights; their spectra would take longer to fetch than to make from these."""
+        steps = self.steps(p.dtype)
+        lanes = steps.fft_tiled_lanes()
+        grid, twiddles, s = arrays(p, "forward", cfg, 1, lanes)
+        size = p.g * s.sblocks // s.cib * s.ci * s.dblocks * s.unit_r * lanes
+        if cfg.mode != CHANNELS or size * p.itemsize > _KEPT:
+            return None
+        rows, work = _aligned(size, p.dtype), _aligned(layout(p, "forward", cfg, 1, lanes)[3], p.dtype)
+        steps.fft_tiled_weights(w, rows, work, grid, twiddles, 1)
+        return rows
+
     def forward(
         self, p: ConvProblem, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
         packed: Array | None = None,
@@ -80,7 +110,10 @@ class FftTiled(Backend):
     ) -> None:
         steps = self.steps(p.dtype)
         grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes())
-        steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
+        if cfg.mode == CHANNELS:
+            steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
+        else:
+            steps.fft_tiled_points_grad_weight(dy, x, dw, work, grid, twiddles, threads)
 
     def _run(
         self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -90,21 +123,38 @@ class FftTiled(Backend):
         grid, twiddles, _ = arrays(p, pass_, cfg, threads, steps.fft_tiled_lanes())
         none = twiddles[:0]
         rows, bias = none if rows is None else rows, none if bias is None else bias
-        steps.fft_tiled_channels(x, w, rows, bias, y, work, grid, twiddles, threads)
+        if cfg.mode == CHANNELS:
+            steps.fft_tiled_channels(x, w, rows, bias, y, work, grid, twiddles, threads)
+        else:
+            steps.fft_tiled_points(x, w, bias, y, work, grid, twiddles, threads)
+
+
+def _aligned(size: int, dtype: str) -> Array:
+    """So many numbers, from a cache line on."""
+    room = np.empty(size + 16, dtype)
+    first = -room.ctypes.data % 64 // room.itemsize
+    return room[first : first + size]
 
 
 @lru_cache(4096)
 def _configure(p: ConvProblem, pass_: str, threads: int, lanes: int) -> Tiles:
     h, w = lines(p, pass_)
-    best = None
-    for th in _lengths(h):
-        for tw in _lengths(w):
-            cfg = _blocks(p, pass_, th, tw, lanes)
-            work = _work(p, pass_, cfg, threads, lanes)
-            if best is None or work < best[0]:
-                best = work, cfg
-    assert best is not None
-    return best[1]
+    able = [
+        _blocks(p, pass_, mode, th, tw, lanes)
+        for mode in _modes(p, pass_)
+        for th in _lengths(h)
+        for tw in _lengths(w)
+    ]  # fmt: skip
+    return min(able, key=lambda cfg: _work(p, pass_, cfg, threads, lanes))
+
+
+def _modes(p: ConvProblem, pass_: str) -> list[int]:
+    """What lanes may be."""
+    h, w = lines(p, pass_)
+    inputs = (p.co if pass_ == "grad_input" else p.ci) // p.g * h.sp * w.sp
+    if inputs * h.dp * w.dp > _POINTS:
+        return [CHANNELS]
+    return [CHANNELS, POINTWISE, IMAGES] if p.g > 1 else [CHANNELS, IMAGES]
 
 
 @lru_cache(4096)
@@ -115,15 +165,17 @@ def _lengths(line: Line) -> list[int]:
     return sorted({*order[:5], *able[:2]})
 
 
-def _blocks(p: ConvProblem, pass_: str, th: int, tw: int, lanes: int) -> Tiles:
+def _blocks(p: ConvProblem, pass_: str, mode: int, th: int, tw: int, lanes: int) -> Tiles:
     """Blocks of tiles and channels whose spectra stay in the shared cache."""
-    _, _, s, _ = layout(p, pass_, Tiles(CHANNELS, th, tw, 1, 1, 1), 1, lanes)
+    if mode != CHANNELS:
+        return Tiles(mode, th, tw, 1, 1, 1)
+    _, _, s, _ = layout(p, pass_, Tiles(mode, th, tw, 1, 1, 1), 1, lanes)
     line = lanes * p.itemsize
-    most = max(4, _SPECTRA // (s.sblocks * s.unit_x * line))
+    most = max(4, _SPECTRA // ((s.sblocks + s.dblocks * (pass_ == "grad_weight")) * s.unit_x * line))
     tiles = ceil_div(s.tiles, ceil_div(s.tiles, most))
     most = max(2, _SPECTRA // (tiles * s.unit_z * line) // 2 * 2)
     blocks = ceil_div(ceil_div(s.dblocks, ceil_div(s.dblocks, most)), 2) * 2
-    return Tiles(CHANNELS, th, tw, tiles, blocks, max(1, _COLUMN // (th * 4 * lanes * line)))
+    return Tiles(mode, th, tw, tiles, blocks, max(1, _COLUMN // (th * 4 * lanes * line)))
 
 
 @lru_cache(1 << 16)
@@ -133,26 +185,46 @@ def _transform(t: int, count: int | None = None) -> float:
     return _BUTTERFLY * t * math.log2(t) * (_FEW if few else 1.0)
 
 
+@lru_cache(1 << 16)
 def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> float:
     """Fused multiply-adds of a vector, or the time of so many, for the thread that has most."""
     h, w, s, _ = layout(p, pass_, cfg, 1, lanes)
-    columns, line = w.t // 2 + 1, lanes * p.itemsize
-    tiles, blocks = s.tiles, ceil_div(s.tiles, s.tile_block)
-    sources = tiles * s.sblocks
-    rows = (h.t + 1) // 2
-    work = sources * (rows * (_transform(w.t) + 2 * _PIXEL * w.t) + columns * _transform(h.t))
-    work += sources * s.unit_x * line * 2 * _BYTE
-    pairs, kernels = ceil_div(h.taps, 2), s.ci * s.dblocks * h.sp * w.sp
-    work += kernels * (pairs * _transform(w.t, w.taps) + 2 * _PIXEL * h.taps * w.taps + s.unit_r * line * 2 * _BYTE)
-    work += blocks * kernels * columns * _transform(h.t, h.taps)
-    panels = ceil_div(s.dblocks, 2)
-    products = columns * h.t * kernels * tiles * 4 * _PRODUCT * (1.0 if lanes == 64 // p.itemsize else 1.2)
-    work += products
-    results = tiles * s.dblocks
-    work += results * (ceil_div(h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.out) + columns * _transform(h.t))
-    work += results * s.unit_z * line * 2 * _BYTE
-    units = columns * panels
-    return p.g * work * ceil_div(units, threads) / units
+    columns, line, inputs = w.t // 2 + 1, lanes * p.itemsize, s.ci * h.sp * w.sp
+    rows = ceil_div(h.t, 2) * (_transform(w.t) + 2 * _PIXEL * w.t)  # of a tile
+    back = ceil_div(h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.out)
+    column = columns * (_transform(h.t) + _COPY * h.t)
+    kernel = ceil_div(h.taps, 2) * _transform(w.t, w.taps) + 2 * _PIXEL * h.taps * w.taps
+    weights = columns * (_transform(h.t, h.taps) + _COPY * h.taps)
+    product = columns * h.t * 4
+    if pass_ == "grad_weight":
+        back = rows = ceil_div(h.t + h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.t) / 2
+        weights = columns * (_transform(h.t) + _COPY * h.taps)
+    if cfg.mode == CHANNELS:
+        tiles, units = s.tiles, columns * ceil_div(s.dblocks, 2)
+        kernels = s.ci * s.dblocks * h.sp * w.sp
+        work = tiles * (s.sblocks * (rows + column) + s.dblocks * (back + column))
+        work += tiles * (s.sblocks * s.unit_x + s.dblocks * s.unit_z) * line * 2 * _BYTE
+        work += kernels * (kernel + s.unit_r * line * 2 * _BYTE) + ceil_div(tiles, s.tile_block) * kernels * weights
+        work += kernels * tiles * product * _PRODUCT
+        return p.g * work * ceil_div(units, threads) / units
+    images = cfg.mode == IMAGES
+    blocks = ceil_div(s.tiles, lanes) if images else s.tiles
+    outputs = p.g * s.co if images else ceil_div(p.g * s.co, lanes)
+    if pass_ == "grad_weight":
+        units = outputs * s.ci * max(1, min(blocks, threads))
+        work = outputs * s.ci * (blocks * (2 * rows + 2 * column + 2 * product) + kernel + weights)
+    elif images:
+        phases = h.dp * w.dp
+        units = p.g * blocks
+        work = units * (inputs * rows + s.co * phases * (inputs * (column + 2 * product) + column + back))
+        work += p.g * s.co * inputs * phases * (product + (kernel + weights) / lanes)
+    else:
+        units = outputs * blocks * h.dp * w.dp
+        work = units * (inputs * (rows + column + weights + 2 * product) + column + back)
+        work += outputs * inputs * kernel
+    held = line * (inputs * (s.unit_a + (0 if images else s.unit_r)))  # while a tile is in work
+    work += units * max(0, held - _CACHE) * 4 * _BYTE
+    return work * ceil_div(units, threads) / units
 
 
 @lru_cache(4096)
@@ -165,9 +237,9 @@ def _bound(p: ConvProblem, pass_: str) -> tuple[float, float]:
     tiles and channels add as squares. In the worst case errors grow with log2 n and all meet in one output.
     """
     h, w = lines(p, pass_)
-    n = max(t for t in LENGTHS) ** 2
+    n = LENGTHS[-1] ** 2
     count = (p.co if pass_ == "grad_input" else p.ci) // p.g
     if pass_ == "grad_weight":
-        count = p.n * math.prod(split(line, LENGTHS[0])[1] * line.images for line in (h, w))
+        count = p.n * math.prod(split(line, _lengths(line)[0])[1] * line.images for line in (h, w))
     u = UNIT_ROUNDOFF[p.dtype]
-    return u * (4 * math.sqrt(math.log2(n)) + math.sqrt(count)), u * (9 * math.log2(n) + count) * math.sqrt(n)
+    return u * (6 * math.sqrt(math.log2(n)) + math.sqrt(count)), u * (9 * math.log2(n) + count) * math.sqrt(n)

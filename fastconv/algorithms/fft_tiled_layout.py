@@ -81,7 +81,6 @@ class Sizes(NamedTuple):
     g: int
     ci: int
     co: int
-    per_out: int
     so: int
     sc: int
     taps: int
@@ -95,6 +94,7 @@ class Sizes(NamedTuple):
     dst_block: int
     src_chunk: int
     row_a: int
+    unit_a: int
     row_x: int
     unit_x: int
     row_r: int
@@ -115,13 +115,14 @@ class Sizes(NamedTuple):
     own_taps: int
     own_w: int
     own_p: int
+    own_r: int
+    own_sums: int
     twiddle_h: int
     twiddle_w: int
     twiddle_mh: int
     twiddle_mw: int
     lanes_are_tiles: int
     parts: int
-    length: int
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -172,7 +173,8 @@ def factors(t: int, taps: int) -> tuple[int, int]:
 
 def _twiddles(n1: int, n2: int) -> Array:
     w = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / (n1 * n2))
-    return np.stack([w.real, w.imag], -1).ravel()
+    found: Array = np.stack([w.real, w.imag], -1).ravel()
+    return found
 
 
 @lru_cache(4096)
@@ -192,7 +194,8 @@ def places(p: ConvProblem, flip: bool, h: Line, w: Line) -> Array:
     row, col = u // ph, v // pw
     if flip:
         row, col = h.taps - 1 - row, w.taps - 1 - col
-    return ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+    found: Array = ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+    return found
 
 
 def whole_lines(a: int) -> int:
@@ -200,51 +203,58 @@ def whole_lines(a: int) -> int:
     return ceil_div(a, 16) * 16
 
 
-@lru_cache(4096)
+@lru_cache(1 << 14)
 def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Axis, Axis, Sizes, int]:
     """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
     lh, lw = lines(p, pass_)
     h, w = axis(lh, cfg.th), axis(lw, cfg.tw)
-    back = pass_ == "grad_input"
+    back, weights = pass_ == "grad_input", pass_ == "grad_weight"
     ci, co, taps = p.ci // p.g, p.co // p.g, p.kh * p.kw
     so, sc = (taps, ci * taps) if back else (ci * taps, taps)
     ci, co = (co, ci) if back else (ci, co)
     cib, cob = ceil_div(ci, lanes), ceil_div(co, lanes)
-    sblocks, dblocks = h.sp * w.sp * cib, h.dp * w.dp * cob
-    phases = max(h.sp, h.dp) * max(w.sp, w.dp)
-    pairs, columns = ceil_div(h.taps, 2), w.t // 2 + 1
-    kernel = phases * pairs * 2 * w.taps
+    sp, dp, pairs, columns = h.sp * w.sp, h.dp * w.dp, ceil_div(h.taps, 2), w.t // 2 + 1
     tiles = p.n * h.images * w.images * h.tiles * w.tiles
-    tile_block, dst_block, chunk = min(cfg.tile_block, tiles), min(cfg.dst_block, dblocks), min(cfg.src_chunk, sblocks)
+    tile_block, dst_block, chunk = (
+        min(a, b) for a, b in ((cfg.tile_block, tiles), (cfg.dst_block, dp * cob), (cfg.src_chunk, sp * cib))
+    )
     row_a, row_x, row_r, row_z = 2 * ceil_div(h.t, 2) + 2, 2 * h.t + 2, 2 * w.t + 2, 2 * ceil_div(h.out, 2) + 2
-    unit_x, unit_r, unit_z = columns * row_x + 2, pairs * row_r, w.t * row_z + 2
-    row_w, row_p = 4 * chunk * lanes + 2, 2 * h.t + 2
-    kernels = h.sp * w.sp * ci * dblocks
-    shared = [0]
-    weights = pass_ == "grad_weight"
-    sums = tile_block * (dblocks * unit_x if weights else dst_block * unit_z)
-    for size in (tile_block * sblocks * unit_x, kernels * unit_r, sums):
+    unit_a, unit_x, unit_r, unit_z = w.t * row_a, columns * row_x + 2, pairs * row_r, w.t * row_z + 2
+    row_w, row_p, kernel = 4 * chunk * lanes + 2, 2 * h.t + 2, sp * dp * pairs * 2 * w.taps
+    parts, kernels = 1, sp * ci * dp * cob * unit_r
+    x, z, rows, sums = tile_block * sp * cib * unit_x, 0, 0, 0
+    if cfg.mode == CHANNELS:
+        z = tile_block * (cob * unit_x if weights else dst_block * unit_z)
+        a, columns_w, product = unit_a, 0 if weights else h.t * row_w, 2 * (lanes if weights else tile_block) * row_p
+    else:
+        x, columns_w, product = 0, 2 * h.t, 4 * h.t
+        blocks = ceil_div(tiles, lanes) if cfg.mode == IMAGES else tiles
+        if weights:
+            units = (p.g * co if cfg.mode == IMAGES else ceil_div(p.g * co, lanes)) * ci
+            parts = min(blocks, 1 if units >= 4 * threads else threads)
+            a, kernels = (sp + 1) * unit_a, parts * units * sp * unit_r
+            sums = sp * columns * 2 * h.t if blocks > parts else 0
+        elif cfg.mode == IMAGES:
+            a, rows = (sp * ci + (co * dp > 1)) * unit_a, sp * dp * unit_r
+            kernels = ceil_div(p.g * co * dp * sp * ci * columns * 2 * h.t, lanes)
+        else:
+            a, rows, kernels = sp * ci * unit_a, sp * dp * ci * unit_r, 0
+    shared, own, tw = [0], [0], [0]
+    for size in (x, kernels, z):
         shared.append(shared[-1] + whole_lines(size * lanes))
-    own = [0]
+    passes = max(x.t * 2 + 2 * max(x.n1, x.m1) for x in (h, w))
     for size in (
-        2 * ceil_div(w.t, lanes) * lanes,
-        2 * h.t + 4,
-        max(x.t * 2 + 2 * max(x.n1, x.m1) for x in (h, w)),
-        w.t * row_a,
-        kernel,
-        0 if weights else h.t * row_w,
-        2 * (lanes if weights else tile_block) * row_p,
-    ):
+        2 * ceil_div(w.t, lanes) * lanes, 2 * h.t + 4, passes, a, kernel, columns_w, product, rows, sums,
+    ):  # fmt: skip
         own.append(own[-1] + whole_lines(size * lanes))
-    tw = [0]
-    for a, b in ((h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)):
-        tw.append(tw[-1] + 2 * a * b)
-    sizes = Sizes(
-        p.n, p.g, ci, co, 1, so, sc, taps, kernel, cib, cob, sblocks, dblocks, tiles, tile_block, dst_block, chunk,
-        row_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p, *shared[:3], shared[3], own[-1], *own[:-1],
-        *tw[:4], 0, 1, 0,
+    for pair in (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2):
+        tw.append(tw[-1] + 2 * pair[0] * pair[1])
+    sizes = (
+        p.n, p.g, ci, co, so, sc, taps, kernel, cib, cob, sp * cib, dp * cob, tiles, tile_block, dst_block, chunk,
+        row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
+        *shared, own[-1], *own[:-1], *tw[:-1], int(cfg.mode == IMAGES), parts,
     )  # fmt: skip
-    return h, w, sizes, shared[3] + threads * own[-1]
+    return h, w, Sizes._make(sizes), shared[-1] + threads * own[-1]
 
 
 @lru_cache(4096)

@@ -10,28 +10,14 @@ cdef extern from *:
         FT_TILES
 
 
-cdef inline intp _ft_place(const FtAxis* k, bint source, intp tile, intp image, intp phase) noexcept nogil:
-    """Pixel where the tile starts."""
-    if source:
-        return k.src_step * tile * k.out + k.src_a * image + k.src_b * phase + k.src_0
-    return k.dst_step * tile * k.out + k.dst_a * image + k.dst_b * phase + k.dst_0
-
-
 cdef void _ft_channel_lanes(const FtGrid* q, const real* planes, bint source, intp group, intp tile, intp block,
                             FtLanes* k) noexcept nogil:
     """A block of channels of one tile, in the source (or destination) planes."""
     cdef intp channels = q.ci if source else q.co, blocks = q.cib if source else q.cob
-    cdef intp phase = block // blocks, c = block % blocks * LANES, l, image, a, y, x
-    cdef intp wide = q.w.sp if source else q.w.dp, plane = (q.h.src * q.w.src) if source else (q.h.dst * q.w.dst)
-    y, x = tile // q.w.tiles % q.h.tiles, tile % q.w.tiles
-    a = tile // (q.w.tiles * q.h.tiles)
-    image = a // (q.h.images * q.w.images)
-    y = _ft_place(&q.h, source, y, a // q.w.images % q.h.images, phase // wide)
-    x = _ft_place(&q.w, source, x, a % q.w.images, phase % wide)
-    for l in range(min(<intp> LANES, channels - c)):
-        k.plane[l] = <real*> planes + ((image * q.g + group) * channels + c + l) * plane
-        k.y[l], k.x[l] = y, x
-    _ft_bounds(k, min(<intp> LANES, channels - c), &q.h, &q.w, source)
+    cdef intp c = block % blocks * LANES, count = min(<intp> LANES, channels - c), l
+    for l in range(count):
+        _ft_lane(q, planes, source, group * channels + c + l, tile, block // blocks, l, k)
+    _ft_bounds(k, count, &q.h, &q.w, source)
 
 
 cdef inline void _ft_multiply_block(const int nm, const int nv, const real* a, intp am, intp ak, intp blocks,
@@ -115,27 +101,12 @@ cdef void _ft_source_unit(const FtGrid* q, const FtLanes* k, intp rows, intp col
 cdef void _ft_weight_unit(const FtGrid* q, const real* w, intp group, intp c, intp block, FtScratch* s,
                           vec* R) noexcept nogil:
     """Row transforms of the kernels of input c, a block of outputs, in all phases."""
-    cdef intp o = block * LANES, phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j, unit
-    cdef const vec* t
-    cdef vec* r
-    # a row and a column separated doubles both factors
-    _ft_load_taps(w + group * q.ci * q.co * q.taps + o * q.so + c * q.sc, q.so, min(<intp> LANES, q.co - o), q.taps,
-                  <const intp*> (q + 1), <real> 0.25 / <real> (q.h.t * q.w.t), s.taps)
-    for b in range(phases):
-        if q.h.sp * q.w.sp > 1:
-            unit = (b * q.ci + c) * q.dblocks + block
-        else:
-            unit = c * q.dblocks + b * q.cob + block
-        r = R + unit * q.unit_r
-        for j in range(pairs):
-            t = s.taps + (b * pairs + j) * 2 * q.w.taps
-            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, r + j * q.row_r, r + j * q.row_r + 1, 2, q.w.t, s.y)
-
-
-cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w, intp out) noexcept nogil:
-    cdef intp pairs = _ft_ceil(q.h.taps, 2)
-    _ft_separate(r + 2 * v, r + 2 * (q.w.t - v if v else 0), q.row_r, 0, pairs, s.column)
-    _ft_transform(&s.mh, s.column, s.column + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y)
+    cdef const real* p[16]
+    cdef intp o = block * LANES, count = min(<intp> LANES, q.co - o), l
+    for l in range(count):
+        p[l] = w + group * q.ci * q.co * q.taps + (o + l) * q.so + c * q.sc
+    _ft_kernel_rows(q, p, count, s, R + (c * q.dblocks + block) * q.unit_r,
+                    (q.ci * q.dblocks if q.h.sp * q.w.sp > 1 else q.cob) * q.unit_r)
 
 
 cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, intp v, intp d0, intp nv, intp r0,
@@ -215,18 +186,23 @@ cdef void _ft_destinations(const FtGrid* q, real* work, const real* bias, real* 
                       add, &s)
 
 
-def fft_tiled_weights(cnp.ndarray w, cnp.ndarray r, cnp.ndarray work, cnp.ndarray grid, cnp.ndarray twiddles, int threads):
+def fft_tiled_weights(cnp.ndarray w, cnp.ndarray r, cnp.ndarray work, cnp.ndarray grid, cnp.ndarray twiddles,
+                      int threads):
     """r OUT: row transforms of all weights, a group after the other."""
     cdef const FtGrid* q = <const FtGrid*> cnp.PyArray_DATA(grid)
     cdef real* wp = data(w)
-    cdef real* rp = data(r)
+    cdef vec* rp = <vec*> data(r)
     cdef real* kp = data(work)
     cdef real* tp = data(twiddles)
-    cdef intp group
-    with nogil:
-        for group in range(q.g):
-            _ft_sources(q, NULL, wp, kp, <vec*> rp + group * q.ci * q.h.sp * q.w.sp * q.dblocks * q.unit_r, tp, group, 0,
-                        0, 0, q.cob, 0, 1)
+    cdef intp group, step = q.ci * q.h.sp * q.w.sp * q.dblocks * q.unit_r
+    cdef int t
+    for group in range(q.g):
+        if threads == 1:
+            with nogil:
+                _ft_sources(q, NULL, wp, kp, rp + group * step, tp, group, 0, 0, 0, q.cob, 0, 1)
+            continue
+        for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            _ft_sources(q, NULL, wp, kp, rp + group * step, tp, group, 0, 0, 0, q.cob, t, threads)
 
 
 def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work,

@@ -10,15 +10,15 @@ cdef struct FtAxis:
 
 cdef struct FtGrid:
     FtAxis h, w
-    intp n, g, ci, co, per_out  # channels of a group; outputs an input of few-channel groups has
+    intp n, g, ci, co  # channels of a group
     intp so, sc, taps, kernel  # weights: steps of outputs and inputs, taps of a kernel, numbers of one transposed
     intp cib, cob, sblocks, dblocks  # vectors of channels; and of phases and channels
     intp tiles, tile_block, dst_block, src_chunk  # tiles in all; tiles, vectors taken together
-    intp row_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
+    intp row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
     intp at_x, at_r, at_z, own, per_thread  # numbers: places in the workspace
-    intp own_row, own_col, own_y, own_a, own_taps, own_w, own_p
+    intp own_row, own_col, own_y, own_a, own_taps, own_w, own_p, own_r, own_sums
     intp twiddle_h, twiddle_w, twiddle_mh, twiddle_mw
-    intp lanes_are_tiles, parts, length
+    intp lanes_are_tiles, parts  # runs of tiles that have sums of their own
 
 cdef struct FtLanes:
     real* plane[16]
@@ -35,6 +35,13 @@ cdef struct FtLanes:
 
 cdef inline intp _ft_ceil(intp a, intp b) noexcept nogil:
     return -((-a) // b) if a < 0 else (a + b - 1) // b  # C division rounds to zero
+
+
+cdef inline intp _ft_place(const FtAxis* k, bint source, intp tile, intp image, intp phase) noexcept nogil:
+    """Pixel where the tile starts."""
+    if source:
+        return k.src_step * tile * k.out + k.src_a * image + k.src_b * phase + k.src_0
+    return k.dst_step * tile * k.out + k.dst_a * image + k.dst_b * phase + k.dst_0
 
 
 cdef void _ft_bounds(FtLanes* k, intp count, const FtAxis* h, const FtAxis* w, bint source) noexcept nogil:
@@ -179,6 +186,8 @@ cdef struct FtScratch:
     vec* taps
     vec* w_
     vec* p
+    vec* r
+    vec* sums
 
 
 cdef void _ft_scratch(const FtGrid* q, const real* twiddles, real* work, intp part, FtScratch* s) noexcept nogil:
@@ -194,6 +203,8 @@ cdef void _ft_scratch(const FtGrid* q, const real* twiddles, real* work, intp pa
     s.taps = <vec*> (own + q.own_taps)
     s.w_ = <vec*> (own + q.own_w)
     s.p = <vec*> (own + q.own_p)
+    s.r = <vec*> (own + q.own_r)
+    s.sums = <vec*> (own + q.own_sums)
 
 
 cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, FtScratch* s, vec* a, intp* first,
@@ -237,9 +248,9 @@ cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes
             _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1, bias)
 
 
-cdef void _ft_load_taps(const real* w, intp step, intp rows, intp count, const intp* place, real scale,
+cdef void _ft_load_taps(const real** w, intp rows, intp count, const intp* place, real scale,
                         vec* taps) noexcept nogil:
-    """Kernels of up to LANES lanes, `step` apart: taps[place[t]] = tap t."""
+    """Kernels of up to LANES lanes: taps[place[t]] = tap t."""
     cdef vec m[LANES]
     cdef vec f = vset(scale)
     cdef intp i, t, l, n
@@ -247,14 +258,13 @@ cdef void _ft_load_taps(const real* w, intp step, intp rows, intp count, const i
         t = i * LANES
         n = min(<intp> LANES, count - t)
         for l in range(LANES):
-            m[l] = vload_part(w + l * step + t, <int> n) if l < rows else vzero()
+            m[l] = vload_part(w[l] + t, <int> n) if l < rows else vzero()
         vtranspose(m)
         for l in range(n):
             taps[place[t + l]] = m[l] * f
 
 
-cdef void _ft_store_taps(real* w, intp step, intp rows, intp count, const intp* place, real scale,
-                         const vec* taps) noexcept nogil:
+cdef void _ft_store_taps(real** w, intp rows, intp count, const intp* place, real scale, const vec* taps) noexcept nogil:
     cdef vec m[LANES]
     cdef vec f = vset(scale)
     cdef intp i, t, l, n
@@ -265,4 +275,51 @@ cdef void _ft_store_taps(real* w, intp step, intp rows, intp count, const intp* 
             m[l] = taps[place[t + l]] * f if l < n else vzero()
         vtranspose(m)
         for l in range(rows):
-            vstore_part(w + l * step + t, m[l], <int> n)
+            vstore_part(w[l] + t, m[l], <int> n)
+
+
+cdef inline real _ft_scale(const FtGrid* q) noexcept nogil:
+    """Of transforms there and back, and of factors that were doubled."""
+    return <real> 0.25 / <real> (q.h.t * q.w.t)
+
+
+cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r, intp step) noexcept nogil:
+    """Row transforms of the kernels of up to LANES lanes: r[pair of rows][column], `step` from a phase to the next."""
+    cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j
+    cdef const vec* t = s.taps
+    _ft_load_taps(w, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
+    for b in range(phases):
+        for j in range(pairs):
+            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, r + b * step + j * q.row_r, r + b * step + j * q.row_r + 1,
+                          2, q.w.t, s.y)
+            t += 2 * q.w.taps
+
+
+cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScratch* s) noexcept nogil:
+    """The reverse, to s.taps; not scaled."""
+    cdef intp phases = q.h.sp * q.w.sp, pairs = _ft_ceil(q.h.taps, 2), b, j
+    cdef const vec* p
+    cdef vec* t = s.taps
+    for b in range(phases):
+        for j in range(pairs):
+            p = r + b * step + j * q.row_r
+            _ft_transform(&s.w, p + 1, p, 2, q.w.t, t + q.w.taps, t, 1, q.w.taps, s.y)
+            t += 2 * q.w.taps
+
+
+cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w, intp out) noexcept nogil:
+    """Transform of column v of kernels, from those of their rows."""
+    cdef intp pairs = _ft_ceil(q.h.taps, 2)
+    _ft_separate(r + 2 * v, r + 2 * (q.w.t - v if v else 0), q.row_r, 0, pairs, s.column)
+    _ft_transform(&s.mh, s.column, s.column + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y)
+
+
+cdef void _ft_lane(const FtGrid* q, const real* planes, bint source, intp channel, intp tile, intp phase, intp l,
+                   FtLanes* k) noexcept nogil:
+    """Lane l is a tile of a channel (of all groups), in the source or destination planes."""
+    cdef intp channels = q.g * (q.ci if source else q.co), wide = q.w.sp if source else q.w.dp
+    cdef intp plane = (q.h.src * q.w.src) if source else (q.h.dst * q.w.dst)
+    cdef intp a = tile // (q.w.tiles * q.h.tiles), image = a // (q.h.images * q.w.images)
+    k.plane[l] = <real*> planes + (image * channels + channel) * plane
+    k.y[l] = _ft_place(&q.h, source, tile // q.w.tiles % q.h.tiles, a // q.w.images % q.h.images, phase // wide)
+    k.x[l] = _ft_place(&q.w, source, tile % q.w.tiles, a % q.w.images, phase % wide)

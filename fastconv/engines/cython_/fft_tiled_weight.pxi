@@ -53,19 +53,16 @@ cdef void _ft_weight_results(const FtGrid* q, real* dw, real* work, const real* 
                              intp parts) noexcept nogil:
     """A thread's part of the kernels, from their rows in R."""
     cdef FtScratch s
-    cdef intp units = q.ci * q.dblocks, phases = q.h.sp * q.w.sp, pairs = _ft_ceil(q.h.taps, 2), i, j, b, o, c
-    cdef const vec* r
-    cdef vec* t
+    cdef intp units = q.ci * q.dblocks, i, o, c, l, count
+    cdef real* p[16]
     _ft_scratch(q, twiddles, work, part, &s)
     for i in range(units * part // parts, units * (part + 1) // parts):
         c, o = i // q.dblocks, i % q.dblocks * LANES
-        for b in range(phases):
-            r = <vec*> (work + q.at_r) + ((b * q.ci + c) * q.dblocks + i % q.dblocks) * q.unit_r
-            for j in range(pairs):
-                t = s.taps + (b * pairs + j) * 2 * q.w.taps
-                _ft_transform(&s.w, r + j * q.row_r + 1, r + j * q.row_r, 2, q.w.t, t + q.w.taps, t, 1, q.w.taps, s.y)
-        _ft_store_taps(dw + group * q.ci * q.co * q.taps + o * q.so + c * q.sc, q.so, min(<intp> LANES, q.co - o), q.taps,
-                       <const intp*> (q + 1), <real> 0.25 / <real> (q.h.t * q.w.t), s.taps)
+        count = min(<intp> LANES, q.co - o)
+        for l in range(count):
+            p[l] = dw + group * q.ci * q.co * q.taps + (o + l) * q.so + c * q.sc
+        _ft_kernel_rows_back(q, <vec*> (work + q.at_r) + i * q.unit_r, q.ci * q.dblocks * q.unit_r, &s)
+        _ft_store_taps(p, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
 
 
 def fft_tiled_channels_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray work, cnp.ndarray grid,
