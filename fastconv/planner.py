@@ -21,7 +21,7 @@ _SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
 
 _plans: dict[tuple[Any, ...], Plan] = {}
 _MAX_PLANS = 4096
-_LOOK, _LOOK_EACH = 15e-6, 4e-9  # seconds to see that weights are of no use to a `by_value` backend
+_LOOK = 20 * 15e-6  # a convolution that takes twenty times as long as seeing that weights are of no use
 _MANY_WEIGHTS = 1 << 17  # that even a plan does not decompose on its own account
 _environment = os.environ.get("FASTCONV_BACKEND", "").strip()
 
@@ -87,9 +87,8 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
     by_value = chosen if chosen.by_value else None
     free = backend == "auto" and why != _ENVIRONMENT
     if free:
-        look = 20 * (_LOOK + math.prod(p.w_shape) * _LOOK_EACH)
         better = [r for r in rows if r.reason == _BY_VALUE and r.predicted_seconds < row.predicted_seconds]
-        if better and look < row.predicted_seconds:
+        if better and row.predicted_seconds > _LOOK:
             by_value = registry.get_backend(min(better, key=_preference).backend)
     fallback = None
     if backend == "auto" and chosen.spreads_nonfinite:
