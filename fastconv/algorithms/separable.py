@@ -52,7 +52,11 @@ class Pair(NamedTuple):
 
 
 class Separable(Backend):
-    """Columns, then rows; `factors` are those of the weights at hand, None in the table of backends."""
+    """Columns, then rows; `factors` are those of the weights at hand, None in the table of backends.
+
+    NaN and Inf reach the outputs whose window holds them and no others, but terms of several ranks may make NaN
+    of an Inf.
+    """
 
     algorithm = "separable"
     adds_bias = True
