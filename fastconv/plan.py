@@ -46,7 +46,7 @@ class Plan:
         Runs instead for NaN, Inf and numbers near overflow, which the chosen backend would spread.
     by_value : Backend or None
         To be asked about the weights at hand before the plan is run, see `planner.for_weights`.
-    asked : (rtol, threads, max_workspace) that the plan was asked for
+    asked : (whether the choice was free, rtol, threads, max_workspace) that the plan was asked for
     """
 
     def __init__(

@@ -21,7 +21,7 @@ _SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
 
 _plans: dict[tuple[Any, ...], Plan] = {}
 _MAX_PLANS = 4096
-_LOOK, _LOOK_EACH = 15e-6, 4e-9  # seconds to see that weights are of no use to a `by_value` backend
+_LOOK = 20 * 15e-6  # a convolution that takes twenty times as long as seeing that weights are of no use
 _MANY_WEIGHTS = 1 << 17  # that even a plan does not decompose on its own account
 _environment = os.environ.get("FASTCONV_BACKEND", "").strip()
 
@@ -92,10 +92,10 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
     cfg, n = _configure(chosen, inner, pass_, threads, limit, border_bytes(p))
     row = _row(chosen, p, pass_, rtol, threads, limit, named=True)._replace(status="chosen", reason=why)
     by_value = chosen if chosen.by_value else None
-    if backend == "auto" and by_value is None:
-        look = 20 * (_LOOK + math.prod(p.w_shape) * _LOOK_EACH)
+    free = backend == "auto" and why != _ENVIRONMENT
+    if free:
         better = [r for r in rows if r.reason == _BY_VALUE and r.predicted_seconds < row.predicted_seconds]
-        if better and look < row.predicted_seconds:
+        if better and row.predicted_seconds > _LOOK:
             by_value = registry.get_backend(min(better, key=_preference).backend)
     fallback = None
     if backend == "auto" and chosen.spreads_nonfinite:
@@ -103,7 +103,7 @@ def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, thread
         able = [r for r in rows if r.backend in plain and r.status != "refused"]
         if able:
             fallback = plan(p, pass_, min(able, key=_preference).backend, rtol, threads, limit)
-    return Plan(p, pass_, chosen, n, row, cfg, fallback, by_value, (rtol, threads, limit))
+    return Plan(p, pass_, chosen, n, row, cfg, fallback, by_value, (free, rtol, threads, limit))
 
 
 def for_weights(found: Plan, w: Any, kept: bool = False) -> Plan:
@@ -114,15 +114,15 @@ def for_weights(found: Plan, w: Any, kept: bool = False) -> Plan:
     """
     named = found.backend.by_value
     able = [found.by_value]
-    if kept and not named:
+    if kept and found.asked[0]:
         able = [b for b in registry.all_backends() if b.by_value and not (b.jit and _compiled())]
     best = found
     for b in able:
         if b is None or loader.absent(b.engine) or b.refuse(found.inner, found.pass_):
             continue
         quick = not named and not (kept and w.size <= _MANY_WEIGHTS)
-        exact = b.with_weights(found.inner, found.pass_, w, found.asked[0], quick)
-        other = None if exact is None else _plan_of(exact, found.problem, found.pass_, *found.asked, named)
+        exact = b.with_weights(found.inner, found.pass_, w, found.asked[1], quick)
+        other = None if exact is None else _plan_of(exact, found.problem, found.pass_, *found.asked[1:], named)
         if other and (named or other.row.predicted_seconds < best.row.predicted_seconds):
             best = other
     return best
@@ -183,7 +183,7 @@ def _pick(
             raise ValueError(f"FASTCONV_BACKEND: {error}") from None
         preferred = [r for r in able if r.backend in named]
         if preferred:
-            return min(preferred, key=_preference).backend, "FASTCONV_BACKEND"
+            return min(preferred, key=_preference).backend, _ENVIRONMENT
     tuned = tuning.winner(p, pass_, threads)
     if tuned in {r.backend for r in sure}:
         return tuned, "fastest when tuned"
@@ -199,6 +199,7 @@ def _compiled() -> bool:
     return loader.absent("cython") is None
 
 
+_ENVIRONMENT = "FASTCONV_BACKEND"
 _COMPILES = "compiles on first use; auto prefers a compiled backend"
 _BY_VALUE = "if the weights' values allow it, which prepared plans look for, and calls for rank 1"
 _OVER_LIMIT = "needs a workspace of"

@@ -196,3 +196,24 @@ fastconv.conv2d(x, w, backend="fft")
 print("scipy.fft" in sys.modules)
 """
     assert child.run("-c", code).stdout.split() == ["False", "True"]
+
+
+def test_large_inputs_meet_small_weights() -> None:
+    """What a transform would push over the largest number is left to a plain backend, though the products are small."""
+    rng = np.random.default_rng(0)
+    for k in (3, 31):
+        p = ConvProblem.from_shapes((1, 16, 40, 40), (16, 16, k, k), 1, "same")
+        x = (np.sign(rng.standard_normal(p.x_shape)) * 3e38).astype("f4")
+        w = (rng.random(p.w_shape) * 1e-33).astype("f4")
+        want = oracle.forward(x, w, None, geometry(p))
+        norm = 3e38 * w.astype(float).sum(axis=(1, 2, 3))[:, None, None]
+        assert (np.abs(fastconv.conv2d(x, w, padding="same") - want) <= 2e-5 * norm).all()
+
+
+def test_workspace_does_not_grow_with_the_image() -> None:
+    backend = fastconv.get_backend(NAMES[0])
+    sizes = set()
+    for n in (2048, 30000):
+        p = ConvProblem.from_shapes((1, 1, n, n), (1, 1, 21, 21), 1, "same")
+        sizes |= {backend.workspace(p, pass_, backend.configure(p, pass_, 2), 2) for pass_ in PASSES}
+    assert max(sizes) < 64 << 20

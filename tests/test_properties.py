@@ -170,7 +170,10 @@ def test_non_finite_pixels_stay_where_they_are(name: str, dtype: str, bad: float
     reached = np.zeros(got.shape, bool)
     reached[1, :, 4:7, 6:9] = True
     np.testing.assert_array_equal(got[~reached], good[~reached])
-    np.testing.assert_array_equal(got[reached], np.full(reached.sum(), bad, dtype))
+    if name == "auto" or battery.is_exact(fastconv.get_backend(name)):
+        np.testing.assert_array_equal(got[reached], np.full(reached.sum(), bad, dtype))
+    else:  # terms of factors differ in sign: an Inf may become NaN, but nothing finite
+        assert not np.isfinite(got[reached]).any()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -39,20 +39,36 @@ class Factors(NamedTuple):
         return int(self.col.shape[1])
 
 
+def seems_outer(kernel: Array) -> bool:
+    """Whether a kernel (KH, KW) may be of rank 1: most are found out here, in microseconds."""
+    i, j = divmod(int(np.abs(kernel).argmax()), kernel.shape[1])
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(kernel * kernel[i, j] - kernel[:, j, None] * kernel[i]).max()
+        return bool(apart <= 4 * EXACT * UNIT_ROUNDOFF[kernel.dtype.name] * kernel[i, j] ** 2)
+
+
 def by_pivot(w: Array) -> Factors | None:
-    """Factors of a kernel (groups, outputs, inputs, KH, KW) whose groups all have rank 1 (or 0), else None."""
-    first = w[0, 0, 0]
-    i, j = divmod(int(np.abs(first).argmax()), first.shape[1])
-    with np.errstate(invalid="ignore", over="ignore"):  # most kernels are found out here, in microseconds
-        apart = np.abs(first * first[i, j] - first[:, j, None] * first[i]).max()
-        if not apart <= 4 * EXACT * UNIT_ROUNDOFF[w.dtype.name] * first[i, j] ** 2:
-            return None
-    return _outer(w)
+    """Factors of a kernel (groups, outputs, inputs, KH, KW) whose groups all have rank 1 (or 0), else None.
+
+    Row and column of the largest number of each group, if they explain all the others.
+    """
+    g, o, c, kh, kw = w.shape
+    matrix = w.transpose(0, 2, 3, 1, 4).reshape(g, c * kh, o * kw)
+    i, j = np.divmod(np.abs(matrix).reshape(g, -1).argmax(axis=1), o * kw)
+    every = np.arange(g)
+    row, col = matrix[every, i], matrix[every, :, j]
+    if (np.abs(row) < 2**24).all() and (row == np.rint(row)).all():  # integers stay integers
+        row = row / np.maximum(np.gcd.reduce(row.astype(np.int64), axis=1), 1)[:, None].astype(w.dtype)
+    pivot = row[every, j][:, None]
+    with np.errstate(invalid="ignore"):
+        col = col / np.where(pivot == 0, 1, pivot)
+    found = _judged(w, col.reshape(g, 1, c, kh).astype(w.dtype), row.reshape(g, o, 1, kw).astype(w.dtype))
+    return found if found.left_out <= EXACT * UNIT_ROUNDOFF[w.dtype.name] else None
 
 
 def by_values(w: Array, allowed: float) -> Factors:
     """Factors of the lowest rank that leave out no more than ``allowed`` and err no more than a plain sum."""
-    found = _outer(w)
+    found = by_pivot(w)
     if found is not None:
         return found
     g, o, c, kh, kw = w.shape
@@ -74,22 +90,6 @@ def by_values(w: Array, allowed: float) -> Factors:
         else:
             low = rank + 1
     return best
-
-
-def _outer(w: Array) -> Factors | None:
-    """Row and column of the largest number of each group, if they explain all the others."""
-    g, o, c, kh, kw = w.shape
-    matrix = w.transpose(0, 2, 3, 1, 4).reshape(g, c * kh, o * kw)
-    i, j = np.divmod(np.abs(matrix).reshape(g, -1).argmax(axis=1), o * kw)
-    every = np.arange(g)
-    row, col = matrix[every, i], matrix[every, :, j]
-    if (np.abs(row) < 2**24).all() and (row == np.rint(row)).all():  # integers stay integers
-        row = row / np.maximum(np.gcd.reduce(row.astype(np.int64), axis=1), 1)[:, None].astype(w.dtype)
-    pivot = row[every, j][:, None]
-    with np.errstate(invalid="ignore"):
-        col = col / np.where(pivot == 0, 1, pivot)
-    found = _judged(w, col.reshape(g, 1, c, kh).astype(w.dtype), row.reshape(g, o, 1, kw).astype(w.dtype))
-    return found if found.left_out <= EXACT * UNIT_ROUNDOFF[w.dtype.name] else None
 
 
 def _identity(w: Array) -> Factors:

@@ -83,7 +83,7 @@ def lengths(a: Axis) -> list[tuple[int, int]]:
         found.setdefault(count, t)
         if count == 1:
             break
-        t = fast_length(t + 1 + t // 16)
+        t = fast_length(t + 1 + t // 8)
     return list(found.items())
 
 

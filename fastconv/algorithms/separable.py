@@ -19,7 +19,7 @@ from ..flops import compulsory_bytes
 from ..problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .direct import Direct
-from .factors import Factors, by_pivot, by_values, exact
+from .factors import Factors, by_pivot, by_values, exact, seems_outer
 from .im2col import Im2col
 from .planar import Planar
 
@@ -27,6 +27,7 @@ _PAIRS = 64  # channel pairs a group up to which the fused step is used
 _BAND = 192 << 10  # bytes of rows between the two filters: in second-level cache
 _GROWTH = 4  # by which terms of factors may be larger than the kernel
 _COLUMNS, _ROWS = 0.4, 0.25  # of the FMA peak
+_ROW, _THIN = 1e-8, 1.6  # seconds for a row beside its products; how much slower helpers are than they expect
 _HELPERS = Planar, Direct, Im2col  # for many channels: the first that does not refuse
 
 
@@ -51,7 +52,11 @@ class Pair(NamedTuple):
 
 
 class Separable(Backend):
-    """Columns, then rows; `factors` are those of the weights at hand, None in the table of backends."""
+    """Columns, then rows; `factors` are those of the weights at hand, None in the table of backends.
+
+    NaN and Inf reach the outputs whose window holds them and no others, but terms of several ranks may make NaN
+    of an Inf.
+    """
 
     algorithm = "separable"
     adds_bias = True
@@ -73,6 +78,8 @@ class Separable(Backend):
 
         Without ``rtol`` factors are exact up to rounding; with one, the rank is the lowest within it.
         """
+        if quick and not seems_outer(w[0, 0]):
+            return None
         allowed = _exact(p, pass_)
         if rtol is not None:
             allowed = max(allowed, rtol - _GROWTH * self._rounding(p, pass_, _full_rank(p, pass_)))
@@ -120,6 +127,7 @@ class Separable(Backend):
             for q, k in zip(_problems(p, rank), (cfg.first, cfg.second), strict=True):
                 cost = pair[k].cost(q, pass_, pair[k].configure(q, pass_, threads), threads, rates)
                 total = [t + p.n * c for t, c in zip(total, cost, strict=True)]
+            total[2] *= _THIN
             return Cost(*total)
         q = _seen(p, pass_)
         lanes = self.vector_bytes // p.itemsize
@@ -129,7 +137,8 @@ class Separable(Backend):
         between = 2.0 * q.n * q.g * rank * q.oh * q.iw * p.itemsize * (2 if q.sw > 1 else 1)
         seconds = columns / (_COLUMNS * peak) + rows / (_ROWS * peak)
         seconds += (moved + 0.3 * between) / (2 * rates.copy_gbs * 1e9 * threads) + rates.launch_us * 1e-6
-        return Cost(columns + rows, moved, seconds + q.n * q.g * cfg.bands * 2e-7 / threads)
+        seconds += q.n * q.g * (rank * q.oh * _ROW + cfg.bands * 2e-7) / threads
+        return Cost(columns + rows, moved, seconds)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Rounding of two plain sums, times how much larger their terms are; and what the factors leave out."""
