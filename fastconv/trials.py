@@ -62,7 +62,10 @@ def tune(
     rows, winners = [], {}
     for pass_ in names:
         found = planner.candidates(p, pass_, tolerance, threads)
-        able = {r.backend for r in found if r.status != "refused" and not registry.get_backend(r.backend).by_value}
+        for k, r in enumerate(found):
+            if registry.get_backend(r.backend).by_value:
+                found[k] = r._replace(status="refused", reason="what is remembered must hold for any weights")
+        able = {r.backend for r in found if r.status != "refused"}
         medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
         best = min(medians, key=lambda name: medians[name], default="")
         if best:

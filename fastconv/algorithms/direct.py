@@ -82,6 +82,8 @@ class Direct(Backend):
         flops = valid_tap_flops(p) * waste
         tile = -(-ow // -(-ow // (28 // cfg.nv)))
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * cfg.nv) if pass_ != "grad_weight" else 0.9)
+        if cfg.block == 1 and pass_ != "grad_weight":  # a short loop for every tap and channel
+            rate *= tile * cfg.nv / (tile * cfg.nv + 12)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw

@@ -22,6 +22,7 @@ from .phases import geometry, rows_of, sides
 _FEW = 8  # outputs a group
 _STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
 _TASK = 128 << 10  # bytes of pixels a task of a 1x1 kernel, in second-level cache
+_ROW = 60e-9  # seconds that a row of results takes besides its sums
 _RUN = 1024  # numbers of a dot product: a block of dy's planes stays in first-level cache
 
 
@@ -87,15 +88,16 @@ class Planar(Backend):
             block = -(-outputs // -(-outputs // cfg.tile))
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
-            rate = 0.9 * min(1.0, block / 7)
+            rate, rows = 0.9 * min(1.0, block / 7), 0.0
         else:
             width = -(-ow // p.sw) if pass_ == "grad_input" else ow
             waste = -(-width // (2 * lanes)) * 2 * lanes / width
             rate = 0.9 * min(1.0, (1 + outputs) / 5)
             moved += 2 * p.n * p.g * c * oh * ow * p.itemsize / (p.sh * p.sw if pass_ == "grad_input" else 1)
+            rows = p.n * p.g * oh * _ROW / threads
         seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads)
         seconds += moved / (2.5 * rates.copy_gbs * 1e9 * threads)
-        return Cost(flops * waste, moved, seconds + 2 * p.g * rates.launch_us * 1e-6)
+        return Cost(flops * waste, moved, seconds + rows + 2 * p.g * rates.launch_us * 1e-6)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         packed = np.empty((p.g, w.size // p.g), w.dtype)
