@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import groupby, product
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     right: bool
 
 
-def measure(patterns: Iterable[str], seconds: float, threads: int) -> list[Row]:
+def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Row]:
     """
     Check and time every task whose operation fits a shell-style pattern.
 
@@ -64,13 +64,21 @@ def measure(patterns: Iterable[str], seconds: float, threads: int) -> list[Row]:
         raise RuntimeError("PyTorch is not installed")
     torch = import_module("torch")
     torch.set_num_threads(threads)
+    found = []
     with torch.no_grad():
-        return [_measured(task, seconds) for task in (*_transposed(torch, patterns), *_pools(torch, patterns))]
+        for shape in TRANSPOSED:
+            if matches("transposed", patterns):
+                found.append(_measured(_transposed(torch, *shape), seconds))
+        for n, c, size, window in POOLS:
+            for task in _pools(torch, n, c, size, *window):
+                if matches(task.operation, patterns):
+                    found.append(_measured(task, seconds))
+    return found
 
 
 def _measured(task: Task, seconds: float) -> Row:
     got, want = np.asarray(task.ours()), task.theirs().numpy()
-    right = bool(np.abs(got - want).max() <= _TOLERANCE * np.abs(want).max())
+    right = got.shape == want.shape and bool(np.abs(got - want).max() <= _TOLERANCE * np.abs(want).max())
     cells = [Cell("fastconv", task.ours), Cell("torch", task.theirs)]
     for cell in cells:
         cell.warm_up()
@@ -79,49 +87,52 @@ def _measured(task: Task, seconds: float) -> Row:
     return Row(task.operation, task.shape, ours, theirs, task.bytes, right)
 
 
-def _transposed(torch: Any, patterns: Iterable[str]) -> Iterable[Task]:
+def _transposed(
+    torch: Any, n: int, ci: int, size: int, co: int, k: int, stride: int, padding: int, output_padding: int
+) -> Task:
     rng = np.random.default_rng(0)
-    for n, ci, size, co, k, s, p, more in TRANSPOSED if matches("transposed", patterns) else ():
-        x = rng.standard_normal((n, ci, size, size), np.float32)
-        w = rng.standard_normal((ci, co, k, k), np.float32)
-        options = {"stride": s, "padding": p, "output_padding": more}
-        arguments = [torch.from_numpy(a) for a in (x, w)]
-
-        def ours(x: Any = x, w: Any = w, options: Any = options) -> Any:
-            return fastconv.conv_transpose2d(x, w, **options)
-
-        def theirs(arguments: Any = arguments, options: Any = options) -> Any:
-            return torch.nn.functional.conv_transpose2d(*arguments, **options)
-
-        yield Task("transposed", f"{n}x{ci}x{size}x{size} to {co}, {k}x{k} stride {s}", ours, theirs, ours().nbytes)
+    x = rng.standard_normal((n, ci, size, size), np.float32)
+    w = rng.standard_normal((ci, co, k, k), np.float32)
+    tx, tw = torch.from_numpy(x), torch.from_numpy(w)
+    o: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    return Task(
+        "transposed",
+        f"{n}x{ci}x{size}x{size} to {co}, {k}x{k} stride {stride}",
+        lambda: fastconv.conv_transpose2d(x, w, **o),
+        lambda: torch.nn.functional.conv_transpose2d(tx, tw, **o),
+        x.nbytes + w.nbytes + n * co * (stride * size) ** 2 * 4,
+    )
 
 
-def _pools(torch: Any, patterns: Iterable[str]) -> Iterable[Task]:
+def _pools(torch: Any, n: int, c: int, size: int, k: int, s: int, p: int) -> list[Task]:
     rng, aten, functional = np.random.default_rng(0), torch.ops.aten, torch.nn.functional
-    for n, c, size, (k, s, p) in POOLS:
-        x = rng.standard_normal((n, c, size, size), np.float32)
-        y, index = fastconv.max_pool2d(x, k, stride=s, padding=p, return_indices=True)
-        dy = rng.standard_normal(y.shape, np.float32)
-        tx, tdy, at = (torch.from_numpy(a) for a in (x, dy, index))
-        o: dict[str, Any] = {"stride": s, "padding": p}
-        kk, ss, pp = [k, k], [s, s], [p, p]
-        pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-            "max": (lambda: fastconv.max_pool2d(x, k, **o), lambda: functional.max_pool2d(tx, k, **o)),  # noqa: B023
-            "average": (lambda: fastconv.avg_pool2d(x, k, **o), lambda: functional.avg_pool2d(tx, k, **o)),  # noqa: B023
-            "max, backward": (
-                lambda: fastconv.max_pool2d_backward(dy, x, k, indices=index, **o),  # noqa: B023
-                lambda: aten.max_pool2d_with_indices_backward(tdy, tx, kk, ss, pp, [1, 1], False, at),  # noqa: B023
-            ),
-            "average, backward": (
-                lambda: fastconv.avg_pool2d_backward(dy, x, k, **o),  # noqa: B023
-                lambda: aten.avg_pool2d_backward(tdy, tx, kk, ss, pp, False, True, None),  # noqa: B023
-            ),
-        }
-        shape = f"{n}x{c}x{size}x{size}, {k}x{k} stride {s}"
-        for name, (ours, theirs) in pairs.items():
-            if matches(name, patterns):
-                moved = x.nbytes + y.nbytes + (index.nbytes if name == "max, backward" else 0)
-                yield Task(name, shape, ours, theirs, moved)
+    x = rng.standard_normal((n, c, size, size), np.float32)
+    y, index = fastconv.max_pool2d(x, k, stride=s, padding=p, return_indices=True)
+    dy = rng.standard_normal(y.shape, np.float32)
+    tx, tdy, at = (torch.from_numpy(a) for a in (x, dy, index))
+    o: dict[str, Any] = {"stride": s, "padding": p}
+    kk, ss, pp = [k, k], [s, s], [p, p]
+    shape, moved = f"{n}x{c}x{size}x{size}, {k}x{k} stride {s}", x.nbytes + y.nbytes
+    return [
+        Task("max", shape, lambda: fastconv.max_pool2d(x, k, **o), lambda: functional.max_pool2d(tx, k, **o), moved),
+        Task(
+            "average", shape, lambda: fastconv.avg_pool2d(x, k, **o), lambda: functional.avg_pool2d(tx, k, **o), moved
+        ),
+        Task(
+            "max, backward",
+            shape,
+            lambda: fastconv.max_pool2d_backward(dy, x, k, indices=index, **o),
+            lambda: aten.max_pool2d_with_indices_backward(tdy, tx, kk, ss, pp, [1, 1], False, at),
+            moved + index.nbytes,
+        ),
+        Task(
+            "average, backward",
+            shape,
+            lambda: fastconv.avg_pool2d_backward(dy, x, k, **o),
+            lambda: aten.avg_pool2d_backward(tdy, tx, kk, ss, pp, False, True, None),
+            moved,
+        ),
+    ]
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:

@@ -12,7 +12,7 @@ pytest.importorskip("rich", reason="rich is not installed")
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
 from bench import gallery, others
-from tests.peers import needs_torch
+from tests.peers import needs_torch, torch
 
 
 def test_every_picture_is_drawn(tmp_path: Path) -> None:
@@ -30,6 +30,16 @@ def test_paths_are_those_of_the_receptive_field() -> None:
     row = np.array([0, 0, 1, 2, 3, 2, 1, 0, 0])
     np.testing.assert_array_equal(paths, np.outer(row, row))
     assert np.count_nonzero(paths[4]) == fastconv.receptive_field(layers).size
+
+
+@needs_torch
+def test_every_task_is_its_own() -> None:
+    """Tasks made before the first of them runs keep their own arrays."""
+    made = [others._pools(torch, 1, 1, size, 3, 2, 1) for size in (9, 15)]
+    for tasks, size in zip(made, (9, 15), strict=True):
+        out = (size + 1) // 2
+        assert [task.ours().shape[-1] for task in tasks] == [out, out, size, size]
+        assert [task.theirs().shape[-1] for task in tasks] == [out, out, size, size]
 
 
 @needs_torch
