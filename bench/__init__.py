@@ -1,5 +1,5 @@
 """
-The benchmarks of fastconv: ``python -m bench {run, chart, compare, calibrate}``.
+The benchmarks of fastconv: ``python -m bench {run, chart, compare, others, gallery, calibrate}``.
 
 The way of the data, one way::
 
@@ -9,8 +9,9 @@ The way of the data, one way::
     records     samples -> pytest-benchmark JSON and CSV, and back
     charts, report, tables   drawn from the JSON alone
 
-`run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `calibrate`
-measures the machine. ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
+`run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `others` does so for
+pooling and transposed convolution, `gallery` draws the lectures, `calibrate` measures the machine.
+``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
 
 import os

@@ -54,6 +54,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seconds", type=float, default=1.0, help="for one layer and pass (default: 1)")
     _add_common(compare, "bench-results")
 
+    others = commands.add_parser("others", help="pooling and transposed convolution against PyTorch")
+    others.set_defaults(command=_others)
+    others.add_argument("--seconds", type=float, default=1.0, help="for one row (default: 1)")
+    others.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help="e.g. 'max*' 'transposed*'")
+    others.add_argument("--threads", type=int, help="default: as fastconv chooses")
+
+    gallery = commands.add_parser("gallery", help="the lectures told in pictures that the library draws")
+    gallery.set_defaults(command=_gallery)
+    gallery.add_argument("--out", type=Path, default=Path("bench-results/gallery"), help="output folder")
+
     calibrate = commands.add_parser("calibrate", help="measure this machine for fastconv's cost model")
     calibrate.set_defaults(command=_calibrate)
     calibrate.add_argument("--threads", type=int, help="default: as fastconv chooses")
@@ -156,6 +166,27 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         path = calibrate.save(rates, arguments.out)
     _console.print_json(data=rates)
     _console.print(f"Rates: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _others(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import others
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        rows = others.measure(arguments.only, arguments.seconds, threads)
+    for table in others.tables(rows):
+        _console.print(table)
+    return 1 if any(not row.right for row in rows) else 0
+
+
+def _gallery(arguments: argparse.Namespace) -> int:
+    from bench import gallery
+
+    with _console.status("drawing"):
+        names = gallery.draw(arguments.out)
+    _console.print(f"{len(names)} pictures: {arguments.out.resolve()}", soft_wrap=True, highlight=False)
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from .problem import output_size, paddings, pair
 
 _BAND = 16 << 10  # bytes of rows that a task takes at a time: they stay in the first-level cache
+_MOST_TAPS = 1 << 24  # the loops number taps by float32
 _VECTOR = 16  # numbers of the widest vector
 
 
@@ -19,9 +20,17 @@ class Windows(NamedTuple):
     out: tuple[int, int]
     numbers: tuple[int, ...]  # kh kw sh sw pt pl dh left width row band share
     taps: Any
-    offsets: Any  # flat distance of each tap from the corner of its window
+    pitch: int  # of the plane: its width
     dw: int
     counts: dict[Any, Any]  # by dtype and whether padding counts: rows and columns of the windows, as divisors
+
+    @property
+    def offsets(self) -> Any:
+        """Flat distance of each tap from the corner of its window, (KH * KW,) intp."""
+        kh, kw, dh = self.numbers[0], self.numbers[1], self.numbers[6]
+        if kh * kw > _MOST_TAPS:
+            raise ValueError(f"kernel_size must have at most 2**24 pixels to find the largest, got {kh} x {kw}")
+        return np.add.outer(np.arange(kh) * (dh * self.pitch), np.arange(kw) * self.dw).ravel()
 
 
 def windows_of(
@@ -70,7 +79,7 @@ def _windows(
         (oh, ow),
         (kh, kw, sh, sw, pads[0][0], pl, dh, left, width, row, band, share),
         np.array([t % sw * width + left + t // sw for t in taps], np.intp),
-        np.array([u * dh * w + v * dw for u in range(kh) for v in range(kw)], np.intp),
+        w,
         dw,
         counts,
     )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 torch: Any
 try:
     import torch  # type: ignore[no-redef]
@@ -10,6 +12,12 @@ except ImportError:
 else:
     torch.set_num_threads(1)
     torch.backends.mkldnn.enabled = False  # it compiles a kernel for every shape, 20 ms each
+
+
+def needs_torch(test: Any) -> Any:
+    """Decorator: skip without PyTorch; with it record gradients, whatever a test before has switched off."""
+    skip = pytest.mark.skipif(torch is None, reason="PyTorch is not installed")
+    return skip(test if torch is None else torch.enable_grad()(test))
 
 
 def integers(rng: Any, shape: tuple[int, ...], dtype: str = "float64") -> Any:

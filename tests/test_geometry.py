@@ -11,7 +11,7 @@ import fastconv
 from fastconv import patches
 from fastconv.engines import loader
 from tests import oracle
-from tests.peers import integers, torch
+from tests.peers import integers, needs_torch, torch
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ENGINES = [e for e in loader.ENGINES if loader.absent(e) is None]
@@ -50,7 +50,7 @@ def test_unfold_is_half_of_a_convolution(x_shape: Any, w_shape: Any, opt: dict[s
     np.testing.assert_array_equal(fastconv.fold(other[0], x_shape[2:], w_shape[2:], **rest), back[0])
 
 
-@pytest.mark.skipif(torch is None, reason="PyTorch is not installed")
+@needs_torch
 def test_unfold_and_fold_equal_torch() -> None:
     rng = np.random.default_rng(1)
     for _ in range(500):

@@ -12,7 +12,7 @@ import fastconv
 from fastconv import pooling
 from fastconv.engines import loader
 from tests import battery, child
-from tests.peers import integers, torch
+from tests.peers import integers, needs_torch, torch
 
 ENGINES = [e for e in loader.ENGINES if loader.absent(e) is None]
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -194,7 +194,7 @@ def test_other_instruction_sets_stay_in_bounds(isa: str) -> None:
     assert int(done.stdout.split()[-1]) == 6 * len(PROBLEMS)
 
 
-@pytest.mark.skipif(torch is None, reason="PyTorch is not installed")
+@needs_torch
 def test_equal_to_torch() -> None:
     """Outputs, indices and gradients of 500 random problems an operation, every option that both have."""
     rng, functional = np.random.default_rng(2), torch.nn.functional

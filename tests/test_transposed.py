@@ -7,7 +7,7 @@ import pytest
 
 import fastconv
 from tests import battery, oracle
-from tests.peers import integers, torch
+from tests.peers import integers, needs_torch, torch
 
 # (n, ci, h, w), (co, kh, kw), stride, padding, output_padding, dilation, groups
 PROBLEMS = [
@@ -111,7 +111,7 @@ def test_is_the_adjoint_of_conv2d() -> None:
     assert np.vdot(fastconv.conv2d(a, w, **options), b) == np.vdot(a, back)
 
 
-@pytest.mark.skipif(torch is None, reason="PyTorch is not installed")
+@needs_torch
 def test_equal_to_torch() -> None:
     """Output and gradients of 500 random problems with integers, every option that both have."""
     rng = np.random.default_rng(3)
