@@ -20,6 +20,7 @@ from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .errors import BackendRefused, WorkspaceError
 from .explain import Explanation, explain, show_config, tune, verify
+from .filters import filter2d
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
@@ -42,6 +43,7 @@ __all__ = [
     "conv2d_grad_input",
     "conv2d_grad_weight",
     "explain",
+    "filter2d",
     "get_backend",
     "get_num_threads",
     "list_backends",

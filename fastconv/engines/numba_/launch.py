@@ -90,10 +90,11 @@ class Step:
     compiler: a step that writes to an input does not compile.
     """
 
-    def __init__(self, function: Callable, outputs: tuple[str, ...]) -> None:
+    def __init__(self, function: Callable, outputs: tuple[str, ...], fused: bool) -> None:
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         self._function, self._readonly = function, [name not in outputs for name in names]
         self._compiled: dict[tuple, Callable] = {}
+        self._licence: dict[str, Any] = {} if fused else {"fastmath": False}
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
@@ -110,7 +111,7 @@ class Step:
         key = args[0].dtype, parallel
         with _state.compiling:
             if key not in self._compiled:
-                options = _OPTIONS | {"parallel": _PARALLEL if parallel else False}
+                options = _OPTIONS | self._licence | {"parallel": _PARALLEL if parallel else False}
                 run: Any = njit(**options)(self._function)
                 with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
                     run._cache = _Cache(self._function, parallel)
@@ -120,9 +121,12 @@ class Step:
         return self._compiled[key]
 
 
-def step(*outputs: str) -> Callable[[Callable], Step]:
-    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`."""
-    return lambda function: Step(function, outputs)
+def step(*outputs: str, fused: bool = True) -> Callable[[Callable], Step]:
+    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`.
+
+    `fused` lets a product and a sum become one instruction, which rounds once.
+    """
+    return lambda function: Step(function, outputs, fused)
 
 
 def _numba_type(arg: Any, readonly: bool) -> types.Type:
