@@ -57,3 +57,12 @@ __all__ = [
     "unregister_backend",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`fastconv.ndimage` and `fastconv.signal` are imported on first use."""
+    if name in ("ndimage", "signal"):
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,10 +17,11 @@ _TILES = "fft_tiled"
 
 def pays_from() -> int:
     """Number of kernel elements from which FFTs beat the direct filter."""
-    return 13 * 13 if _has_tiles() else 45 * 45
+    return 13 * 13 if has_tiles() else 45 * 45
 
 
-def _has_tiles() -> bool:
+def has_tiles() -> bool:
+    """Whether convolution in tiles of FFTs is there, the fastest for large kernels."""
     return any(name.startswith(_TILES + "/") for name in list_backends())
 
 
@@ -30,7 +31,7 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     ``how`` is "fft", or a backend of `conv2d`, whose results stand as they are.
     """
     spread = how == "fft"
-    if spread and _has_tiles():
+    if spread and has_tiles():
         how = _TILES
     name = how if engine is None or how == "fft" else f"{how}/{engine}"
     (kh, kw), (oh, ow, c) = kernel.shape, y.shape
