@@ -117,8 +117,8 @@ def _by_size(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
     x, w = np.asarray(in1), np.asarray(in2)
     if not _plain(x, w, mode) or (axes is not None and sorted(np.atleast_1d(axes).tolist()) not in _BOTH):
         return None
-    if any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
-        return None
+    if any(not a >= b > 1 for a, b in zip(x.shape, w.shape, strict=True)):
+        return None  # SciPy has rules of its own for axes of one element
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
     if filters.choose(w.shape, separable=False) == "fft" and not spectral.has_tiles():
