@@ -38,6 +38,7 @@ from .pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from .filters import filter2d
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
@@ -77,6 +78,7 @@ __all__ = [
     "depthwise_separable_conv2d_backward",
     "explain",
     "fold",
+    "filter2d",
     "get_backend",
     "get_num_threads",
     "global_avg_pool2d",
@@ -100,3 +102,12 @@ __all__ = [
     "unregister_backend",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`fastconv.ndimage` and `fastconv.signal` are imported on first use."""
+    if name in ("ndimage", "signal"):
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

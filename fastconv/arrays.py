@@ -19,13 +19,14 @@ def as_array(name: str, value: Any) -> Any:
         If ``value`` is no array, or its dtype is not float16, float32 or float64.
     """
     if type(value) is not np.ndarray:
-        value = _foreign(name, value)
+        value = foreign(name, value)
     if value.dtype not in _FLOATS and value.dtype.newbyteorder("=") not in _FLOATS:
         raise TypeError(f"{name} must be float16, float32 or float64, got {value.dtype}")
     return value
 
 
-def _foreign(name: str, value: Any) -> Any:
+def foreign(name: str, value: Any) -> Any:
+    """An ndarray that shares memory with ``value``, an array of any library; TypeError for anything else."""
     if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):

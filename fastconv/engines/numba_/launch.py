@@ -92,10 +92,11 @@ class Step:
     compiler: a step that writes to an input does not compile.
     """
 
-    def __init__(self, function: Callable, outputs: tuple[str, ...]) -> None:
+    def __init__(self, function: Callable, outputs: tuple[str, ...], fused: bool = True) -> None:
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         self._function, self._readonly = function, [name not in outputs for name in names]
         self._compiled: dict[tuple, Any] = {}
+        self._fused = fused
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
@@ -111,16 +112,16 @@ class Step:
         key = args[0].dtype, parallel
         with _state.compiling:
             if key not in self._compiled:
-                self._compiled[key] = _jit(self._function, self._signature(args), parallel)
+                self._compiled[key] = _jit(self._function, self._signature(args), parallel, self._fused)
         return self._compiled[key]
 
     def _signature(self, args: tuple) -> tuple:
         return tuple(_numba_type(arg, readonly) for arg, readonly in zip(args, self._readonly, strict=True))
 
 
-def _jit(function: Callable, signature: tuple, parallel: bool) -> Any:
+def _jit(function: Callable, signature: tuple, parallel: bool, fused: bool = True) -> Any:
     """Compile a function, or find it on disk."""
-    options = _OPTIONS | {"parallel": _PARALLEL if parallel else False}
+    options = _OPTIONS | {"parallel": _PARALLEL if parallel else False} | ({} if fused else {"fastmath": False})
     run: Any = njit(**options)(function)
     with contextlib.suppress(RuntimeError):  # no cache if neither __pycache__ nor ~/.cache can be written
         run._cache = _Cache(function, parallel)
@@ -135,9 +136,12 @@ def _address(run: Any) -> int:
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
-def step(*outputs: str) -> Callable[[Callable], Step]:
-    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`."""
-    return lambda function: Step(function, outputs)
+def step(*outputs: str, fused: bool = True) -> Callable[[Callable], Step]:
+    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`.
+
+    `fused` lets a product and a sum become one instruction, which rounds once.
+    """
+    return lambda function: Step(function, outputs, fused)
 
 
 class Shared(Step):

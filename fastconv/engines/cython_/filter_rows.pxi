@@ -1,0 +1,140 @@
+# Image filters: rows in and out (conversion, borders), the two steps, and their threads.
+
+cdef extern from "math.h" nogil:
+    float rintf(float)
+
+# kinds of numbers: `real`, what images hold, and float32 beside float64
+cdef enum:
+    FC_REAL, FC_U8, FC_U16, FC_I16, FC_F32
+
+
+cdef inline intp _size_of(int kind) noexcept nogil:
+    return sizeof(real) if kind == FC_REAL else 1 if kind == FC_U8 else 4 if kind == FC_F32 else 2
+
+
+cdef void _filter_read(int kind, const char* x, intp at, real* d, intp n) noexcept nogil:
+    """n numbers of an image, from number `at` on."""
+    cdef intp i
+    if kind == FC_REAL:
+        memcpy(d, (<const real*> x) + at, n * sizeof(real))
+    elif kind == FC_U8:
+        for i in range(n):
+            d[i] = (<const unsigned char*> x)[at + i]
+    elif kind == FC_U16:
+        for i in range(n):
+            d[i] = (<const unsigned short*> x)[at + i]
+    elif kind == FC_I16:
+        for i in range(n):
+            d[i] = (<const short*> x)[at + i]
+    else:
+        for i in range(n):
+            d[i] = <real> (<const float*> x)[at + i]
+
+
+cdef inline int _whole(real v, float low, float high) noexcept nogil:
+    """To a whole number: float32 to the nearest (ties to even) and saturated, float64 truncated, as C does."""
+    cdef float r
+    if sizeof(real) == 8:
+        return <int> <long long> v
+    r = <float> v
+    r = r if r > low else low
+    return <int> rintf(r if r < high else high)
+
+
+cdef void _filter_write(int kind, const real* s, char* y, intp at, intp n) noexcept nogil:
+    """n results into an image, from number `at` on."""
+    cdef intp i
+    if kind == FC_REAL:
+        memcpy((<real*> y) + at, s, n * sizeof(real))
+    elif kind == FC_U8:
+        for i in range(n):
+            (<unsigned char*> y)[at + i] = <unsigned char> _whole(s[i], 0, 255)
+    elif kind == FC_U16:
+        for i in range(n):
+            (<unsigned short*> y)[at + i] = <unsigned short> _whole(s[i], 0, 65535)
+    elif kind == FC_I16:
+        for i in range(n):
+            (<short*> y)[at + i] = <short> _whole(s[i], -32768, 32767)
+    else:
+        for i in range(n):
+            (<float*> y)[at + i] = <float> s[i]
+
+
+cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
+    """Bordered columns [q0, q1) of bordered row i."""
+    cdef intp r = f.rows[i], q = q0, c = f.c, end, j
+    cdef const char* x = f.x + r * f.w * c * _size_of(f.xk)
+    while q < q1:
+        end = min(q1, f.in1) if f.in0 <= q < f.in1 else q + 1
+        if r < 0 or f.cols[q] < 0:
+            for j in range((end - q) * c):
+                d[(q - q0) * c + j] = f.cval
+        else:
+            _filter_read(f.xk, x, f.cols[q] * c, d + (q - q0) * c, (end - q) * c)
+        q = end
+
+
+cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) noexcept nogil:
+    """One band of one strip. work: row pointers, ring, rows of results, a block."""
+    cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
+    cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
+    cdef int R = _filter_height(f.kh)
+    cdef intp n = f.kh - 1 + R, width = (q1 - q0) * f.c, r
+    cdef real** rows = <real**> work
+    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef real* out = ring + n * f.pitch
+    cdef real* tile = out + R * f.pitch
+    while i < end:
+        while filled <= min(i + n - 1, last):
+            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
+            filled += 1
+        for r in range(n):
+            rows[r] = ring + min(i + r, last) % n * f.pitch
+        if f.yk == FC_REAL and i + R <= end:
+            _filter_blocks(R, f.fold, rows, 0, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
+        else:
+            _filter_blocks(R, f.fold, rows, 0, w, f, out, f.pitch, width, tile)
+            for r in range(min(R, end - i)):
+                _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
+        i += R
+
+
+cdef void _filter_picture(Picture* f, cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0,
+                          intp in1, double cval, intp kh, intp kw, intp strip, intp band, intp pitch):
+    f.x, f.y = <const char*> cnp.PyArray_DATA(x), <char*> cnp.PyArray_DATA(y)
+    f.xk, f.yk = _kind(x), _kind(y)
+    f.w, f.c, f.oh, f.ow = x.shape[1], x.shape[2], y.shape[0], y.shape[1]
+    f.rows, f.cols = <const intp*> cnp.PyArray_DATA(rows), <const intp*> cnp.PyArray_DATA(cols)
+    f.in0, f.in1, f.cval, f.kh, f.kw = in0, in1, <real> cval, kh, kw
+    f.strip, f.band, f.pitch, f.fold, f.sign = strip, band, pitch, False, 0
+
+
+cdef int _kind(cnp.ndarray a):
+    cdef int t = cnp.PyArray_TYPE(a)
+    if t == cnp.NPY_UINT8: return FC_U8
+    if t == cnp.NPY_UINT16: return FC_U16
+    if t == cnp.NPY_INT16: return FC_I16
+    return FC_F32 if sizeof(real) == 8 and t == cnp.NPY_FLOAT32 else FC_REAL
+
+
+def filter_direct(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1,
+                  double cval, int fold, intp strip, intp band, intp pitch, cnp.ndarray work, intp share, int threads):
+    """y[i, j, c] = sum over a, b of w[b, kh - 1 - a] x[rows[i + a], cols[j + b], c]; x, w IN, y OUT, work WORK.
+
+    fold 1 or -1: the kernel equals plus or minus its mirror image, left and right; w holds its left half, the
+    middle column halved.
+    """
+    cdef Picture f
+    cdef intp kh = w.shape[1], kw = cols.shape[0] - y.shape[1] + 1, i, tasks
+    cdef real* wp = data(w)
+    cdef real* scratch = data(work)
+    _filter_picture(&f, x, y, rows, cols, in0, in1, cval, kh, kw, strip, band, pitch)
+    f.fold, f.sign = fold != 0, fold
+    tasks = ((f.oh + band - 1) / band) * ((f.ow + strip - 1) / strip)
+    if threads == 1:
+        with nogil:
+            for i in range(tasks):
+                _filter_task(&f, wp, i, scratch)
+        return
+    for i in prange(tasks, nogil=True, schedule="dynamic", num_threads=threads):
+        _filter_task(&f, wp, i, scratch + threadid() * share)

@@ -1,0 +1,118 @@
+# Image filters whose kernel is a column times a row: column sums of a few rows, which stay in cache, then sums along
+# those rows.
+#
+# Along the rows of a wide kernel lanes = rows: blocks of LANES x LANES are transposed, so that every load is aligned.
+
+
+cdef inline void _filter_lines(const real* s, intp pitch, real* lines) noexcept nogil:
+    """lines OUT [LANES columns][LANES rows] of a block of rows `pitch` apart."""
+    cdef vec a[16]
+    cdef int o
+    for o in range(LANES):
+        a[o] = vload(s + o * pitch)
+    vtranspose(a)
+    for o in range(LANES):
+        vstore(lines + o * LANES, a[o])
+
+
+cdef inline void _filter_along(const real* lines, const real* w, intp n, intp step, real* y,
+                               intp ys) noexcept nogil:
+    """y OUT: LANES columns of LANES rows at distance ys; n taps, `step` columns apart."""
+    cdef vec a[16]
+    cdef int o
+    cdef intp k
+    cdef vec b
+    for o in range(LANES):
+        a[o] = vzero()
+        fetch_w(y + o * ys)
+    for k in range(n):
+        b = vset(w[k])
+        for o in range(LANES):
+            a[o] += fc_product(b, vload(lines + o * LANES))
+        lines += step * LANES
+    vtranspose(a)
+    for o in range(LANES):
+        vstore(y + o * ys, a[o])
+
+
+cdef void _filter_wide(const Picture* f, const Picture* down, real** rows, const real* column, const real* row,
+                       real* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
+    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead of the rest."""
+    cdef int R = _filter_height(f.kh)
+    cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+    while at < width:
+        r = 0
+        while r < FC_GROUP:
+            r = min(r, FC_GROUP - R)
+            _filter_blocks(R, False, rows + r, done, column, down, sums + r * step, step, step, tile)
+            r += R
+        r = 0
+        while r < FC_GROUP:
+            for j in range(FC_CHUNK):
+                _filter_lines(sums + r * step + j * LANES, step, lines + r * f.pitch + (done + j * LANES) * LANES)
+            r += LANES
+        done += step
+        while at < width and at + reach + LANES <= done:
+            r = 0
+            while r < FC_GROUP:
+                _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, y + r * ys + at, ys)
+                r += LANES
+            at += LANES
+
+
+cdef void _filter_both(const Picture* f, const real* column, const real* row, intp task, real* work) noexcept nogil:
+    """One band of one strip. work: row pointers, ring, column sums, results, a block, transposed lines."""
+    cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
+    cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
+    cdef bint wide = f.kw > FC_NARROW
+    cdef int R = _filter_height(f.kh)
+    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, whole, r, ys
+    cdef real** rows = <real**> work
+    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef real* sums = ring + n * f.pitch
+    cdef real* out = sums + G * f.pitch
+    cdef real* tile = out + G * f.pitch
+    cdef real* lines = tile + 32 * LANES
+    cdef real* y
+    cdef Picture down = f[0], along = f[0]
+    down.kw, along.kh = 1, 1
+    while i < end:
+        while filled <= min(i + n - 1, last):
+            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
+            filled += 1
+        for r in range(n):
+            rows[r] = ring + min(i + r, last) % n * f.pitch
+        whole = f.yk == FC_REAL and i + G <= end and (not wide or width % LANES == 0)
+        y = (<real*> f.y) + (i * f.ow + q0) * f.c if whole else out
+        ys = f.ow * f.c if whole else f.pitch
+        if wide:
+            _filter_wide(f, &down, rows, column, row, y, ys, width, sums, lines, tile)
+        else:
+            _filter_blocks(R, False, rows, 0, column, &down, sums, f.pitch, width + (f.kw - 1) * f.c, tile)
+            for r in range(min(G, end - i)):
+                rows[0] = sums + r * f.pitch
+                _filter_blocks(1, False, rows, 0, row, &along, y + r * ys, ys, width, tile)
+        if not whole:
+            for r in range(min(G, end - i)):
+                _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
+        i += G
+
+
+def filter_separable(cnp.ndarray x, cnp.ndarray column, cnp.ndarray row, cnp.ndarray y, cnp.ndarray rows,
+                     cnp.ndarray cols, intp in0, intp in1, double cval, intp strip, intp band, intp pitch,
+                     cnp.ndarray work, intp share, int threads):
+    """y[i, j, c] = sum over b of row[b] sum over a of column[kh - 1 - a] x[rows[i + a], cols[j + b], c]."""
+    cdef Picture f
+    cdef intp i, tasks
+    cdef real* cp = data(column)
+    cdef real* rp = data(row)
+    cdef real* scratch = data(work)
+    _filter_picture(&f, x, y, rows, cols, in0, in1, cval, column.shape[0], row.shape[0], strip, band, pitch)
+    tasks = ((f.oh + band - 1) / band) * ((f.ow + strip - 1) / strip)
+    if threads == 1:
+        with nogil:
+            for i in range(tasks):
+                _filter_both(&f, cp, rp, i, scratch)
+        return
+    for i in prange(tasks, nogil=True, schedule="dynamic", num_threads=threads):
+        _filter_both(&f, cp, rp, i, scratch + threadid() * share)

@@ -1,0 +1,121 @@
+"""fastconv.signal: the results of scipy.signal, its dtypes and its errors."""
+
+import importlib.util
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastconv import signal
+from tests import child
+
+
+def both(name: str, *args: Any, **kwargs: Any) -> None:
+    """Ours and SciPy's: integers equal, floats within rounding; or the same kind of error."""
+    try:
+        want = getattr(scipy.signal, name)(*args, **kwargs)
+    except Exception as error:
+        with pytest.raises(type(error), match=re.escape(str(error))):
+            getattr(signal, name)(*args, **kwargs)
+        return
+    got = getattr(signal, name)(*args, **kwargs)
+    assert (got.dtype, got.shape) == (want.dtype, want.shape)
+    if want.dtype.kind in "iub":
+        np.testing.assert_array_equal(got, want)
+    else:
+        size = np.abs(args[0]).max(initial=0) * np.abs(args[1]).sum()
+        np.testing.assert_allclose(got, want, rtol=0, atol=20 * np.finfo(want.dtype).eps * size)
+
+
+@st.composite
+def pairs(draw: Any) -> tuple[Any, Any]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shapes = [(draw(st.integers(1, 24)), draw(st.integers(1, 24))), (draw(st.integers(1, 9)), draw(st.integers(1, 9)))]
+    if draw(st.booleans()):
+        shapes.reverse()
+    names = ["uint8", "int16", "int32", "uint32", "int64", "float32", "float64"]
+    return tuple((rng.standard_normal(s) * 30).astype(draw(st.sampled_from(names))) for s in shapes)  # type: ignore
+
+
+@given(
+    st.sampled_from(["convolve2d", "correlate2d"]), pairs(), st.sampled_from(["full", "same", "valid"]),
+    st.sampled_from(["fill", "wrap", "symm"]), st.sampled_from([0, 2, -1.5]),
+)  # fmt: skip
+def test_sliding_windows(name: str, arrays: tuple[Any, Any], mode: str, boundary: str, fillvalue: float) -> None:
+    both(name, *arrays, mode, boundary, fillvalue)
+
+
+@given(st.sampled_from(["fftconvolve", "oaconvolve"]), pairs(), st.sampled_from(["full", "same", "valid"]))
+def test_by_transforms(name: str, arrays: tuple[Any, Any], mode: str) -> None:
+    both(name, *arrays, mode)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (70, 31), (130, 120)])
+def test_large_kernels(shape: tuple[int, int]) -> None:
+    """Where transforms of tiles take over, and kernels larger than the image."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((120, 110), dtype=np.float32), rng.standard_normal(shape, dtype=np.float32)
+    for mode in ("full", "same"):
+        both("convolve2d", x, w, mode, "symm")
+        both("fftconvolve", x, w, mode)
+        both("oaconvolve", x, w, mode)
+
+
+def test_against_the_definition() -> None:
+    """Not by SciPy: sums written out."""
+    rng = np.random.default_rng(1)
+    x, w = rng.integers(-9, 9, (7, 6)), rng.integers(-9, 9, (3, 4))
+    want = np.zeros((9, 9), int)
+    for (i, j), value in np.ndenumerate(w):
+        want[i : i + 7, j : j + 6] += value * x
+    np.testing.assert_array_equal(signal.convolve2d(x, w), want)
+    np.testing.assert_array_equal(signal.correlate2d(x, w[::-1, ::-1]), want)
+    np.testing.assert_allclose(signal.fftconvolve(x, w), want, atol=1e-10)
+
+
+def test_integers_are_exact_or_scipys() -> None:
+    """Sums that wrap around, or that float64 cannot hold."""
+    both("convolve2d", np.full((5, 5), 200, np.uint8), np.full((3, 3), 3, np.uint8))
+    both("convolve2d", np.full((5, 5), 2**53 + 1), np.ones((2, 2), np.int64))
+    both("convolve2d", np.arange(25, dtype=np.uint8).reshape(5, 5), np.eye(3, dtype=np.uint8))
+
+
+def test_what_is_handed_to_scipy() -> None:
+    """Complex numbers, booleans, other ranks, axes, empty arrays, and errors."""
+    x = np.random.default_rng(2).random((6, 7))
+    both("convolve2d", x + 1j, np.ones((2, 2)))
+    both("convolve2d", x, np.ones((2, 2)), fillvalue=1j)
+    both("convolve2d", x > 0.5, np.ones((2, 2), bool))
+    both("fftconvolve", x[0], np.ones(3))
+    both("fftconvolve", x, np.ones((6, 3)), axes=1)
+    both("oaconvolve", x, np.ones((2, 3)), axes=[1, 0])
+    both("convolve2d", x, np.ones(3))
+    both("convolve2d", x, np.ones((3, 3)), "fulls")
+    both("convolve2d", x, np.ones((3, 3)), boundary="mirror")
+    both("convolve2d", x, np.ones((7, 2)), "valid")
+    both("correlate2d", x, np.ones((8, 9)), "valid")
+    both("fftconvolve", np.ones((0, 3)), np.ones((2, 2)))
+
+
+def test_what_is_not_finite_spreads_as_in_scipy() -> None:
+    x = np.random.default_rng(3).random((30, 31))
+    x[4, 5] = np.nan
+    for name in ("fftconvolve", "oaconvolve", "convolve2d"):
+        got, want = (getattr(package, name)(x, np.ones((3, 3))) for package in (signal, scipy.signal))
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("scipy.signal.tests") is None, reason="SciPy is installed without its tests"
+)
+def test_scipys_own_tests_pass() -> None:
+    """A quick part of them; all, with the plug-in's summary: see tests/scipy_swap.py."""
+    done = child.run("-m", "pytest", "-p", "tests.scipy_swap", "-p", "no:cacheprovider", "--pyargs",
+                     "scipy.signal.tests.test_signaltools::TestConvolve2d",
+                     "scipy.signal.tests.test_signaltools::TestCorrelate2d", "-k", "not large_array")  # fmt: skip
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20
+    assert "'convolve2d': " in done.stdout
