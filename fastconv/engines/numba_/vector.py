@@ -31,6 +31,8 @@ from .emit import Vector, vector_of
 
 #: no reference counts (_nrt): in helpers with branches they are not optimised away, and double the time
 inline = partial(njit, _nrt=False, forceinline=True, error_model="numpy", fastmath=set(emit.FLAGS))
+#: for small helpers, and large ones that are called once: their source is copied, and not compiled by itself as well
+copied = njit(inline="always")
 intrinsic = extending.intrinsic(prefer_literal=True)
 
 

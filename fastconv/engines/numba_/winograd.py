@@ -7,7 +7,6 @@ block of products holds. Transforms: Lavin and Gray 2016; their coefficients: `t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from . import vector as v
 from . import winograd_tables as at
@@ -64,9 +63,9 @@ def _forward(x, w, u, bias, y, work, table, q, coef, what, block, ready, share, 
     ready: u has the transformed weights; else u is the workspace, and they are made there.
     """
     L, groups = v.lanes(y), v.at(q, at.G)
-    vectors, panels = ceil(v.at(q, at.CI), L), ceil(v.at(q, at.CO), 2 * L)
+    vectors, panels = (v.at(q, at.CI) + L - 1) // L, (v.at(q, at.CO) + 2 * L - 1) // (2 * L)
     own = v.at(q, at.SHARED) + share * v.at(q, at.PER_THREAD)
-    t = table_at(own + v.at(q, at.AT_TABLE), table, work)
+    t = (own + v.at(q, at.AT_TABLE)) * work.itemsize // table.itemsize
     i0, i1, units = block, block + 1, 1
     if what == _OWN:
         blocks = v.at(q, at.ROW_BLOCKS) * v.at(q, at.COL_BLOCKS)
@@ -90,12 +89,6 @@ def _forward(x, w, u, bias, y, work, table, q, coef, what, block, ready, share, 
                     inputs_at = own + v.at(q, at.AT_V) if what == _OWN else k // panels * v.at(q, at.GROUP_V)
                     _panel(q, w, u, bias, y, k // panels, k % panels * 2 * L, table, t, work, inputs_at, own, coef,
                            what == _WEIGHTS, what != _WEIGHTS, ready)  # fmt: skip
-
-
-@v.inline
-def table_at(i, table, work):
-    """Where the table begins that is number i of the workspace."""
-    return i * work.itemsize // table.itemsize
 
 
 @v.inline
@@ -143,13 +136,13 @@ def inputs(q, c, table, t, work, slots, V, coef):
             to += row if row else L
 
 
-@njit(inline="always")
+@v.copied
 def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weights, multiply, ready):
     """Outputs o .. o + 2*lanes: weights unless u has them, products, inverse transform, store."""
     L, co, ci, kc, F = v.lanes(y), v.at(q, at.CO), v.at(q, at.CI), v.at(q, at.KC), frequencies(q)
-    chunks, panels, products_at = ceil(ci, kc), ceil(co, 2 * L), own + v.at(q, at.AT_M)
+    chunks, panels, products_at = (ci + kc - 1) // kc, (co + 2 * L - 1) // (2 * L), own + v.at(q, at.AT_M)
     tiles = v.at(table, t + at.TILES) if multiply else 0
-    groups = ceil(tiles, MOST)
+    groups = (tiles + MOST - 1) // MOST
     for j in range(chunks):
         n = min(kc, ci - j * kc)
         iu = own + v.at(q, at.AT_U)
@@ -171,7 +164,7 @@ def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weight
                                  iu + f * v.at(q, at.UF) + k * 2 * L, 2 * L, work, m, L, tiles * L,
                                  min(n - k, v.at(q, at.SUM)), j == 0 and k == 0)  # fmt: skip
     if multiply:
-        for s in range(min(2, ceil(co - o, L))):
+        for s in range(2 if co - o > L else 1):
             first, channels = o + s * L, min(co - o - s * L, L)
             _outputs(q, table, t, work, products_at + s * tiles * L, own + v.at(q, at.AT_OUT), coef)
             add = v.load_part(bias, group * co + first, channels) if bias.size else v.zero(y)

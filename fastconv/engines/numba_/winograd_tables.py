@@ -20,24 +20,24 @@ TILES, SLOTS, OUTS, WI, WO, X_RUNS, X_PIXELS, Y_RUNS, Y_PIXELS = range(9)
 HEAD, RUN = 64, 6  # numbers of the header, of a run
 
 
-@v.inline
+@v.copied
 def ceil(a, b):
     return (a + b - 1) // b
 
 
-@v.inline
+@v.copied
 def runs_at(q, t, output):
     """Where the runs of the input or output begin."""
     return t + HEAD + output * RUN * v.at(q, RUNS)
 
 
-@v.inline
+@v.copied
 def slots_at(q, t, output):
     """Where the slots of the pixels of the input or output begin."""
     return t + HEAD + 2 * RUN * v.at(q, RUNS) + output * v.at(q, IN_PIXELS)
 
 
-@v.inline
+@v.copied
 def tiles_at(q, t):
     """Where the (input slot, output slot) of the tiles' first pixels begin."""
     return t + HEAD + 2 * RUN * v.at(q, RUNS) + v.at(q, IN_PIXELS) + v.at(q, OUT_PIXELS)

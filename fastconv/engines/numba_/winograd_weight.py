@@ -9,7 +9,7 @@ from . import vector as v
 from . import winograd_tables as at
 from .depthwise_blocks import address, local
 from .launch import shared_step
-from .winograd import as_table, clear_slots, frequencies, inputs, stage, table_at
+from .winograd import as_table, clear_slots, frequencies, inputs, stage
 from .winograd_blocks import TILES as MOST
 from .winograd_blocks import outputs_1d, products, weights_1d
 from .winograd_tables import ceil, make_block, pack, tiles_at
@@ -35,9 +35,9 @@ def _gradient(dy, x, dw, work, table, q, coef, what, group, block, share, shares
     """_OWN: blocks of tiles with sums of their own; _TILES: some channels of a block that all share; _SUMS: sums of
     some of its outputs, transformed back at once if it is the only block; _TAPS: all sums transformed back."""
     L, co, ci, blocks = v.lanes(x), v.at(q, at.CO), v.at(q, at.CI), v.at(q, at.ROW_BLOCKS) * v.at(q, at.COL_BLOCKS)
-    vx, vq = ceil(ci, L), ceil(co, L)
+    vx, vq = (ci + L - 1) // L, (co + L - 1) // L
     own = v.at(q, at.SHARED) + share * v.at(q, at.PER_THREAD)
-    t = table_at(own + v.at(q, at.AT_TABLE), table, work)
+    t = (own + v.at(q, at.AT_TABLE)) * work.itemsize // table.itemsize
     X, Q, s0, s1, o0, o1 = v.at(q, at.AT_X), v.at(q, at.AT_Q), 0, 1, co * share // shares, co * (share + 1) // shares
     at_once = what == _SUMS and blocks == 1
     if what == _OWN:
@@ -65,7 +65,9 @@ def _gradient(dy, x, dw, work, table, q, coef, what, group, block, share, shares
                     else:
                         inputs(q, c, table, t, work, slots, X, coef)
             if what != _TILES:
-                columns, groups = (ceil(ci, 2 * L), ceil(o1 - o0, 2 * MOST)) if at_once else (1, 1)
+                columns = groups = 1
+                if at_once:
+                    columns, groups = (ci + 2 * L - 1) // (2 * L), (o1 - o0 + 2 * MOST - 1) // (2 * MOST)
                 for c in range(columns):
                     c0, c1 = (c * 2 * L, min(ci, (c + 1) * 2 * L)) if at_once else (0, ci)
                     for g in range(groups):
