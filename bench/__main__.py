@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seconds", type=float, default=1.0, help="for one layer and pass (default: 1)")
     _add_common(compare, "bench-results")
 
+<<<<<<< HEAD
     others = commands.add_parser("others", help="pooling and transposed convolution against PyTorch")
     others.set_defaults(command=_others)
     others.add_argument("--seconds", type=float, default=1.0, help="for one row (default: 1)")
@@ -63,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     gallery = commands.add_parser("gallery", help="the lectures told in pictures that the library draws")
     gallery.set_defaults(command=_gallery)
     gallery.add_argument("--out", type=Path, default=Path("bench-results/gallery"), help="output folder")
+=======
+    images = commands.add_parser("images", help="image filters against OpenCV and SciPy over kernel sizes")
+    images.set_defaults(command=_images)
+    images.add_argument("--sizes", type=int, nargs="+", metavar="K", help="kernel sizes (default: 3 to 63)")
+    images.add_argument("--seconds", type=float, default=12.0, help="for each of the four panels (default: 12)")
+    images.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    images.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
+>>>>>>> img
 
     calibrate = commands.add_parser("calibrate", help="measure this machine for fastconv's cost model")
     calibrate.set_defaults(command=_calibrate)
@@ -154,6 +163,36 @@ def _compare(arguments: argparse.Namespace) -> int:
         _console.print(table)
     _console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     return 1 if any(entry["reason"].startswith("WRONG") for entry in comparer.left_out) else 0
+
+
+def _images(arguments: argparse.Namespace) -> int:
+    import json
+
+    import fastconv
+    from bench import images, records
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    sizes = tuple(arguments.sizes or images.SIZES)
+    rows = []
+    with fastconv.num_threads(threads):
+        for panel in images.PANELS:
+            with _console.status(f"measuring: {panel.title}"):
+                rows += images.measure(panel, sizes, arguments.seconds, threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    doc = {"environment": records.environment(threads), "rows": rows}
+    (arguments.out / "images.json").write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
+    for panel in images.PANELS:
+        for peer in ("OpenCV", "scipy.ndimage", "scipy.signal"):
+            won = images.ratios(rows, panel.name, peer)
+            if won:
+                each = "  ".join(f"{size}: {ratio:.2f}" for size, ratio in won.items())
+                _console.print(f"{panel.title}, times as fast as {peer}:  {each}", highlight=False)
+    name = images.draw(rows, arguments.out, threads)
+    _console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
+    wrong = [row for row in rows if row["seconds"] is None]
+    for row in wrong:
+        _console.print(f"[bold white on red] WRONG [/] {row}")
+    return 1 if wrong else 0
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from .depthwise_separable import (
 )
 from .errors import BackendRefused, WorkspaceError
 from .explain import Explanation, explain
+from .filters import filter2d
 from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
 from .patches import conv2d_matrix, fold, unfold
 from .pooling import (
@@ -38,7 +39,6 @@ from .pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
-from .filters import filter2d
 from .prepared import Conv2dPlan, plan_conv2d
 from .problem import ConvProblem
 from .registry import get_backend, list_backends, register_backend, unregister_backend
@@ -77,8 +77,8 @@ __all__ = [
     "depthwise_separable_conv2d",
     "depthwise_separable_conv2d_backward",
     "explain",
-    "fold",
     "filter2d",
+    "fold",
     "get_backend",
     "get_num_threads",
     "global_avg_pool2d",

@@ -252,3 +252,27 @@ def test_quick_run_measures_checked_answers(tmp_path: Path):
     assert {row.layer for row in rows} == {"sweep_k1", "lenet_c2"}
     assert all(0 <= row.error < 1e-5 and row.median > 0 for row in rows)
     assert (tmp_path / "report.html").exists()
+
+
+def test_images_are_checked_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import images
+
+    monkeypatch.setattr(images, "SIDE", 70)
+    arguments = ["images", "--sizes", "3", "7", "--seconds", "0.1", "--threads", "2", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    rows = json.loads((tmp_path / "images.json").read_text())["rows"]
+    assert {row["size"] for row in rows} == {3, 7}
+    assert {row["panel"] for row in rows} == {panel.name for panel in images.PANELS}
+    assert all(row["seconds"] > 0 for row in rows)
+    assert (tmp_path / "images.svg").exists() and (tmp_path / "images.png").exists()
+    assert set(images.ratios(rows, "gray", "scipy.ndimage")) == {3, 7}
+
+
+def test_images_with_a_wrong_pixel_get_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import images
+
+    monkeypatch.setattr(images, "SIDE", 40)
+    wrong = {"fastconv": lambda: np.zeros((40, 40), np.float32)}
+    monkeypatch.setattr(images, "contestants", lambda *_: wrong)
+    (row,) = images.measure(images.PANELS[0], (3,), 0.01, 1)
+    assert row["seconds"] is None and row["error"] > 0.1
