@@ -54,7 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--seconds", type=float, default=1.0, help="for one layer and pass (default: 1)")
     _add_common(compare, "bench-results")
 
-<<<<<<< HEAD
     others = commands.add_parser("others", help="pooling and transposed convolution against PyTorch")
     others.set_defaults(command=_others)
     others.add_argument("--seconds", type=float, default=1.0, help="for one row (default: 1)")
@@ -64,14 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     gallery = commands.add_parser("gallery", help="the lectures told in pictures that the library draws")
     gallery.set_defaults(command=_gallery)
     gallery.add_argument("--out", type=Path, default=Path("bench-results/gallery"), help="output folder")
-=======
+
     images = commands.add_parser("images", help="image filters against OpenCV and SciPy over kernel sizes")
     images.set_defaults(command=_images)
     images.add_argument("--sizes", type=int, nargs="+", metavar="K", help="kernel sizes (default: 3 to 63)")
     images.add_argument("--seconds", type=float, default=12.0, help="for each of the four panels (default: 12)")
     images.add_argument("--threads", type=int, help="default: as fastconv chooses")
     images.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
->>>>>>> img
 
     calibrate = commands.add_parser("calibrate", help="measure this machine for fastconv's cost model")
     calibrate.set_defaults(command=_calibrate)

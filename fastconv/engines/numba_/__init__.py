@@ -11,6 +11,7 @@ from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
+from .filter import filter_direct, filter_line, filter_running, filter_separable
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
@@ -38,6 +39,10 @@ __all__ = [
     "direct_sums",
     "direct_unpack_sums",
     "direct_weights",
+    "filter_direct",
+    "filter_line",
+    "filter_running",
+    "filter_separable",
     "fma_probe",
     "im2col_pack",
     "max_pool",
