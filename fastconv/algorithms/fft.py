@@ -26,7 +26,7 @@ from .fft_tiles import Tiles, axes, gather, grid, lengths, scatter
 _CHUNK = 8 << 20  # bytes of spectra of one chunk of tiles
 _WEIGHTS = 32 << 20  # bytes of spectra of weights at a time
 _KEPT = 256 << 20  # bytes of spectra that a plan keeps
-_TRANSFORM = {"float32": 0.55e-9, "float64": 0.9e-9}  # seconds for a pixel and log2 of a tile's pixels, one core
+_TRANSFORM = {"float32": 0.28e-9, "float64": 0.46e-9}  # seconds for a pixel and unit of `_effort`, one core
 _PRODUCT = 0.35  # of the FMA peak, reached by the products
 _SHORT = 5e7  # products that are not shared: for milliseconds after, idle OpenMP threads keep SciPy's off the cores
 _TILE, _CALLS = 4e-6, 60e-6  # seconds of Python for a tile's phase and for a chunk
@@ -39,6 +39,11 @@ def _planes(p: ConvProblem, pass_: str) -> tuple[int, int]:
     return (o, c) if pass_ == "grad_input" else (c, o)
 
 
+def _effort(pixels: int) -> float:
+    """Of a transform, a pixel: small ones are mostly calls."""
+    return math.log2(max(2, pixels)) + 3.6 + 6400 / pixels
+
+
 @lru_cache(4096)
 def _choose(p: ConvProblem, pass_: str) -> tuple[float, int, int]:
     """Seconds on one core, in units of a pixel's transform, and the tile's lengths that take the fewest."""
@@ -48,9 +53,9 @@ def _choose(p: ConvProblem, pass_: str) -> tuple[float, int, int]:
     best = (math.inf, 0, 0)
     for nh, th in lengths(h):
         for nw, tw in lengths(w):
-            tiles, log = many * nh * nw, math.log2(max(2, th * tw))
+            tiles = many * nh * nw
             transforms = tiles * (c + o) + c * o * 0.6  # of weights only the rows that are not zero
-            units = p.g * th * tw * (transforms * (log + 4) + tiles * c * o * 0.05)
+            units = p.g * th * tw * (transforms * _effort(th * tw) + tiles * c * o * 0.1)
             best = min(best, (units, th, tw))
     return best
 
@@ -88,7 +93,7 @@ class Fft(Backend):
         again = -(-_outputs(p, pass_) // cfg.outputs) if tiles > cfg.tiles else 1
         ffts = p.g * (tiles * (c * again + o) + 0.6 * c * o)
         products = 4.0 * p.g * tiles * c * o * pixels
-        seconds = ffts * pixels * (math.log2(max(2, pixels)) + 4) * _TRANSFORM[p.dtype] / threads
+        seconds = ffts * pixels * _effort(pixels) * _TRANSFORM[p.dtype] / math.sqrt(threads)
         seconds += products / (_PRODUCT * rates.fma_gflops * 1e9 * threads)
         moved = 4.0 * ffts * pixels * p.itemsize
         chunks = -(-tiles // cfg.tiles) * -(-p.g // cfg.groups) * again
