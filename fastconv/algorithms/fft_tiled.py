@@ -44,9 +44,11 @@ _POINTS = 32  # inputs of a group whose lanes are not channels
 _BUTTERFLY = 4.3  # a transform of length t: so many t log2(t)
 _FEW = 0.6  # of that if the first pass is left out
 _COPY = 4.0  # a row of a column on its way to a transform, or back
-_PIXEL = 6.0  # a vector of pixels loaded or stored, transposed
-_PRODUCT = 1.3  # over the peak
-_BYTE = 0.5  # of spectra written or read
+_PIXEL, _EDGE, _STRIDED = 9.0, 30.0, 60.0  # a vector of pixels to or from its place: in a row; if lanes differ; apart
+_TILE = 2000.0  # where the lanes of a tile are
+_PRODUCT = 1.25  # over the peak
+_MOVED = 0.7  # of the time that a copy of all arrays takes
+_BYTE = 0.3  # of spectra written or read
 
 
 class FftTiled(Backend):
@@ -73,8 +75,10 @@ class FftTiled(Backend):
         lanes = self.vector_bytes // p.itemsize
         flops = 2.0 * lanes * _work(p, pass_, cfg, 1, lanes)
         seconds = 2.0 * lanes * _work(p, pass_, cfg, threads, lanes) / (rates.fma_gflops * 1e9)
-        launches = 0 if threads == 1 else 3 * p.g
-        return Cost(flops, compulsory_bytes(p), seconds + 3e-6 + launches * rates.launch_us * 1e-6)
+        moved = compulsory_bytes(p)
+        seconds += _MOVED * moved / ((rates.copy_gbs if threads == 1 else rates.copy_gbs_all) * 1e9)
+        launches = 0 if threads == 1 else 3 * p.g if cfg.mode == CHANNELS else 2
+        return Cost(flops, moved, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return _bound(p, pass_)[0]
@@ -185,19 +189,23 @@ def _transform(t: int, count: int | None = None) -> float:
     return _BUTTERFLY * t * math.log2(t) * (_FEW if few else 1.0)
 
 
+def _pixel(mode: int, step: int) -> float:
+    return _STRIDED if step > 1 else _EDGE if mode == IMAGES else _PIXEL
+
+
 @lru_cache(1 << 16)
 def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> float:
     """Fused multiply-adds of a vector, or the time of so many, for the thread that has most."""
     h, w, s, _ = layout(p, pass_, cfg, 1, lanes)
     columns, line, inputs = w.t // 2 + 1, lanes * p.itemsize, s.ci * h.sp * w.sp
-    rows = ceil_div(h.t, 2) * (_transform(w.t) + 2 * _PIXEL * w.t)  # of a tile
-    back = ceil_div(h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.out)
+    load, store = (_pixel(cfg.mode, step) for step in (w.src_step, w.dst_step))
+    rows = _TILE + ceil_div(h.t, 2) * (_transform(w.t) + 2 * load * w.t)  # of a tile
+    back = _TILE + ceil_div(h.out, 2) * (_transform(w.t) + 2 * store * w.out)
     column = columns * (_transform(h.t) + _COPY * h.t)
     kernel = ceil_div(h.taps, 2) * _transform(w.t, w.taps) + 2 * _PIXEL * h.taps * w.taps
     weights = columns * (_transform(h.t, h.taps) + _COPY * h.taps)
     product = columns * h.t * 4
     if pass_ == "grad_weight":
-        back = rows = ceil_div(h.t + h.out, 2) * (_transform(w.t) + 2 * _PIXEL * w.t) / 2
         weights = columns * (_transform(h.t) + _COPY * h.taps)
     if cfg.mode == CHANNELS:
         tiles, units = s.tiles, columns * ceil_div(s.dblocks, 2)
@@ -212,7 +220,7 @@ def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> f
     outputs = p.g * s.co if images else ceil_div(p.g * s.co, lanes)
     if pass_ == "grad_weight":
         units = outputs * s.ci * max(1, min(blocks, threads))
-        work = outputs * s.ci * (blocks * (2 * rows + 2 * column + 2 * product) + kernel + weights)
+        work = outputs * s.ci * (blocks * (rows + back + 2 * column + 2 * product) + kernel + weights)
     elif images:
         phases = h.dp * w.dp
         units = p.g * blocks

@@ -132,9 +132,9 @@ cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, 
             for i in range(tiles * q.sblocks):  # too many streams for the hardware to see
                 fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 8)
                 fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 9)
-            _ft_multiply(nv, tiles, <const real*> (X + k0 * q.unit_x + v * q.row_x + 2 * u), q.sblocks * q.unit_x * LANES,
-                         q.unit_x * LANES, k1 - k0, k0, q, True, s.w_ + u * q.row_w, 2 * nv, 2, s.p + 2 * u,
-                         2 * q.row_p, q.row_p, k0 == 0)
+            _ft_multiply(nv, tiles, <const real*> (X + k0 * q.unit_x + v * q.row_x + 2 * u),
+                         q.sblocks * q.unit_x * LANES, q.unit_x * LANES, k1 - k0, k0, q, True,
+                         s.w_ + u * q.row_w, 2 * nv, 2, s.p + 2 * u, 2 * q.row_p, q.row_p, k0 == 0)
         k0 = k1
     for t in range(tiles):
         for o in range(nv):
@@ -166,8 +166,8 @@ cdef void _ft_products(const FtGrid* q, real* work, const vec* R, const real* tw
     _ft_scratch(q, twiddles, work, part, &s)
     for i in range(units * part // parts, units * (part + 1) // parts):
         d = i % panels * 2
-        _ft_product_unit(q, <vec*> (work + q.at_x), R, <vec*> (work + q.at_z), i // panels, d, min(<intp> 2, blocks - d),
-                         block + d, tiles, &s)
+        _ft_product_unit(q, <vec*> (work + q.at_x), R, <vec*> (work + q.at_z), i // panels, d,
+                         min(<intp> 2, blocks - d), block + d, tiles, &s)
 
 
 cdef void _ft_destinations(const FtGrid* q, real* work, const real* bias, real* y, const real* twiddles, intp group,

@@ -142,7 +142,8 @@ cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, 
                 vstore_range(p, m[l], <int> a, <int> b)
 
 
-cdef inline void _ft_separate(const vec* p, const vec* n, intp step, intp first, intp pairs, vec* column) noexcept nogil:
+cdef inline void _ft_separate(const vec* p, const vec* n, intp step, intp first, intp pairs,
+                              vec* column) noexcept nogil:
     """Rows of column v from those of columns v and -v of the complex signals (all times two)."""
     cdef intp j
     for j in range(first):
@@ -162,7 +163,8 @@ cdef inline void _ft_put(vec* z, vec re, vec im, bint add) noexcept nogil:
     z[1] = im
 
 
-cdef inline void _ft_join(const vec* column, intp rows, bint alone, bint add, vec* p, vec* n, intp step) noexcept nogil:
+cdef inline void _ft_join(const vec* column, intp rows, bint alone, bint add, vec* p, vec* n,
+                          intp step) noexcept nogil:
     """The reverse; a column that is its own counterpart is real."""
     cdef vec br, bi
     cdef intp j
@@ -236,7 +238,8 @@ cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp row
     _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
 
 
-cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes* k, vec bias, FtScratch* s) noexcept nogil:
+cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes* k, vec bias,
+                        FtScratch* s) noexcept nogil:
     """The tile's outputs to the planes."""
     cdef intp j, i
     for j in range(k.first // 2, _ft_ceil(min(k.last, q.h.out), 2)):
@@ -264,7 +267,8 @@ cdef void _ft_load_taps(const real** w, intp rows, intp count, const intp* place
             taps[place[t + l]] = m[l] * f
 
 
-cdef void _ft_store_taps(real** w, intp rows, intp count, const intp* place, real scale, const vec* taps) noexcept nogil:
+cdef void _ft_store_taps(real** w, intp rows, intp count, const intp* place, real scale,
+                         const vec* taps) noexcept nogil:
     cdef vec m[LANES]
     cdef vec f = vset(scale)
     cdef intp i, t, l, n
@@ -283,15 +287,17 @@ cdef inline real _ft_scale(const FtGrid* q) noexcept nogil:
     return <real> 0.25 / <real> (q.h.t * q.w.t)
 
 
-cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r, intp step) noexcept nogil:
-    """Row transforms of the kernels of up to LANES lanes: r[pair of rows][column], `step` from a phase to the next."""
+cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r,
+                          intp step) noexcept nogil:
+    """Row transforms of the kernels of up to LANES lanes: r[pair of rows][column]; `step` between phases."""
     cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j
     cdef const vec* t = s.taps
+    cdef vec* o
     _ft_load_taps(w, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
     for b in range(phases):
         for j in range(pairs):
-            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, r + b * step + j * q.row_r, r + b * step + j * q.row_r + 1,
-                          2, q.w.t, s.y)
+            o = r + b * step + j * q.row_r
+            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, o, o + 1, 2, q.w.t, s.y)
             t += 2 * q.w.taps
 
 
@@ -307,7 +313,8 @@ cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScrat
             t += 2 * q.w.taps
 
 
-cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w, intp out) noexcept nogil:
+cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w,
+                                   intp out) noexcept nogil:
     """Transform of column v of kernels, from those of their rows."""
     cdef intp pairs = _ft_ceil(q.h.taps, 2)
     _ft_separate(r + 2 * v, r + 2 * (q.w.t - v if v else 0), q.row_r, 0, pairs, s.column)

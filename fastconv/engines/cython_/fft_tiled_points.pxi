@@ -1,11 +1,12 @@
-# FFT tiles for groups of few channels: nothing to share between outputs, so lanes are output channels, or tiles of one
-# channel. A tile goes through all stages at once; the sums go back to rows in the place of the tile's own rows.
+# FFT tiles for groups of few channels: nothing to share between outputs, so lanes are output channels, or tiles of
+# one channel. A tile goes through all stages at once; the sums go back to rows in the place of the tile's own rows.
 
 
 cdef intp _ft_point_lanes(const FtGrid* q, const real* planes, bint source, intp block, intp channel, intp tile,
                           intp phase, FtLanes* k) noexcept nogil:
     """A block of tiles of a channel (of all groups); or of outputs, and the input `channel` of each one's group."""
-    cdef intp total = q.tiles if q.lanes_are_tiles else q.g * q.co, count = min(<intp> LANES, total - block * LANES), l, o
+    cdef intp total = q.tiles if q.lanes_are_tiles else q.g * q.co, l, o
+    cdef intp count = min(<intp> LANES, total - block * LANES)
     for l in range(count):
         o = block * LANES + l
         if q.lanes_are_tiles:
@@ -99,8 +100,8 @@ cdef void _ft_points(const FtGrid* q, const real* x, const real* w, const real* 
     cdef FtLanes k
     cdef intp inputs = q.ci * q.h.sp * q.w.sp, phases = q.h.dp * q.w.dp, columns = q.w.t // 2 + 1
     cdef intp blocks = _ft_ceil(q.tiles if q.lanes_are_tiles else q.g * q.co, LANES)
-    cdef intp items = q.g * blocks if q.lanes_are_tiles else blocks * phases * q.tiles, i, j, o, block, group, tile, count
-    cdef intp done = -1, outputs = q.co * phases if q.lanes_are_tiles else 1
+    cdef intp items = q.g * blocks if q.lanes_are_tiles else blocks * phases * q.tiles
+    cdef intp i, j, o, block, group, tile, count, done = -1, outputs = q.co * phases if q.lanes_are_tiles else 1
     cdef intp range_[2 * 64]
     cdef vec* z
     cdef vec add = vzero()
@@ -130,8 +131,8 @@ cdef void _ft_points(const FtGrid* q, const real* x, const real* w, const real* 
             _ft_rows_back(q, z, q.row_a, &k, add, &s)
 
 
-def fft_tiled_points(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work, cnp.ndarray grid,
-                     cnp.ndarray twiddles, int threads):
+def fft_tiled_points(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work,
+                     cnp.ndarray grid, cnp.ndarray twiddles, int threads):
     """y OUT; bias may be empty."""
     cdef const FtGrid* q = <const FtGrid*> cnp.PyArray_DATA(grid)
     cdef real* xp = data(x)
@@ -160,7 +161,8 @@ cdef void _ft_point_sums(const FtGrid* q, const real* dy, const real* x, real* w
     cdef FtScratch s
     cdef FtLanes k
     cdef intp phases = q.h.sp * q.w.sp, columns = q.w.t // 2 + 1, lanes = 1 if q.lanes_are_tiles else LANES
-    cdef intp units = _ft_ceil(q.g * q.co, lanes) * q.ci, blocks = _ft_ceil(q.tiles, LANES) if q.lanes_are_tiles else q.tiles
+    cdef intp units = _ft_ceil(q.g * q.co, lanes) * q.ci
+    cdef intp blocks = _ft_ceil(q.tiles, LANES) if q.lanes_are_tiles else q.tiles
     cdef intp i, j, b, v, unit, o, c, first, stop
     cdef intp range_[2 * 65]
     cdef vec* dy_rows

@@ -1,5 +1,6 @@
 # FFT tiles: Fourier transforms of LANES signals side by side. A transform of length n1 * n2 is two passes (Cooley and
-# Tukey 1965): signal n2 * j + i goes to frequency k + n1 * l. The inverse swaps real and imaginary parts on both sides.
+# Tukey 1965): signal n2 * j + i goes to frequency k + n1 * l. The inverse swaps real and imaginary parts, before and
+# after.
 
 cdef struct FtC:
     vec r, i

@@ -23,7 +23,8 @@ cdef void _ft_weight_products(const FtGrid* q, real* work, const real* twiddles,
                               intp parts) noexcept nogil:
     """Columns of up to two blocks of outputs: products, their sums over tiles, rows of the sums to R."""
     cdef FtScratch s
-    cdef intp panels = _ft_ceil(q.dblocks, 2), units = (q.w.t // 2 + 1) * panels * q.sblocks, i, d, v, b, nv, u, c, o, n, t
+    cdef intp panels = _ft_ceil(q.dblocks, 2), units = (q.w.t // 2 + 1) * panels * q.sblocks
+    cdef intp i, d, v, b, nv, u, c, o, n, t
     cdef const vec* X
     cdef const vec* Q
     cdef vec* R = <vec*> (work + q.at_r)
@@ -40,8 +41,8 @@ cdef void _ft_weight_products(const FtGrid* q, real* work, const real* twiddles,
                 for o in range(nv):
                     fetch(Q + (t * q.dblocks + o) * q.unit_x + 2 * u + 8)
                     fetch(Q + (t * q.dblocks + o) * q.unit_x + 2 * u + 9)
-            _ft_multiply(nv, n, <const real*> (X + 2 * u), 1, q.sblocks * q.unit_x * LANES, tiles, 0, q, False, Q + 2 * u,
-                         q.dblocks * q.unit_x, q.unit_x, s.p + 2 * u, 2 * q.row_p, q.row_p, True)
+            _ft_multiply(nv, n, <const real*> (X + 2 * u), 1, q.sblocks * q.unit_x * LANES, tiles, 0, q, False,
+                         Q + 2 * u, q.dblocks * q.unit_x, q.unit_x, s.p + 2 * u, 2 * q.row_p, q.row_p, True)
         for c in range(n):
             for o in range(nv):
                 _ft_column_back(q, s.p + (2 * c + o) * q.row_p, v, q.h.taps, not first, &s,
