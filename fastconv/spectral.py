@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .api import conv2d
+from .errors import BackendRefused
 from .filtering import Window
 from .registry import list_backends
 from .threads import get_num_threads
@@ -40,10 +41,15 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     for i in range(0, oh, band):
         n = min(band, oh - i)
         planes = bordered(x, see, i, n + kh - 1, dtype)
-        if how == "fft":
+        out = None
+        if how != "fft":
+            try:
+                out = conv2d(planes[:, None], w[None, None], backend=name)[:, 0]
+            except BackendRefused:
+                if not spread:
+                    raise
+        if out is None:
             out = overlap_save(planes, w)
-        else:
-            out = conv2d(planes[:, None], w[None, None], backend=name)[:, 0]
         if spread and not np.isfinite(out).all():
             return False
         y[i : i + n] = to_image(out.transpose(1, 2, 0), y.dtype)
