@@ -14,8 +14,10 @@ ARGS ?=
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
 
+# Two processes or more share the cores, so idle threads must not spin; a file stays in one process, which compiles its
+# kernels once.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -24,6 +24,16 @@ def matmul(a: Any, b: Any, out: Any, threads: int) -> None:
         np.matmul(a, b, out=out)
 
 
+@contextmanager
+def no_fork(threads: int) -> Iterator[None]:
+    """Keeps forks away meanwhile: SciPy's transforms wait for ever for work that a fork took from their threads."""
+    if threads == 1:
+        yield
+        return
+    with _lock:
+        yield
+
+
 if hasattr(os, "register_at_fork"):  # OpenBLAS hangs if a fork catches it in the middle of a product
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 

@@ -75,9 +75,9 @@ def filter2d(
     --------
     >>> import numpy as np, fastconv
     >>> fastconv.filter2d(np.eye(3, dtype=np.uint8) * 90, np.full((3, 3), 1 / 9))
-    array([[40, 30, 20],
+    array([[50, 30, 10],
            [30, 30, 30],
-           [20, 30, 40]], dtype=uint8)
+           [10, 30, 50]], dtype=uint8)
     """
     x, w = _image(image), _kernel(kernel)
     if not isinstance(mode, str) or mode not in MODES:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..blas import no_fork
 from ..flops import compulsory_bytes
 from ..problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
@@ -238,8 +239,9 @@ def _transform(a: Array, cfg: Tiles, workers: int, norm: str = "backward") -> Ar
     """Real to half-complex, over the last two axes, from as many rows and columns as there are."""
     from scipy import fft
 
-    rows = fft.rfft(a, cfg.tw, axis=-1, norm=norm, workers=workers)
-    out: Array = fft.fft(rows, cfg.th, axis=-2, norm=norm, overwrite_x=True, workers=workers)
+    with no_fork(workers):
+        rows = fft.rfft(a, cfg.tw, axis=-1, norm=norm, workers=workers)
+        out: Array = fft.fft(rows, cfg.th, axis=-2, norm=norm, overwrite_x=True, workers=workers)
     return out
 
 
@@ -248,6 +250,7 @@ def _back(spectra: Array, cfg: Tiles, rows: slice, workers: int) -> Array:
     from scipy import fft
 
     z = spectra.view(np.result_type(spectra, 1j)).reshape(*spectra.shape[:-1], cfg.th, -1)
-    z = fft.ifft(z, axis=-2, norm="forward", overwrite_x=True, workers=workers)
-    out: Array = fft.irfft(z[..., rows, :], cfg.tw, axis=-1, norm="forward", workers=workers)
+    with no_fork(workers):
+        z = fft.ifft(z, axis=-2, norm="forward", overwrite_x=True, workers=workers)
+        out: Array = fft.irfft(z[..., rows, :], cfg.tw, axis=-1, norm="forward", workers=workers)
     return out

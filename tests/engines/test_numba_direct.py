@@ -83,8 +83,8 @@ def test_direct_groups():
 @pytest.mark.parametrize("outputs", [*range(1, 16), 27])
 def test_pointwise_outputs(outputs):
     """A tile may have one output more than there are; pixels end within a tile."""
-    assert check("planar/numba", 1, 2, 5, (7, 11), outputs, (1, 1)) == EVERY[:2]
-    assert check("planar/numba", 2, 1, outputs, (8, 16), 3, (1, 1)) == EVERY[:2]
+    assert check("planar/numba", 1, 2, 5, (7, 11), outputs, (1, 1)) == EVERY
+    assert check("planar/numba", 2, 1, outputs, (8, 16), 3, (1, 1)) == EVERY
 
 
 @THREADS
@@ -96,9 +96,9 @@ def test_pointwise_outputs(outputs):
 def test_planar_rows(kernel, stride, dilation, outputs, dtype, threads):
     """Few outputs, of either direction; strides are phases of the columns, some without any tap."""
     done = check("planar/numba", threads, 2, 9, (11, 75), outputs, kernel, stride, 1, dilation, dtype=dtype)
-    assert done == ["forward"]
+    assert done == ["forward", "grad_weight"]
     done = check("planar/numba", threads, 1, outputs, (11, 75), 9, kernel, stride, 1, dilation, dtype=dtype)
-    assert done == ["grad_input"]
+    assert done == ["grad_input", "grad_weight"]
 
 
 @THREADS
