@@ -20,7 +20,7 @@ from .algorithms.base import Backend, Cost
 from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .config import show_config
 from .depthwise_separable import (
-    SeparableGradients,
+    DepthwiseSeparableGradients,
     depthwise_separable_conv2d,
     depthwise_separable_conv2d_backward,
 )
@@ -57,10 +57,10 @@ __all__ = [
     "Conv2dPlan",
     "ConvProblem",
     "Cost",
+    "DepthwiseSeparableGradients",
     "Explanation",
     "ReceptiveField",
     "SeparableConv2dGradients",
-    "SeparableGradients",
     "WorkspaceError",
     "avg_pool2d",
     "avg_pool2d_backward",

@@ -13,7 +13,7 @@ from .arrays import as_array, common_dtype, ready
 from .problem import ConvProblem
 
 
-class SeparableGradients(NamedTuple):
+class DepthwiseSeparableGradients(NamedTuple):
     """Gradients by `depthwise_separable_conv2d_backward`; None for what ``wrt`` left out."""
 
     x: Any
@@ -94,7 +94,7 @@ def depthwise_separable_conv2d_backward(
     backend: str = "auto",
     rtol: float | None = None,
     wrt: Any = ("x", "w_depthwise", "w_pointwise", "bias"),
-) -> SeparableGradients:
+) -> DepthwiseSeparableGradients:
     """Gradients of `depthwise_separable_conv2d`; the result of the depthwise convolution is computed anew.
 
     Parameters
@@ -108,7 +108,7 @@ def depthwise_separable_conv2d_backward(
 
     Returns
     -------
-    SeparableGradients
+    DepthwiseSeparableGradients
         ``(x, w_depthwise, w_pointwise, bias)``, None for what ``wrt`` leaves out.
 
     Raises
@@ -116,7 +116,7 @@ def depthwise_separable_conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv2d_backward`; the message names the argument.
     """
-    names = wanted(wrt, SeparableGradients._fields)
+    names = wanted(wrt, DepthwiseSeparableGradients._fields)
     dtype, (dyc, xc, deep, point) = _arrays(dy=dy, x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise)
     first: dict[str, Any] = dict(stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode)
     p = _problem(xc.shape, deep, point, first)
@@ -135,7 +135,7 @@ def depthwise_separable_conv2d_backward(
         dx, d_deep, _ = conv2d_backward(d_middle, xc, deep, wrt=inner, **first)
     db = bias_gradient(dyc, dtype) if "bias" in names else None
     dx, d_deep, d_point = (None if a is None else a.astype(dtype, copy=False) for a in (dx, d_deep, d_point))
-    return SeparableGradients(dx, d_deep, d_point, db)
+    return DepthwiseSeparableGradients(dx, d_deep, d_point, db)
 
 
 def _arrays(**arguments: Any) -> tuple[str, list[Any]]:
