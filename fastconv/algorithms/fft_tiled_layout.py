@@ -157,7 +157,7 @@ def lines(p: ConvProblem, pass_: str) -> tuple[Line, Line]:
 def split(line: Line, t: int) -> tuple[int, int]:
     """Outputs of a tile and tiles: one tile needs no room for zeros that wrap around onto zeros."""
     whole = line.outputs + line.taps - 1
-    if t >= min(whole, max(line.last, whole - line.lead)):
+    if t >= min(whole, max(line.last, whole - line.lead, line.outputs)):
         return line.outputs, 1
     out = t - line.taps + 1
     return out, ceil_div(line.outputs, out)
