@@ -83,7 +83,9 @@ class Direct(Backend):
         tile = -(-ow // -(-ow // (28 // cfg.nv)))
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * cfg.nv) if pass_ != "grad_weight" else 0.9)
         if cfg.block == 1 and pass_ != "grad_weight":  # a short loop for every tap and channel
-            rate *= tile * cfg.nv / (tile * cfg.nv + 12)
+            rate *= tile * cfg.nv / (tile * cfg.nv + 18)
+        if cfg.block == 1 and pass_ == "grad_weight" and p.kw > 1 and p.dw > 1:
+            rate *= 0.3  # taps that are no neighbours: one sum at a time
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
