@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import planner
-from .arrays import as_array, check_out, common_dtype, ready, usable
+from .arrays import as_array, common_dtype, ready
+from .calls import bias_gradient, run_plan, wanted
 from .plan import Plan
 from .problem import ConvProblem, integer
 from .threads import get_num_threads
@@ -220,7 +221,7 @@ def conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    names = wanted(wrt)
+    names = wanted(wrt, Conv2dGradients._fields)
     options: dict[str, Any] = dict(
         stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode
     )
@@ -234,23 +235,6 @@ def conv2d_backward(
     dw = conv2d_grad_weight(dya, xa, wa.shape, **options) if "w" in names else None
     db = bias_gradient(dya, dtype) if "bias" in names else None
     return Conv2dGradients(dx, dw, db)
-
-
-def wanted(wrt: Any, fields: tuple[str, ...] = Conv2dGradients._fields) -> set[str]:
-    """The gradients that ``wrt`` asks for, checked."""
-    listed = ", ".join(map(repr, fields[:-1])) + f" and {fields[-1]!r}"
-    if not isinstance(wrt, (str, tuple, list, set, frozenset)):
-        raise TypeError(f"wrt must be a sequence of {listed}, got {wrt!r}")
-    names = {wrt} if isinstance(wrt, str) else set(wrt)
-    if not names <= set(fields):
-        raise ValueError(f"wrt must hold only {listed}, got {wrt!r}")
-    return names
-
-
-def bias_gradient(dy: Any, dtype: str) -> Any:
-    """Sum of ``dy`` over images and pixels, (Co,); summed in float64."""
-    axes = (0, 2, 3) if dy.ndim == 4 else (1, 2)
-    return dy.sum(axis=axes, dtype=np.float64).astype(dtype)
 
 
 def _plan(
@@ -277,27 +261,6 @@ def _problem(
             found = _problems[key] = ConvProblem.from_shapes(*key)
         return found
     return ConvProblem.from_shapes(x, w, stride, padding, dilation, groups, mode, dtype)
-
-
-def run_plan(
-    plan: Plan, first: Any, second: Any, dtype: str, shape: tuple[int, ...], out: Any = None, inputs: Any = (),
-    bias: Any = None, packed: Any = None, peak: float | None = None,
-) -> Any:  # fmt: skip
-    """Run a plan into ``out`` or a fresh array; float16 and unusable outputs go through a copy."""
-    if first.ndim == 3:
-        first = first[None]
-    if second.ndim == 3:
-        second = second[None]
-    if out is None:
-        result = np.empty(plan.shape, plan.compute_dtype)
-        plan.run(first, second, result, bias, packed, peak)
-        return (result if plan.compute_dtype == dtype else result.astype(dtype)).reshape(shape)
-    check_out(out, shape, dtype)
-    if usable(out, dtype, tuple(a for a in inputs if a is not None)):
-        plan.run(first, second, out.reshape(plan.shape), bias, packed, peak)
-    else:
-        out[...] = run_plan(plan, first, second, dtype, shape, None, (), bias, packed, peak)
-    return out
 
 
 def _as_shape(name: str, shape: Any, ndim: int) -> tuple[int, ...]:

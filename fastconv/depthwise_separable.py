@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .api import bias_gradient, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight, wanted
+from .api import conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .arrays import as_array, common_dtype, ready
+from .calls import bias_gradient, wanted
 from .problem import ConvProblem
 
 

@@ -5,6 +5,8 @@ Here arguments become arrays and tables; the loops are the engine's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,7 +73,7 @@ def max_pool2d(
     shape = *xa.shape[:-2], *geo.out
     y = np.empty((len(x3), *geo.out), x3.dtype)
     steps, threads = _steps(dtype), _threads(x3)
-    with _Scratch(dtype, geo, threads) as work:
+    with _scratch(dtype, geo, threads) as work:
         if not return_indices:
             steps.max_pool(x3, y, geo.taps, work, geo.numbers, threads)
             return _finished(y, dtype, shape)
@@ -128,7 +130,7 @@ def max_pool2d_backward(
             raise ValueError("indices must lie in their windows, as max_pool2d returns them")
     else:
         x3 = x3.astype(dx.dtype, copy=False)
-        with _Scratch(dtype, geo, threads) as work:
+        with _scratch(dtype, geo, threads) as work:
             steps.max_pool_backward(x3, dy3, dx, geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads)
     return _finished(dx, dtype, xa.shape)
 
@@ -172,7 +174,7 @@ def avg_pool2d(
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     y = np.empty((len(x3), *geo.out), x3.dtype)
     counts, threads = geo.counts[x3.dtype, bool(count_include_pad)], _threads(x3)
-    with _Scratch(dtype, geo, threads) as work:
+    with _scratch(dtype, geo, threads) as work:
         _steps(dtype).avg_pool(x3, y, *counts, geo.taps, work, geo.numbers, threads)
     return _finished(y, dtype, (*xa.shape[:-2], *geo.out))
 
@@ -210,7 +212,7 @@ def avg_pool2d_backward(
     dtype, dy3 = _gradient(dy, xa, geo)
     dx = np.empty((len(dy3), *xa.shape[-2:]), dy3.dtype)
     counts, threads = geo.counts[dx.dtype, bool(count_include_pad)], _threads(dx)
-    with _Scratch(dtype, geo, threads) as work:
+    with _scratch(dtype, geo, threads) as work:
         _steps(dtype).avg_pool_backward(dy3, dx, *counts, geo.taps, work, geo.numbers, threads)
     return _finished(dx, dtype, xa.shape)
 
@@ -303,15 +305,12 @@ def _finished(a: Any, dtype: str, shape: tuple[int, ...]) -> Any:
     return a.astype(dtype, copy=False).reshape(shape)
 
 
-class _Scratch:
-    """The loops' scratch memory, borrowed for a ``with`` block."""
-
-    def __init__(self, dtype: str, geo: Windows, threads: int) -> None:
-        self.dtype, self.size = ("float64" if dtype == "float64" else "float32"), geo.numbers[-1] * threads
-
-    def __enter__(self) -> Any:
-        self.array = workspace.borrow(self.dtype, 8 * self.size)
-        return self.array
-
-    def __exit__(self, *_: object) -> None:
-        workspace.give_back(self.dtype, self.array)
+@contextmanager
+def _scratch(dtype: str, geo: Windows, threads: int) -> Iterator[Any]:
+    """The loops' scratch memory."""
+    name, size = ("float64" if dtype == "float64" else "float32"), geo.numbers[-1] * threads
+    array = workspace.borrow(name, 8 * size)
+    try:
+        yield array
+    finally:
+        workspace.give_back(name, array)

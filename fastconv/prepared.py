@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from . import planner
-from .api import run_plan
 from .arrays import as_array, common_dtype, ready
+from .calls import run_plan
 from .explain import Explanation, explain
 from .plan import Plan
 from .problem import ConvProblem, integer

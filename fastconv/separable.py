@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .api import bias_gradient, conv2d, conv2d_grad_input, conv2d_grad_weight
+from .api import conv2d, conv2d_grad_input, conv2d_grad_weight
 from .arrays import as_array, common_dtype, ready
+from .calls import bias_gradient, wanted
 from .problem import ConvProblem, integer
 
 
@@ -121,11 +122,7 @@ def separable_conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `separable_conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    if not isinstance(wrt, (str, tuple, list, set, frozenset)):
-        raise TypeError(f"wrt must be a sequence of 'x', 'w_col', 'w_row' and 'bias', got {wrt!r}")
-    names = {wrt} if isinstance(wrt, str) else set(wrt)
-    if not names <= {"x", "w_col", "w_row", "bias"}:
-        raise ValueError(f"wrt must hold only 'x', 'w_col', 'w_row' and 'bias', got {wrt!r}")
+    names = wanted(wrt, SeparableConv2dGradients._fields)
     dya, factors = as_array("dy", dy), (as_array("w_col", w_col), as_array("w_row", w_row))
     xa, col, row, dtype = _arrays(x, *factors, groups, dya)
     cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)

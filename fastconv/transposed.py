@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import planner
-from .api import Conv2dGradients, bias_gradient, run_plan, wanted
+from .api import Conv2dGradients
 from .arrays import as_array, common_dtype, ready
+from .calls import bias_gradient, run_plan, wanted
 from .problem import ConvProblem, integer, padding_pairs, pair
 from .threads import get_num_threads
 
@@ -129,7 +130,7 @@ def conv_transpose2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv_transpose2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    names = wanted(wrt)
+    names = wanted(wrt, Conv2dGradients._fields)
     dya, xa, wa = as_array("dy", dy), as_array("x", x), as_array("w", w)
     dtype = common_dtype(dya, xa, wa)
     p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)

@@ -192,7 +192,7 @@ class Planar(Backend):
             flat, run, rows = 2, p.oh * p.ow, p.oh * p.ow // lanes
             strips = -(-run // min(_RUN, room))
         else:
-            flat = int(geo.nph == 1 and geo.rstep == p.sh and p.oh * row <= p.oh * line)
+            flat = int(geo.nph == 1 and geo.rstep == p.sh and row <= line)
             run, rows = p.oh * (row if flat else line), p.oh
             copied = p.sh // geo.rstep * row
             strips = -(-p.oh // max(1, min(_RUN * p.oh // run, (room - geo.reach[1] * row) // copied)))
@@ -221,7 +221,7 @@ class Planar(Backend):
         geo, lanes, most = geometry(p, "forward", 1), self.vector_bytes // p.itemsize, self._dots()
         outputs, pairs = p.co // p.g, p.ci // p.g * p.kh * p.kw
         rows, row = -(-p.oh // cfg.strips), geo.nph * geo.wph
-        width = (p.ow, row, p.ow)[cfg.flat] if cfg.flat else -(-p.ow // lanes) * lanes
+        width = (-(-p.ow // lanes) * lanes, row, p.ow)[cfg.flat]
         block = outputs / -(-outputs // most)
         waste = width / p.ow * (-(-pairs // most) * most / pairs) * max(1.0, (block + 2 * most) / (block * most))
         waste *= 1 + 8 * lanes / (cfg.images * rows * width)  # sums across lanes
