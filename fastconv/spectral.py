@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from .api import conv2d
+from .engines.loader import absent
 from .errors import BackendRefused
 from .filtering import Window
-from .registry import list_backends
-from .threads import get_num_threads
 
 BAND_BYTES = 1 << 25  # of the bordered copy
-_TILES = "fft_tiled"
 
 
 def pays_from() -> int:
@@ -22,8 +20,8 @@ def pays_from() -> int:
 
 
 def has_tiles() -> bool:
-    """Whether convolution in tiles of FFTs is there, the fastest for large kernels."""
-    return any(name.startswith(_TILES + "/") for name in list_backends())
+    """Whether the tiles of FFTs that stay in cache are compiled here; SciPy's transforms pay later."""
+    return absent("cython") is None
 
 
 def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str, engine: str | None) -> bool:
@@ -32,28 +30,30 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     ``how`` is "fft", or a backend of `conv2d`, whose results stand as they are.
     """
     spread = how == "fft"
-    if spread and has_tiles():
-        how = _TILES
-    name = how if engine is None or how == "fft" else f"{how}/{engine}"
+    names = [how if engine is None else f"{how}/{engine}"]
+    if spread and has_tiles() and engine != "numba":
+        names.insert(0, "fft_tiled")
     (kh, kw), (oh, ow, c) = kernel.shape, y.shape
     w = kernel.astype(dtype)
     band = max(kh, 64, BAND_BYTES // ((ow + kw - 1) * c * w.itemsize) - kh)
     for i in range(0, oh, band):
         n = min(band, oh - i)
         planes = bordered(x, see, i, n + kh - 1, dtype)
-        out = None
-        if how != "fft":
-            try:
-                out = conv2d(planes[:, None], w[None, None], backend=name)[:, 0]
-            except BackendRefused:
-                if not spread:
-                    raise
-        if out is None:
-            out = overlap_save(planes, w)
+        out = _first(names, planes[:, None], w[None, None])[:, 0]
         if spread and not np.isfinite(out).all():
             return False
         y[i : i + n] = to_image(out.transpose(1, 2, 0), y.dtype)
     return True
+
+
+def _first(names: list[str], x: Any, w: Any) -> Any:
+    """By the first backend that does it; the last one says why not."""
+    for name in names[:-1]:
+        try:
+            return conv2d(x, w, backend=name)
+        except BackendRefused:  # kernels too large for tiles in cache
+            continue
+    return conv2d(x, w, backend=names[-1])
 
 
 def bordered(x: Any, see: Window, first: int, count: int, dtype: str) -> Any:
@@ -75,28 +75,3 @@ def to_image(a: Any, dtype: Any) -> Any:
         return a
     limits = np.iinfo(dtype)
     return np.fmin(np.fmax(np.rint(a), limits.min), limits.max)  # NaN becomes the least
-
-
-def overlap_save(planes: Any, w: Any) -> Any:
-    """Valid correlation of planes (C, H, W) with w (KH, KW) by FFTs of tiles that overlap by the kernel.
-
-    Circular products of a tile are right where the kernel does not wrap around: "overlap-save", Oppenheim and
-    Schafer, Discrete-Time Signal Processing, section 8.7.
-    """
-    from scipy import fft
-
-    (kh, kw), (c, h, width) = w.shape, planes.shape
-    oh, ow = h - kh + 1, width - kw + 1
-    th, tw = (fft.next_fast_len(min(n, max(256, 4 * k)), real=True) for n, k in ((h, kh), (width, kw)))
-    sh, sw = th - kh + 1, tw - kw + 1
-    threads = get_num_threads()
-    spectrum = np.conj(fft.rfft2(w, (th, tw)))
-    out = np.empty((c, oh, ow), w.dtype)
-    for i in range(0, oh, sh):
-        for j in range(0, ow, sw):
-            tile = planes[:, i : i + th, j : j + tw]
-            product = fft.rfft2(tile, (th, tw), workers=threads)
-            product *= spectrum
-            valid = fft.irfft2(product, (th, tw), workers=threads, overwrite_x=True)
-            out[:, i : i + sh, j : j + sw] = valid[:, : min(sh, oh - i), : min(sw, ow - j)]
-    return out
