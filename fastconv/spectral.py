@@ -15,8 +15,8 @@ BAND_BYTES = 1 << 25  # of the bordered copy
 
 
 def pays_from() -> int:
-    """Number of kernel elements from which FFTs beat the direct filter."""
-    return 13 * 13 if has_tiles() else 45 * 45
+    """Number of kernel elements from which FFTs beat the direct filter, as measured on images of 1024x1024."""
+    return 16 * 16 if has_tiles() else 45 * 45
 
 
 def has_tiles() -> bool:
