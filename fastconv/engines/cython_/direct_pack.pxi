@@ -3,21 +3,23 @@
 from cython.parallel cimport threadid
 
 
-cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp step, vec* m) noexcept nogil:
-    """n <= LANES pixels, `step` apart, of nc <= LANES planes; what is missing is zero."""
+cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp step, intp ahead, vec* m) noexcept nogil:
+    """n <= LANES pixels, `step` apart, of nc <= LANES planes; what is missing is zero. Wanted next: `ahead` of them."""
     cdef intp c, t
     cdef real r[LANES]
+    for c in range(nc):
+        fetch(x + c * plane + ahead)
+        if step == 2:
+            fetch(x + c * plane + ahead + LANES)
     if step == 1 and n == LANES and nc == LANES:
         for c in range(LANES):
             m[c] = vload(x + c * plane)
-            fetch(x + c * plane + 4 * LANES)
     elif step == 1:
         for c in range(LANES):
             m[c] = vload_part(x + c * plane, n) if c < nc else vzero()
     elif step == 2 and n == LANES and nc == LANES:
         for c in range(LANES):
             m[c] = vpick2(x + c * plane)
-            fetch(x + c * plane + 4 * LANES)
     elif step == 2:
         for c in range(LANES):
             m[c] = vpick2_part(x + c * plane, n) if c < nc else vzero()
@@ -28,25 +30,43 @@ cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp s
             m[c] = vload(r)
 
 
-cdef void _pack_run(const real* x, intp plane, intp nc, intp n, intp step, real* d) noexcept nogil:
-    """n pixels of nc planes -> [pixel][LANES]."""
+cdef inline void _pack_run(const bint spread, const real* x, intp plane, intp nc, intp n, intp step, intp ahead, real* d,
+                           intp phase, intp split, intp apart) noexcept nogil:
+    """n pixels of nc planes -> [pixel][LANES]; spread: dealt out to `split` phases, `apart` numbers from each other."""
     cdef vec m[LANES]
     cdef intp p, p_, k, q
+    cdef real* o = d + phase * apart
     for p_ in range((n + LANES - 1) // LANES):
         p = p_ * LANES
         q = min(<intp> LANES, n - p)
-        _load_planes(x + p * step, plane, nc, q, step, m)
+        _load_planes(x + p * step, plane, nc, q, step, ahead, m)
         vtranspose(m)
         if q == LANES:
             for k in range(LANES):
-                vstore(d + (p + k) * LANES, m[k])
+                vstore(o, m[k])
+                if spread:
+                    o += apart
+                    phase += 1
+                    if phase == split:
+                        phase = 0
+                        o += LANES - split * apart
+                else:
+                    o += LANES
         else:
             for k in range(q):
-                vstore(d + (p + k) * LANES, m[k])
+                vstore(o, m[k])
+                if spread:
+                    o += apart
+                    phase += 1
+                    if phase == split:
+                        phase = 0
+                        o += LANES - split * apart
+                else:
+                    o += LANES
 
 
 cdef void _pack_row(const real* x, intp plane, intp nc, intp block, intp W, intp pl, intp split, intp nph, intp wph,
-                    real* d) noexcept nogil:
+                    intp ahead, real* d) noexcept nogil:
     """One image row of a channel block into its place: column phases, zeros on both sides."""
     cdef intp b, a, e, k
     cdef real* o
@@ -57,19 +77,26 @@ cdef void _pack_row(const real* x, intp plane, intp nc, intp block, intp W, intp
         memset(o, 0, a * block * sizeof(real))
         memset(o + e * block, 0, (wph - e) * block * sizeof(real))
         if block != 1:
-            _pack_run(x + a * split + b - pl, plane, nc, e - a, split, o + a * block)
+            if nph == 1:
+                _pack_run(False, x + a * split + b - pl, plane, nc, e - a, split, ahead, o + a * block, 0, 1, 0)
         elif split == 1:
             memcpy(o + a, x + a - pl, (e - a) * sizeof(real))
         else:
             for k in range(a, e):
                 o[k] = x[k * split + b - pl]
+    if block != 1 and nph > 1:                              # all phases at once: each pixel is read once
+        a = max(<intp> 0, -pl)
+        e = min(W, wph * split - pl)
+        if e > a:
+            _pack_run(True, x + a, plane, nc, e - a, 1, ahead, d + (a + pl) // split * block, (a + pl) % split, split,
+                      wph * block)
 
 
 def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp nc, intp block, intp first, intp rows,
                 intp rstep, intp pt, intp pl, intp split, intp nph, intp wph, intp plane, int threads):
     """copy OUT [nb][blocks][rows][nph][wph][block]: images n0.., channels c0.., padded rows first.. (each rstep-th)."""
     cdef intp C = x.shape[1], H = x.shape[2], W = x.shape[3], blocks = (nc + block - 1) // block
-    cdef intp strips = (rows + 7) // 8, t, total = nb * blocks * strips
+    cdef intp strips = min(<intp> threads, rows), t, total = nb * blocks * strips
     cdef const real* xp = data(x) + (n0 * C + c0) * H * W
     cdef real* cp = data(copy)
     if threads == 1:
@@ -84,13 +111,14 @@ def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp
 cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W, intp nc, intp block, intp blocks,
                       intp strips, intp first, intp rows, intp rstep, intp pt, intp pl, intp split, intp nph, intp wph,
                       intp plane) noexcept nogil:
-    cdef intp n = t // (blocks * strips), g = t % blocks, k = t // blocks % strips, r, row, stop = min(rows, (k + 1) * 8)
+    cdef intp n = t // (blocks * strips), g = t % blocks, k = t // blocks % strips, r, row
+    cdef intp ahead = rstep * (W * (1 + 8 * LANES // (W + 1)) if W <= 32 * LANES else 8 * LANES)  # in rows to be read
     cdef const real* xp = x + (n * C + g * block) * H * W
     cdef real* d = copy + (n * blocks + g) * plane
-    for r in range(k * 8, stop):
+    for r in range(rows * k // strips, rows * (k + 1) // strips):
         row = first + r - pt
         if 0 <= row < H and (first + r) % rstep == 0:           # rows outside the image are never read
-            _pack_row(xp + row * W, H * W, min(block, nc - g * block), block, W, pl, split, nph, wph,
+            _pack_row(xp + row * W, H * W, min(block, nc - g * block), block, W, pl, split, nph, wph, ahead,
                       d + r * nph * wph * block)
 
 
@@ -103,7 +131,7 @@ cdef void _pack_weights(const real* w, intp ws, intp nout, intp C, intp T, const
         for k_ in range((K + LANES - 1) // LANES):
             k = k_ * LANES
             q = min(<intp> LANES, K - k)
-            _load_planes(w + j * LANES * ws + k, ws, min(<intp> LANES, max(<intp> 0, nout - j * LANES)), q, 1, m)
+            _load_planes(w + j * LANES * ws + k, ws, min(<intp> LANES, max(<intp> 0, nout - j * LANES)), q, 1, 4 * LANES, m)
             vtranspose(m)
             c = k // T
             t = k % T
@@ -130,7 +158,7 @@ cdef void _pack_weights_adjoint(const real* w, intp ws, intp nout, intp C, intp 
             for k_ in range((n * T + LANES - 1) // LANES):                  # lanes = c, rows (i, tap)
                 k = k_ * LANES
                 q = min(<intp> LANES, n * T - k)
-                _load_planes(w + c * ws + j * LANES * T + k, ws, nc, q, 1, m)
+                _load_planes(w + c * ws + j * LANES * T + k, ws, nc, q, 1, 4 * LANES, m)
                 vtranspose(m)
                 for i in range(q):
                     vstore(tmp + (k + i) * LANES, m[i])

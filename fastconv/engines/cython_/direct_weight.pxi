@@ -99,8 +99,8 @@ cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, in
         r1 = i0 + (i1 - i0) * (t % strips + 1) // strips
         for j in range(2):
             q = min(<intp> LANES, max(<intp> 0, nout - (2 * panel + j) * LANES))
-            _pack_run(dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
-                      d + j * (r1 - r0) * OW * LANES)
+            _pack_run(False, dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
+                      4 * LANES, d + j * (r1 - r0) * OW * LANES, 0, 1, 0)
         for item in range(a, b):
             _sum_item(s, k, s.x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
                       OW, step, sh)

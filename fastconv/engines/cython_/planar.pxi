@@ -194,7 +194,7 @@ cdef void _planar_strip(Source* s, Rows* r, Copy* q, Taps* phases, const real* x
         for row in range(first, last + 1):
             if row % q.rstep == 0:
                 if 0 <= row - s.pt < s.h:
-                    _pack_row(x + (c * s.h + row - s.pt) * s.w, 0, 1, 1, s.w, s.pl, q.split, q.nph, q.wph,
+                    _pack_row(x + (c * s.h + row - s.pt) * s.w, 0, 1, 1, s.w, s.pl, q.split, q.nph, q.wph, 0,
                               buf + c * s.plane + (row - first) * s.row)
                 else:
                     memset(buf + c * s.plane + (row - first) * s.row, 0, s.row * sizeof(real))

@@ -177,7 +177,7 @@ cdef void _copy_x(Units* u, const real* x, real* d, intp images, intp r0, intp r
                         _copy_zeros(NULL, 0, to, u.pl)
                         _copy_zeros(plane + (r - u.pt) * u.w, min(u.w, u.row - u.pl), to + u.pl, u.row - u.pl)
                     elif 0 <= r - u.pt < u.h:
-                        _pack_row(plane + (r - u.pt) * u.w, 0, 1, 1, u.w, u.pl, u.split, u.nph, u.wph, to)
+                        _pack_row(plane + (r - u.pt) * u.w, 0, 1, 1, u.w, u.pl, u.split, u.nph, u.wph, 0, to)
                     else:
                         memset(to, 0, u.row * sizeof(real))
                     to += u.row

@@ -124,7 +124,7 @@ cdef void _sep_band(const Sep* s, const real* x, const real* bias, real* y, intp
                 else:
                     _sep_wide(s, x, s.a + r * s.c * s.KH, i * s.sh - s.pt, nr, line, length)
                     for k in range(nr):
-                        _pack_row(line + k * length, 0, 1, 1, s.width, s.left, s.sw, s.sw, s.wph, d + k * s.apart * row)
+                        _pack_row(line + k * length, 0, 1, 1, s.width, s.left, s.sw, s.sw, s.wph, 0, d + k * s.apart * row)
                 i += nr * s.apart
     for o in range(s.o):
         first = bias[o] if bias != NULL else 0
