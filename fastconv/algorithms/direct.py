@@ -66,6 +66,8 @@ class Direct(Backend):
         room = _JIT_BAND if jit else _BAND * threads
         images = min(max(room // image, 1), p.n)
         band = oh if image <= 2 * room else max(rows, oh * room // image // rows * rows)
+        if self._in_place(p, pass_, block):
+            images, band = p.n, oh
         splits = 1
         if pass_ == "grad_weight":
             splits = min(-(-c // block) * p.kh, -(-2 * threads // panels)) if panels < threads else 1
@@ -79,6 +81,8 @@ class Direct(Backend):
         c, outputs, oh, ow = sides(p, pass_)
         width = cfg.nv * lanes
         waste = -(-outputs // width) * width / outputs
+        if pass_ != "grad_weight":  # a last panel of few outputs takes fewer vectors
+            waste = -(-outputs // lanes) * lanes / outputs
         flops = valid_tap_flops(p) * waste
         tile = -(-ow // -(-ow // (28 // cfg.nv)))
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * cfg.nv) if pass_ != "grad_weight" else 0.9)
@@ -129,9 +133,9 @@ class Direct(Backend):
         step = cfg.block * (p.sw if geo.split == 1 else 1)
         for g in range(p.g):
             for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, oh)):
-                layout = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
-                    copy, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, i0, i1),
+                    pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, i0, i1),
                     (cfg.rows, cfg.splits, step, p.sh, k == 0), threads,
                 )  # fmt: skip
             steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, threads)
@@ -151,19 +155,21 @@ class Direct(Backend):
             if packed is None and not cfg.jit:
                 self._pack_weights(p, cfg, geo, w, g, u, rows, tmp, threads, adjoint)
             for n0, nb, i0, i1 in _bands(p, cfg, oh):
-                layout = self._pack(p, pass_, cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                pixels, layout = self._pack(p, pass_, cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
-                    copy, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
+                    pixels, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
                     (n0, nb, g * outputs, outputs, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp), threads,
                 )  # fmt: skip
 
     def _pack(
         self, p: ConvProblem, pass_: str, cfg: Blocks, geo: Geometry, x: Array, g: int, n0: int, nb: int, i0: int,
         i1: int, copy: Array, threads: int,
-    ) -> tuple[int, ...]:  # fmt: skip
-        """Write the copy of a band; returns how the loops read it."""
+    ) -> tuple[Array, tuple[int, ...]]:  # fmt: skip
+        """Write the copy of a band; returns it, and how the loops read it."""
         c = sides(p, pass_)[0]
         h, w = source(p, pass_)
+        if self._in_place(p, pass_, cfg.block):
+            return x.reshape(-1)[g * c * h * w :], (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
         first, last = rows_of(geo, i0, i1)
         row = geo.nph * geo.wph * cfg.block
         plane = self._plane(p, pass_, cfg.block, i0, i1)
@@ -171,7 +177,12 @@ class Direct(Backend):
             x, copy, n0, nb, g * c, c, cfg.block, first, last - first, geo.rstep, geo.pt, geo.pl, geo.split, geo.nph,
             geo.wph, plane, threads,
         )  # fmt: skip
-        return -(-c // cfg.block) * plane, plane, row, first, geo.pt, geo.pl, h, w, c, cfg.block
+        return copy, (-(-c // cfg.block) * plane, plane, row, first, geo.pt, geo.pl, h, w, c, cfg.block)
+
+    def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
+        """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
+        padded = p.pt or p.pb or p.pl or p.pr
+        return block == 1 and pass_ != "grad_input" and p.sw == 1 and not padded and self.engine == "cython"
 
     def _pack_weights(
         self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, u: Array, tmp: Array, tmp_size: int,
@@ -195,7 +206,7 @@ class Direct(Backend):
         c, outputs, oh, ow = sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
         plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in _bands(p, cfg, oh))
-        at_u = _round(cfg.images * blocks * plane)
+        at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * blocks * plane)
         panels, panel = -(-outputs // (cfg.nv * lanes)), cfg.nv * lanes * taps * c
         if pass_ == "grad_weight":
             sums = _round(panels * 2 * lanes * taps * blocks * cfg.block)

@@ -10,12 +10,15 @@ cdef extern from *:
     """
     #if VBYTES == 64            /* 32 registers: TILE pixels x 2 vectors, or half as many x 4 */
     #define TILE 14
+    #define TILE1 14
     #else                       /* 16 registers */
     #define TILE 6
+    #define TILE1 12
     #endif
     """
     enum:
         TILE
+        TILE1                   # pixels where one vector holds all outputs
 
 cdef struct Source:             # the copy that the loops read
     const real* x               # at the first image and row of the band
@@ -25,6 +28,7 @@ cdef struct Source:             # the copy that the loops read
 
 cdef struct Taps:               # one phase
     const intp* off             # offset of each tap in the copy, [nkh][nkw]
+    intp* each                  # likewise of each tap and channel, [nkh][nkw][c], where a block is one channel
     const intp* ro              # padded row of each kernel row, relative to the base row
     const intp* co              # padded column of each kernel column, relative to the base column
     intp nkh, nkw, base         # rows and columns of taps; taps of the phases before
@@ -52,19 +56,23 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
     cdef const real* q
     cdef const real* f
     cdef const real* ahead
+    cdef const intp* e
     for t in range(nt):
         for j in range(nv):
             a[t][j] = vzero()
+    if ps == 1:                                             # one loop over taps and channels: both are few
+        n = (v1 - v0) * s.c
+        for u in range(u0, u1):
+            e = k.each + (u * k.nkw + v0) * s.c
+            f = w + ((k.base + u * k.nkw + v0) * s.c) * nv * LANES
+            for c in range(n):
+                _step(nt, nv, 1, x + e[c], f, a)
+                f += nv * LANES
+        u1 = u0
     for u in range(u0, u1):
         for v in range(v0, v1):
             p = x + k.off[u * k.nkw + v]
             f = w + (k.base + u * k.nkw + v) * s.c * nv * LANES
-            if ps == 1:
-                for c in range(s.c):
-                    _step(nt, nv, 1, p, f, a)
-                    p += s.plane
-                    f += nv * LANES
-                continue
             for c_ in range((s.c + LANES - 1) // LANES):
                 c = c_ * LANES
                 q = p
@@ -80,6 +88,24 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
     for t in range(nt):
         for j in range(nv):
             vstore(m + t * mt + j * mv, a[t][j])
+
+
+cdef inline void _blocks1(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
+                          const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    if nt == 1: _block(1, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 2: _block(2, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 3: _block(3, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 4: _block(4, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 5: _block(5, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 6: _block(6, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 7: _block(7, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 8: _block(8, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 9: _block(9, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 10: _block(10, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 11: _block(11, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nt == 12: _block(12, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE1 == 14 and nt == 13: _block(13, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif TILE1 == 14 and nt == 14: _block(14, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
 
 cdef inline void _blocks2(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
@@ -115,8 +141,10 @@ cdef inline void _blocks4(const int ps, int nt, Source* s, const real* x, Taps* 
 cdef void _product(int nt, int nv, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
                    const real* w, real* m, intp mt, intp mv) noexcept nogil:
     if s.block == 1:
-        if nv == 2: _blocks2(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        if nv == 1: _blocks1(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+        elif nv == 2: _blocks2(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
         else: _blocks4(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nv == 1: _blocks1(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     elif nv == 2: _blocks2(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     else: _blocks4(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
@@ -130,7 +158,8 @@ cdef struct Rows:                   # how output rows and columns meet the copy
 cdef void _strip(Source* s, Rows* r, Taps* phases, const real* x, const real* u, int nv, intp i0, intp i1, real* m,
                  real* y, intp plane, intp nout, const real* bias) noexcept nogil:
     """Output rows [i0, i1) of one image and panel: products into m [nv][pixel][LANES], then out to the planes."""
-    cdef intp i, b, e, base, u0, u1, v0, v1, nb, k, m0, m1, first, count, lo, hi, mv = (i1 - i0) * r.ow * LANES
+    cdef intp i, b, base, u0, u1, v0, v1, nb, k, m0, m1, first, count, lo, mv = (i1 - i0) * r.ow * LANES
+    cdef intp most = TILE1 if nv == 1 else TILE * 2 // nv
     cdef int j
     cdef Taps* t
     for i in range(i0, i1):
@@ -146,7 +175,7 @@ cdef void _strip(Source* s, Rows* r, Taps* phases, const real* x, const real* u,
             while u0 < u1 and (base + t.ro[u0] < s.pt or base + t.ro[u0] >= s.pt + s.h): u0 += 1
             while u1 > u0 and (base + t.ro[u1 - 1] < s.pt or base + t.ro[u1 - 1] >= s.pt + s.h): u1 -= 1
             lo = (first + r.c0) // r.cd                     # base column of the first pixel
-            nb = (count + TILE * 2 // nv - 1) // (TILE * 2 // nv)
+            nb = (count + most - 1) // most
             for k in range(nb):
                 m0 = count * k // nb
                 m1 = count * (k + 1) // nb
@@ -167,11 +196,13 @@ cdef inline bint _reaches(Source* s, Rows* r, intp co, intp m0, intp m1) noexcep
     return (m1 - 1 + r.cs) * r.cm + co >= s.pl and (m0 + r.cs) * r.cm + co < s.pl + s.w
 
 
-cdef Taps* _read_taps(cnp.ndarray taps, intp phases) except NULL:
+cdef Taps* _read_taps(cnp.ndarray taps, intp phases, Source* s) except NULL:
     """The phases of a table of integers: [nkh, nkw, ro.., co.., off..] each."""
     cdef const intp* p = <const intp*> cnp.PyArray_DATA(taps)
-    cdef Taps* k = <Taps*> malloc(phases * sizeof(Taps))
-    cdef intp i, base = 0
+    cdef intp each = taps.shape[0] * s.c if s.block == 1 else 0
+    cdef Taps* k = <Taps*> malloc(phases * sizeof(Taps) + each * sizeof(intp))
+    cdef intp* e = <intp*> (k + phases)
+    cdef intp i, t, base = 0
     if k == NULL:
         raise MemoryError
     for i in range(phases):
@@ -181,9 +212,21 @@ cdef Taps* _read_taps(cnp.ndarray taps, intp phases) except NULL:
         k[i].ro = p + 2
         k[i].co = k[i].ro + p[0]
         k[i].off = k[i].co + p[1]
+        k[i].each = e
+        if each:
+            for t in range(p[0] * p[1] * s.c):
+                e[t] = k[i].off[t // s.c] + t % s.c * s.plane
+            e += p[0] * p[1] * s.c
         base += p[0] * p[1]
         p = k[i].off + p[0] * p[1]
     return k
+
+
+cdef inline int _narrow(int nv, intp nout) noexcept nogil:
+    """Vectors of a panel with nout outputs left: half as many as usual, or a quarter, where that is enough."""
+    while nv > 1 and nout <= nv // 2 * LANES:
+        nv = nv // 2
+    return nv
 
 
 def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cnp.ndarray bias, cnp.ndarray taps,
@@ -205,7 +248,7 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     cdef real* mp = data(work)
     cdef intp plane = r.oh * r.ow, image = y.shape[1] * plane, ws = w.shape[1] * T
     cdef real* yp = data(y) + n0 * image + o0 * plane
-    cdef Taps* phases = _read_taps(taps, r.rd * r.cd)
+    cdef Taps* phases = _read_taps(taps, r.rd * r.cd, &s)
     s.x = data(copy)
     strips = (i1 - i0 + per - 1) // per
     panels = (nout + nv * LANES - 1) // (nv * LANES)
@@ -242,5 +285,5 @@ cdef void _task(Source* s, Rows* r, Taps* phases, intp strip, intp strips, intp 
                 intp i1, intp per, real* m, real* y, intp image, intp nout, const real* bias) noexcept nogil:
     """One strip of one image, one panel of outputs."""
     cdef intp n = strip // strips, k = strip % strips, o = panel * nv * LANES, plane = r.oh * r.ow
-    _strip(s, r, phases, s.x + n * s.image, u, nv, i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips, m,
+    _strip(s, r, phases, s.x + n * s.image, u, _narrow(nv, nout - o), i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips, m,
            y + n * image + o * plane, plane, nout - o, bias + o if bias != NULL else NULL)

@@ -81,6 +81,12 @@ cdef void _pack_row(const real* x, intp plane, intp nc, intp block, intp W, intp
                 _pack_run(False, x + a * split + b - pl, plane, nc, e - a, split, ahead, o + a * block, 0, 1, 0)
         elif split == 1:
             memcpy(o + a, x + a - pl, (e - a) * sizeof(real))
+        elif split == 2:                                    # constant steps, for the compiler to shuffle
+            for k in range(a, e):
+                o[k] = x[k * 2 + b - pl]
+        elif split == 4:
+            for k in range(a, e):
+                o[k] = x[k * 4 + b - pl]
         else:
             for k in range(a, e):
                 o[k] = x[k * split + b - pl]
@@ -216,6 +222,7 @@ def direct_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, int
 cdef void _panel(const real* w, intp ws, intp w0, intp nout, intp i, intp C, intp T, const intp* pos, int nv, bint adjoint,
                  real* u, real* tmp) noexcept nogil:
     cdef intp o = i * nv * LANES
+    nv = _narrow(nv, nout - o)
     if adjoint:
         _pack_weights_adjoint(w + w0 + o * T, ws, nout - o, C, T, pos, nv, u, tmp)
     else:

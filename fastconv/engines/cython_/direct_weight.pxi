@@ -68,7 +68,7 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
     cdef const real* dp = data(dy) + n0 * image + o0 * plane
     cdef real* ap = data(sums)
     cdef real* wp = data(work)
-    cdef Taps* k = _read_taps(taps, 1)
+    cdef Taps* k = _read_taps(taps, 1, &s)
     s.x = data(copy)
     panels = (nout + 2 * LANES - 1) // (2 * LANES)
     wsize = 2 * per * OW * LANES

@@ -162,7 +162,8 @@ def planar_rows(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, c
     strips, tile, size, T = blocks
     s.h = x.shape[2]
     s.w = x.shape[3]
-    cdef Taps* k = _read_taps(taps, r.rd * r.cd)
+    s.block = 0
+    cdef Taps* k = _read_taps(taps, r.rd * r.cd, &s)
     cdef intp xs = x.shape[1] * s.h * s.w, ys = y.shape[1] * r.oh * r.ow
     cdef const real* xp = data(x) + c0 * s.h * s.w
     cdef const real* up = data(u)
