@@ -136,7 +136,7 @@ class Direct(Backend):
                 pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
                     pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, i0, i1),
-                    (cfg.rows, cfg.splits, step, p.sh, k == 0), threads,
+                    (cfg.rows, cfg.splits, step, p.sh, p.sw, k == 0), threads,
                 )  # fmt: skip
             steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, threads)
 

@@ -11,9 +11,9 @@ cdef extern from *:
         SUMS
 
 
-cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
-                       real* a) noexcept nogil:
-    """a[t][2 * LANES] += sum over pixels of x[t] * d[2][LANES]."""
+cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows,
+                       intp cols, real* a) noexcept nogil:
+    """a[t][2 * LANES] += sum over pixels of x[t] * d[2][LANES]; `skip` pixels of d between rows are left out."""
     cdef vec s[14][2]
     cdef vec e[2]
     cdef intp i, j
@@ -32,38 +32,39 @@ cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, c
                     s[t][k] += vset(p[t]) * e[k]
             p += step
             d += LANES
+        d += skip * LANES
     for t in range(nt):
         for k in range(2):
             vstore(a + (2 * t + k) * LANES, s[t][k])
 
 
-cdef void _pixel_sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp rows, intp cols,
+cdef void _pixel_sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows, intp cols,
                    real* a) noexcept nogil:
-    if nt == SUMS: _pixel_sums(SUMS, x, row, step, d, dv, rows, cols, a)
-    elif nt == 1: _pixel_sums(1, x, row, step, d, dv, rows, cols, a)
-    elif nt == 2: _pixel_sums(2, x, row, step, d, dv, rows, cols, a)
-    elif nt == 3: _pixel_sums(3, x, row, step, d, dv, rows, cols, a)
-    elif nt == 4: _pixel_sums(4, x, row, step, d, dv, rows, cols, a)
-    elif nt == 5: _pixel_sums(5, x, row, step, d, dv, rows, cols, a)
-    elif nt == 6: _pixel_sums(6, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 7: _pixel_sums(7, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 9: _pixel_sums(9, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 10: _pixel_sums(10, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 11: _pixel_sums(11, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 12: _pixel_sums(12, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 13: _pixel_sums(13, x, row, step, d, dv, rows, cols, a)
-    elif TILE == 14 and nt == 14: _pixel_sums(14, x, row, step, d, dv, rows, cols, a)
+    if nt == SUMS: _pixel_sums(SUMS, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 1: _pixel_sums(1, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 2: _pixel_sums(2, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 3: _pixel_sums(3, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 4: _pixel_sums(4, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 5: _pixel_sums(5, x, row, step, d, dv, skip, rows, cols, a)
+    elif nt == 6: _pixel_sums(6, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 7: _pixel_sums(7, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 9: _pixel_sums(9, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 10: _pixel_sums(10, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 11: _pixel_sums(11, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 12: _pixel_sums(12, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 13: _pixel_sums(13, x, row, step, d, dv, skip, rows, cols, a)
+    elif TILE == 14 and nt == 14: _pixel_sums(14, x, row, step, d, dv, skip, rows, cols, a)
 
 
 def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray taps, cnp.ndarray work, tuple source,
                 tuple outputs, tuple blocks, int threads):
     """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
     cdef Source s
-    cdef intp n0, nb, o0, nout, i0, i1, per, splits, step, sh, panels, i, wsize, OW = dy.shape[3]
+    cdef intp n0, nb, o0, nout, i0, i1, per, splits, step, sh, sw, panels, i, wsize, OW = dy.shape[3]
     cdef bint zero
     s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
     n0, nb, o0, nout, i0, i1 = outputs
-    per, splits, step, sh, zero = blocks
+    per, splits, step, sh, sw, zero = blocks
     cdef intp plane = dy.shape[2] * OW, image = dy.shape[1] * plane
     cdef const real* dp = data(dy) + n0 * image + o0 * plane
     cdef real* ap = data(sums)
@@ -76,17 +77,17 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
         with nogil:
             for i in range(panels * splits):
                 _sum_panel(&s, k, dp, ap, wp, i // splits, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
-                           sh, zero)
+                           sh, sw, zero)
     else:
         for i in prange(panels * splits, nogil=True, schedule="static", num_threads=threads):
             _sum_panel(&s, k, dp, ap, wp + threadid() * wsize, i // splits, i % splits, splits, plane, image, OW, nout, nb,
-                       i0, i1, per, step, sh, zero)
+                       i0, i1, per, step, sh, sw, zero)
     free(k)
 
 
 cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, intp panel, intp split, intp splits,
                      intp plane, intp image, intp OW, intp nout, intp nb, intp i0, intp i1, intp per, intp step, intp sh,
-                     bint zero) noexcept nogil:
+                     intp sw, bint zero) noexcept nogil:
     """One panel of outputs, one share of the (channel block, kernel row) pairs."""
     cdef intp G = (s.c + s.block - 1) // s.block, items = G * k.nkh, a = items * split // splits
     cdef intp b = items * (split + 1) // splits, strips = (i1 - i0 + per - 1) // per, t, n, j, q, r0, r1, item, cp = G * s.block
@@ -103,13 +104,13 @@ cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, in
                       4 * LANES, d + j * (r1 - r0) * OW * LANES, 0, 1, 0)
         for item in range(a, b):
             _sum_item(s, k, s.x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
-                      OW, step, sh)
+                      OW, step, sh, sw)
 
 
 cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums, intp g, intp u, intp r0, intp r1, intp OW,
-                    intp step, intp sh) noexcept nogil:
+                    intp step, intp sh, intp sw) noexcept nogil:
     """All taps of one kernel row and channel block over the strip [r0, r1); sums [nkw][block][2 * LANES]."""
-    cdef intp a = r0, b = r1, v, v_, c, c_, dv = (r1 - r0) * OW * LANES
+    cdef intp a = r0, b = r1, v, v_, c, c_, n, j0, j1, dv = (r1 - r0) * OW * LANES
     cdef const real* p
     while a < b and not (s.pt <= a * sh + k.ro[u] < s.pt + s.h): a += 1
     while b > a and not (s.pt <= (b - 1) * sh + k.ro[u] < s.pt + s.h): b -= 1
@@ -117,20 +118,20 @@ cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums
         return
     p = x + g * s.plane + (a * sh - s.first) * s.row
     d += (a - r0) * OW * LANES
-    if s.block != 1:
+    if s.block != 1 or k.nkw > 1 and k.co[1] != 1:            # tap by tap: channels, or dilated taps of few of them
+        n = s.block if s.block != 1 else 1
         for v in range(k.nkw):
-            for c_ in range((s.block + SUMS - 1) // SUMS):
+            j0 = min(OW, _first(k.co[v] - s.pl, sw))
+            j1 = min(OW, _stop(k.co[v] - s.pl, sw, s.w))
+            for c_ in range((n + SUMS - 1) // SUMS if j0 < j1 else 0):
                 c = c_ * SUMS
-                _pixel_sums_of(SUMS, p + k.off[u * k.nkw + v] + c, sh * s.row, step, d, dv, b - a, OW,
-                         sums + (v * s.block + c) * 2 * LANES)
-    elif k.nkw > 1 and k.co[1] != 1:                          # dilated: taps are no neighbours
-        for v in range(k.nkw):
-            _pixel_sums_of(1, p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW, sums + v * 2 * LANES)
+                _pixel_sums_of(min(<intp> SUMS, n), p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
+                               dv, OW - (j1 - j0), b - a, j1 - j0, sums + (v * n + c) * 2 * LANES)
     else:
         for v_ in range((k.nkw + TILE - 1) // TILE):
             v = v_ * TILE
-            _pixel_sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, b - a, OW,
-                     sums + v * 2 * LANES)
+            _pixel_sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, 0, b - a, OW,
+                           sums + v * 2 * LANES)
 
 
 def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, intp C, intp KH, intp KW, intp block, int threads):
@@ -149,16 +150,20 @@ def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, int
 
 cdef void _unpack_sums(const real* sums, real* w, intp i, intp nout, intp C, intp T, intp block) noexcept nogil:
     cdef vec m[LANES]
-    cdef intp K = C * T, k, k_, q, j, c, t, n = min(<intp> LANES, nout - i * LANES), cp = (C + block - 1) // block * block
+    cdef intp K = C * T, k, k_, q, j, at = 0, c = 0, t = 0, n = min(<intp> LANES, nout - i * LANES), cp = (C + block - 1) // block * block
     sums += (i // 2) * 2 * LANES * T * cp + i % 2 * LANES
     w += i * LANES * K
     for k_ in range((K + LANES - 1) // LANES):
         k = k_ * LANES
         q = min(<intp> LANES, K - k)
         for j in range(LANES):
-            c = (k + j) // T
-            t = (k + j) % T
-            m[j] = vload(sums + ((c // block * T + t) * block + c % block) * 2 * LANES) if j < q else vzero()
+            m[j] = vload(sums + (at if block != 1 else k + j) * 2 * LANES) if j < q else vzero()
+            at += LANES                                     # [block][tap][channel]: taps come first here
+            t += 1
+            if t == T:
+                t = 0
+                c += 1
+                at += 1 - T * LANES if c % LANES else 1 - LANES
         vtranspose(m)
         for j in range(n):
             vstore_part(w + j * K + k, m[j], q)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from . import vector as v
-from .direct_tiles import TILE, load_block, load_every_other, store_each, tile_products
+from .direct_tiles import TILE, TILE1, deal, load_block, load_every_other, store_each, tile_products
 from .im2col import _clear, _gather, _inside
 from .launch import step
 
@@ -44,9 +44,16 @@ def _pack_row(x, i, plane, nc, block, width, pl, split, nph, wph, copy, to):
         source = i + first * split + b - pl
         if block == 1:
             _gather(copy, to + first, x, source, last - first, split)
-        else:
+        elif nph == 1:
             pack_run(x, source, plane, nc, last - first, split, copy, to + first * block)
         to += wph * block
+    if block != 1 and nph > 1:  # all phases at once: each pixel is read once
+        first = max(0, -pl)
+        n, at = min(width, wph * split - pl) - first, to - (nph * wph - (first + pl) // split) * block
+        for p in range(0, n, block):
+            rows = v.transpose(load_block(x, i + first + p, plane, nc, n - p))
+            q = first + p + pl
+            deal(copy, at + (q // split - (first + pl) // split) * block, q % split, split, wph * block, n - p, rows)
 
 
 @v.inline
@@ -90,17 +97,27 @@ def _weights(w, u, places, w0, nout, C, T, nv, adjoint, shares):
     panels = (nout + width - 1) // width
     for share in prange(shares):
         for i in range(panels * share // shares, panels * (share + 1) // shares):
-            _pack_panel(w, ws, w0, nout, i, C, T, places, nv, adjoint, u, i * T * C * width)
+            _pack_panel(w, ws, w0, nout, i * width, C, T, places, nv, adjoint, u, i * T * C * width)
 
 
 @v.inline
-def _pack_panel(w, ws, w0, nout, i, C, T, places, nv, adjoint, u, iu):
-    """Panel i: w[o*ws + c*T + tap], or adjoint w[c*ws + o*T + tap], lanes = outputs o; missing outputs are zero."""
+def narrow(nv, nout, lanes):
+    """Vectors of a panel with nout outputs left: half as many as usual, or a quarter, where that is enough."""
+    while nv > 1 and nout <= nv // 2 * lanes:
+        nv //= 2
+    return nv
+
+
+@v.inline
+def _pack_panel(w, ws, w0, nout, o, C, T, places, nv, adjoint, u, iu):
+    """Outputs o ..: w[o*ws + c*T + tap], or adjoint w[c*ws + o*T + tap], lanes = outputs; missing ones are zero."""
     L = v.lanes(u)
+    first = o
+    nv = narrow(nv, nout - first, L)
     if adjoint:
         for c in range(C):
             for j in range(nv):
-                o = (i * nv + j) * L
+                o = first + j * L
                 for k in range(0, L * T, L):
                     v.prefetch(w, w0 + (c + 6) * ws + o * T + k)
                 for t in range(0, T, L):
@@ -108,7 +125,7 @@ def _pack_panel(w, ws, w0, nout, i, C, T, places, nv, adjoint, u, iu):
                     store_each(u, iu + (c * nv + j) * L, nv * L, places, t, min(L, T - t), v.transpose(rows))
     else:
         for j in range(nv):
-            o = (i * nv + j) * L
+            o = first + j * L
             for k in range(0, C * T, L):
                 rows = load_block(w, w0 + o * ws + k, ws, nout - o, C * T - k)
                 store_each(u, iu + j * L, nv * L, places, k, min(L, C * T - k), v.transpose(rows))
@@ -144,31 +161,17 @@ def _rows(copy, u, w, y, bias, taps, places, work, image, plane, row, first, pt,
             panel = task if jit else task % panels
             iu = m + msize if jit else panel * usize
             if jit:
-                _pack_panel(w, w.shape[1] * T, w0, nout, panel, C, T, places, nv, adjoint, u, iu)
+                _pack_panel(w, w.shape[1] * T, w0, nout, panel * width, C, T, places, nv, adjoint, u, iu)
             o = panel * width
+            vectors = narrow(nv, nout - o, L)
             for strip in range(0 if jit else task // panels, nb * strips if jit else task // panels + 1):
                 n, k = strip // strips, strip % strips
                 a, b = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
-                _products(
-                    source,
-                    geometry,
-                    copy,
-                    n * image,
-                    taps,
-                    u,
-                    iu,
-                    nv,
-                    a,
-                    b,
-                    work,
-                    m,
-                    bias,
-                    o0 + o,
-                    nout - o if bias.size else 0,
-                )
+                _products(source, geometry, copy, n * image, taps, u, iu, vectors, a, b, work, m, bias, o0 + o,
+                          nout - o if bias.size else 0)  # fmt: skip
                 size = (b - a) * ow
                 out = ((n0 + n) * y.shape[1] + o0 + o) * oh * ow + a * ow
-                for j in range(nv):
+                for j in range(vectors):
                     _unpack(work, m + j * size * L, y, out + j * L * oh * ow, oh * ow, nout - o - j * L, size)
 
 
@@ -188,7 +191,7 @@ def _products(source, geometry, copy, ix, taps, u, iu, nv, i0, i1, m, im, bias, 
     _, plane, row, top, pt, pl, h, wd, C, block = source
     r0, rd, rm, rs, c0, cd, cm, cs, ow = geometry
     L = v.lanes(m)
-    most = TILE * 2 // nv
+    most = TILE1 if nv == 1 else TILE * 2 // nv
     for i in range(i0, i1):
         base = (i + r0) // rd * rm + rs
         for b in range(cd):

@@ -16,8 +16,9 @@ from .target import VECTOR_BYTES
 intrinsic = extending.intrinsic(prefer_literal=True)
 
 TILE = 14 if VECTOR_BYTES == 64 else 6  # pixels x 2 vectors of a tile, or half as many x 4
+TILE1 = 14 if VECTOR_BYTES == 64 else 12  # pixels where one vector holds all outputs
 #: the tiles that are compiled, by vectors; an odd number of pixels is done by the next tile but for 7
-PIXELS = {2: range(2, TILE + 1, 2), 4: (2, 4, 6, 7) if VECTOR_BYTES == 64 else ()}
+PIXELS = {1: range(2, TILE1 + 1, 2), 2: range(2, TILE + 1, 2), 4: (2, 4, 6, 7) if VECTOR_BYTES == 64 else ()}
 #: likewise of sums
 CHANNELS = (14, 11, 8, 7, 5, 3, 2, 1) if VECTOR_BYTES == 64 else (6, 5, 4, 3, 2, 1)
 
@@ -55,7 +56,7 @@ def multiply_add(b, vec, vectors, scalars, sums):
 def tile_products(
     typingctx, n, nv, block, x, ix, taps, it, nkw, u0, u1, v0, v1, plane, c, w, iw, m, im, mt, mv, bias, ib, nb
 ):
-    """Products of n <= TILE * 2 // nv pixels and nv (2 or 4) vectors, taps [u0, u1) x [v0, v1), all c channels::
+    """Products of n <= TILE * 2 // nv (or TILE1) pixels and nv (1, 2, 4) vectors, taps [u0, u1) x [v0, v1)::
 
         m[im + t*mt + s*mv :+ lanes] = bias[ib + s*lanes :+ lanes]      (nb numbers from ib on, then zeros)
             + sum over u, v, k of x[ix + taps[it + u*nkw + v] + k//block*plane + t*block + k%block]
@@ -145,11 +146,11 @@ def tile_products(
 
 
 @intrinsic
-def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, rows, cols, a, ia):
+def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, skip, rows, cols, a, ia):
     """Sums over rows x cols pixels, for n of CHANNELS and 2 vectors::
 
         a[ia + (2*t + s)*lanes :+ lanes] += sum over i, j of
-            x[ix + i*row + j*step + t] * d[id_ + s*dv + (i*cols + j)*lanes :+ lanes]
+            x[ix + i*row + j*step + t] * d[id_ + s*dv + (i*cols + j)*lanes + i*skip :+ lanes]
 
     x, d IN, a INOUT; rows and cols are positive.
     """
@@ -157,7 +158,7 @@ def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, rows, cols, a, ia):
     L = vec.lanes
 
     def codegen(context, b, sig, args):
-        n, x_, ix, row, step, d_, id_, dv, rows, cols, a_, ia = args
+        n, x_, ix, row, step, d_, id_, dv, skip, rows, cols, a_, ia = args
         pixels = emit.pointer(context, b, x, x_, ix)
         start = emit.pointer(context, b, d, d_, id_)
         out = emit.pointer(context, b, a, a_, ia)
@@ -171,7 +172,7 @@ def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, rows, cols, a, ia):
                     vectors = [emit.load(b, vec, f), emit.load(b, vec, b.gep(f, [dv]))]
                     multiply_add(b, vec, vectors, [b.gep(p, [I64(t)]) for t in range(nt)], sums)
                     inner[:] = [b.gep(p, [step]), b.gep(f, [I64(L)]), *sums]
-                outer[:] = inner[1:]
+                outer[:] = [b.gep(inner[1], [skip]), *inner[2:]]
             for value, place in zip(outer[1:], places, strict=True):
                 emit.store(b, vec, value, place)
 
@@ -182,7 +183,7 @@ def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, rows, cols, a, ia):
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(i, x, i, i, i, d, i, i, i, i, a, i), codegen
+    return types.void(i, x, i, i, i, d, i, i, i, i, i, a, i), codegen
 
 
 @intrinsic
@@ -272,3 +273,26 @@ def store_each(typingctx, a, i, step, places, k, n, values):
 
     n = types.intp
     return types.void(a, n, n, places, n, n, values), codegen
+
+
+@intrinsic
+def deal(typingctx, a, i, phase, split, apart, n, values):
+    """deal(a, i, phase, split, apart, n, values): the first n vectors, one to each of `split` runs, `apart` numbers
+    from each other, in turn; the first to the run `phase`, whose next place is i + phase * apart."""
+    vec = values.dtype
+
+    def codegen(context, b, sig, args):
+        array, i, phase, split, apart, n, block = args
+        place = b.add(i, b.mul(phase, apart))
+        back = b.sub(I64(vec.lanes), b.mul(split, apart))
+        for j, value in enumerate(cgutils.unpack_tuple(b, block)):
+            with b.if_then(b.icmp_signed("<", I64(j), n)):
+                emit.store(b, vec, value, emit.pointer(context, b, a, array, place))
+            place, phase = b.add(place, apart), b.add(phase, I64(1))
+            last = b.icmp_signed("==", phase, split)
+            place = b.select(last, b.add(place, back), place)
+            phase = b.select(last, I64(0), phase)
+        return context.get_dummy_value()
+
+    k = types.intp
+    return types.void(a, k, k, k, k, k, values), codegen

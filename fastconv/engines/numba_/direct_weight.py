@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from . import vector as v
-from .direct import pack_run
+from .direct import columns, pack_run
 from .direct_tiles import CHANNELS, TILE, load_each, tile_sums
 from .launch import step
 from .target import VECTOR_BYTES
@@ -25,7 +25,7 @@ def direct_sums(copy, dy, sums, taps, work, source, outputs, blocks, threads):
 
 @step("sums", "work")
 def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C, block, n0, nb, o0, nout, i0, i1,
-          per, splits, step, sh, zero, shares):  # fmt: skip
+          per, splits, step, sh, sw, zero, shares):  # fmt: skip
     """sums [panel][channel block][KH][KW][block][2 * lanes]; a task: a panel's share of (channel block, kernel row)."""
     _, Co, OH, OW = dy.shape
     L = v.lanes(sums)
@@ -58,26 +58,12 @@ def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C
                         r1 -= 1
                     if r0 < r1:
                         ix = n * image + item // nkh * plane + (r0 * sh - first) * row
-                        _sum_item(
-                            copy,
-                            ix,
-                            sh * row,
-                            step,
-                            block,
-                            taps,
-                            item % nkh,
-                            work,
-                            buffer + (r0 - top) * OW * L,
-                            pixels * L,
-                            r1 - r0,
-                            OW,
-                            sums,
-                            to + item * size,
-                        )
+                        _sum_item(copy, ix, sh * row, step, block, taps, item % nkh, work, buffer + (r0 - top) * OW * L,
+                                  pixels * L, r1 - r0, OW, sw, pl, wd, sums, to + item * size)  # fmt: skip
 
 
 @v.inline
-def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, cols, sums, to):
+def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, OW, sw, pl, wd, sums, to):
     """All taps of kernel row u of one channel block; sums [nkw][block][2 * lanes]."""
     L = v.lanes(sums)
     nkh, nkw = v.at(taps, 0), v.at(taps, 1)
@@ -86,26 +72,15 @@ def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, cols, sums,
     width = nkw if together else block  # numbers side by side in the copy
     most = TILE if block == 1 else min(_SUMS, L)
     for tap in range(0, nkw, nkw if together else 1):
-        k = 0
+        j0, j1 = (0, OW) if together else columns(wd, sw, pl - v.at(taps, 2 + nkh + tap), OW)
+        k = 0 if j0 < j1 else width
         while k < width:
             n, s = min(most, width - k), 0
             while _SIZES[s] > n:
                 s += 1
             n = _SIZES[s]
-            tile_sums(
-                n,
-                copy,
-                ix + v.at(taps, off + tap) + k,
-                row,
-                step,
-                d,
-                id_,
-                dv,
-                rows,
-                cols,
-                sums,
-                to + (tap * block + k) * 2 * L,
-            )
+            tile_sums(n, copy, ix + v.at(taps, off + tap) + j0 * step + k, row, step, d, id_ + j0 * L, dv,
+                      (OW - (j1 - j0)) * L, rows, j1 - j0, sums, to + (tap * block + k) * 2 * L)  # fmt: skip
             k += n
 
 
