@@ -79,15 +79,16 @@ class Direct(Backend):
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         lanes = self._lanes(p)
         c, outputs, oh, ow = sides(p, pass_)
-        width = cfg.nv * lanes
+        width = lanes if pass_ != "grad_weight" else 2 * lanes  # a last panel of few outputs takes fewer vectors
         waste = -(-outputs // width) * width / outputs
-        if pass_ != "grad_weight":  # a last panel of few outputs takes fewer vectors
-            waste = -(-outputs // lanes) * lanes / outputs
         flops = valid_tap_flops(p) * waste
-        tile = -(-ow // -(-ow // (28 // cfg.nv)))
-        rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * cfg.nv) if pass_ != "grad_weight" else 0.9)
-        if cfg.block == 1 and pass_ != "grad_weight":  # a short loop for every tap and channel
-            rate *= tile * cfg.nv / (tile * cfg.nv + 18)
+        nv = min(cfg.nv, -(-outputs // lanes))
+        tile = -(-ow // -(-ow // (28 // max(nv, 2))))
+        rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * nv) if pass_ != "grad_weight" else 0.9)
+        if nv == 1 and pass_ != "grad_weight":  # a pixel is fetched for every multiply-add
+            rate *= 0.7
+        if cfg.block == 1 and pass_ != "grad_weight":  # an offset is fetched for every tap and channel
+            rate *= tile * nv / (tile * nv + 2)
         if cfg.block == 1 and pass_ == "grad_weight" and p.kw > 1 and p.dw > 1:
             rate *= 0.3  # taps that are no neighbours: one sum at a time
         h, w = source(p, pass_)
