@@ -1,9 +1,10 @@
-"""The steps of `direct` and `planar` on Numba, where their tiles and vectors end; and the largest magnitude."""
+"""The steps of `direct` and `planar`, on Numba above all, where their tiles and vectors end; and the largest magnitude."""
 
 import numpy as np
 import pytest
 
 import fastconv
+from fastconv.engines import loader
 from fastconv.engines import numba_ as engine
 from tests import oracle
 
@@ -50,11 +51,13 @@ def check(backend, threads, n, ci, size, co, kernel, stride=(1, 1), padding=0, d
 EVERY = ["forward", "grad_input", "grad_weight"]
 
 
-@pytest.mark.parametrize("outputs", [17, 70])
+@pytest.mark.parametrize("name", [e for e in loader.ENGINES if loader.absent(e) is None])
+@pytest.mark.parametrize("outputs", [13, 17, 70])
 @pytest.mark.parametrize("width", [*range(1, 18), 27, 29])
-def test_direct_rows_of_every_width(width, outputs):
-    """Tiles of 2 and of 4 vectors end within and at the end of a row; one pixel too many comes to nothing."""
-    assert check("direct/numba", 1, 1, 19, (5, width), outputs, (3, 3), padding=1) == EVERY
+def test_direct_rows_of_every_width(width, outputs, name):
+    """Tiles of 1, 2 and 4 vectors end within and at the end of a row; one pixel too many comes to nothing."""
+    for channels in (5, 19):
+        assert check(f"direct/{name}", 1, 1, channels, (5, width), outputs, (3, 3), padding=1) == EVERY
 
 
 @THREADS
