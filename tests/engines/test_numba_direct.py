@@ -1,4 +1,4 @@
-"""The steps of `direct` and `planar`, on Numba above all, where their tiles and vectors end; and the largest magnitude."""
+"""The steps of `direct` and `planar`, on Numba above all, where tiles and vectors end; and the largest magnitude."""
 
 import numpy as np
 import pytest
