@@ -260,11 +260,19 @@ cdef void _ft_load_taps(const real** w, intp rows, intp count, const intp* place
     for i in range(_ft_ceil(count, LANES)):
         t = i * LANES
         n = min(<intp> LANES, count - t)
+        if n == LANES and rows == LANES:
+            for l in range(LANES):
+                m[l] = vload(w[l] + t) * f
+                fetch_far(w[l] + t + 8 * LANES)
+            vtranspose(m)
+            for l in range(LANES):
+                taps[place[t + l]] = m[l]
+            continue
         for l in range(LANES):
-            m[l] = vload_part(w[l] + t, <int> n) if l < rows else vzero()
+            m[l] = vload_part(w[l] + t, <int> n) * f if l < rows else vzero()
         vtranspose(m)
         for l in range(n):
-            taps[place[t + l]] = m[l] * f
+            taps[place[t + l]] = m[l]
 
 
 cdef void _ft_store_taps(real** w, intp rows, intp count, const intp* place, real scale,
@@ -290,13 +298,16 @@ cdef inline real _ft_scale(const FtGrid* q) noexcept nogil:
 cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r,
                           intp step) noexcept nogil:
     """Row transforms of the kernels of up to LANES lanes: r[pair of rows][column]; `step` between phases."""
-    cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j
+    cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j, i
     cdef const vec* t = s.taps
     cdef vec* o
+    cdef bint far = q.ci * q.dblocks * q.unit_r * sizeof(vec) > 2 << 20
     _ft_load_taps(w, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
     for b in range(phases):
         for j in range(pairs):
             o = r + b * step + j * q.row_r
+            for i in range(2 * q.w.t if far else 0):        # the next row, which lies beyond L2
+                fetch_w(o + q.row_r + i)
             _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, o, o + 1, 2, q.w.t, s.y)
             t += 2 * q.w.taps
 
