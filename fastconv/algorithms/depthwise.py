@@ -15,7 +15,7 @@ import numpy as np
 
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
-from .base import Array, Backend, Cost, Rates
+from .base import Array, Backend, Cost, Rates, plain_bound
 
 _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
@@ -128,6 +128,12 @@ class Depthwise(Backend):
         elif pass_ == "grad_input" and p.sw > 1:
             share += p.sw * _TALL * line
         return Bands(rows, height, left, columns, first, _up(share, line), parts)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """grad_weight has a sum in every lane."""
+        if pass_ != "grad_weight" or self._maps(p, pass_, 1):
+            return plain_bound(p, pass_)
+        return plain_bound(p, pass_, p.n * p.oh * -(-p.ow * p.itemsize // self.vector_bytes))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int) -> int:
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g

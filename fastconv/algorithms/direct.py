@@ -18,7 +18,7 @@ import numpy as np
 
 from ..flops import compulsory_bytes, valid_tap_flops
 from ..problem import ConvProblem
-from .base import Array, Backend, Cost, Rates
+from .base import Array, Backend, Cost, Rates, plain_bound
 from .phases import Geometry, geometry, rows_of, sides, source
 
 _L1 = 24 << 10  # bytes of first-level cache for one buffer
@@ -100,6 +100,12 @@ class Direct(Backend):
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         launches = p.g * -(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1
         return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * rates.launch_us * 1e-6)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """grad_weight sums the pixels of a strip, then the strips."""
+        if pass_ != "grad_weight":
+            return plain_bound(p, pass_)
+        return plain_bound(p, pass_, self.configure(p, pass_, 1).rows * p.ow)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         c, outputs, _, _ = sides(p, "forward")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
-from .base import Array, Backend, Cost, Rates
+from .base import Array, Backend, Cost, Rates, plain_bound
 from .direct import Direct
 from .phases import geometry, rows_of, sides
 
@@ -72,6 +72,12 @@ class Planar(Backend):
         while p.n * strips % threads and strips < oh:  # as many for every thread
             strips += 1
         return Blocks(tile, strips)
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """grad_weight has a sum in every lane."""
+        if pass_ != "grad_weight":
+            return plain_bound(p, pass_)
+        return plain_bound(p, pass_, p.n * p.oh * -(-p.ow * p.itemsize // self.vector_bytes))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Any, threads: int) -> int:
         if pass_ == "grad_weight":

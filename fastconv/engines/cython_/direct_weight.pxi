@@ -21,7 +21,7 @@ cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, c
     cdef const real* p
     for t in range(nt):
         for k in range(2):
-            s[t][k] = vload(a + (2 * t + k) * LANES)
+            s[t][k] = vzero()                               # a strip's own sum: errors grow with its length only
     for i in range(rows):
         p = x + i * row
         for j in range(cols):
@@ -35,7 +35,7 @@ cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, c
         d += skip * LANES
     for t in range(nt):
         for k in range(2):
-            vstore(a + (2 * t + k) * LANES, s[t][k])
+            vstore(a + (2 * t + k) * LANES, vload(a + (2 * t + k) * LANES) + s[t][k])
 
 
 cdef void _pixel_sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows, intp cols,

@@ -165,7 +165,7 @@ def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, skip, rows, cols, a, i
 
         def tile(nt):
             places = [b.gep(out, [I64(k * L)]) for k in range(2 * nt)]
-            values = [start, *(emit.load(b, vec, place) for place in places)]
+            values = [start, *[emit.zero(vec)] * len(places)]  # a strip's own sums: errors grow with its length only
             with _loop(b, I64(0), rows, values) as (i, outer):
                 with _loop(b, I64(0), cols, [b.gep(pixels, [b.mul(i, row)]), *outer]) as (_, inner):
                     p, f, sums = inner[0], inner[1], inner[2:]
@@ -174,7 +174,7 @@ def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, skip, rows, cols, a, i
                     inner[:] = [b.gep(p, [step]), b.gep(f, [I64(L)]), *sums]
                 outer[:] = [b.gep(inner[1], [skip]), *inner[2:]]
             for value, place in zip(outer[1:], places, strict=True):
-                emit.store(b, vec, value, place)
+                emit.store(b, vec, b.fadd(emit.load(b, vec, place), value), place)
 
         with cases(b, n) as case:
             for nt in CHANNELS:
