@@ -38,6 +38,7 @@ class Blocks(NamedTuple):
     images: int  # images a band
     band: int  # output rows a band
     splits: int  # shares of a panel (grad_weight)
+    groups: int  # groups taken together
 
 
 class Direct(Backend):
@@ -61,17 +62,19 @@ class Direct(Backend):
         rows = min(max(_L1 // (nv * lanes * p.itemsize * ow), 1), oh)
         jit = int(weights > _PANEL and panels >= 2 * threads)
         if pass_ != "grad_weight" and not jit:  # enough strips for all threads
-            rows = min(rows, max(1, -(-oh * p.n * panels // (4 * threads))))
+            rows = min(rows, max(1, -(-oh * p.n * p.g * panels // (4 * threads))))
         image = self._plane(p, pass_, block, 0, oh) * -(-c // block) * p.itemsize
         room = _JIT_BAND if jit else _BAND * threads
-        images = min(max(room // image, 1), p.n)
+        groups = 1 if jit else min(max(room // image, 1), p.g)
+        images = min(max(room // (image * groups), 1), p.n)
         band = oh if image <= 2 * room else max(rows, oh * room // image // rows * rows)
         if self._in_place(p, pass_, block):
             images, band = p.n, oh
         splits = 1
         if pass_ == "grad_weight":
-            splits = min(-(-c // block) * p.kh, -(-2 * threads // panels)) if panels < threads else 1
-        return Blocks(block, nv, rows, jit, images, band, splits)
+            tasks = panels * groups
+            splits = min(-(-c // block) * p.kh, -(-2 * threads // tasks)) if tasks < threads else 1
+        return Blocks(block, nv, rows, jit, images, band, splits, groups)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
         return self._layout(p, pass_, cfg, threads)[-1] * p.itemsize
@@ -98,7 +101,7 @@ class Direct(Backend):
             sink = p.n * p.co * p.oh * p.ow
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
-        launches = p.g * -(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1
+        launches = -(-p.g // cfg.groups) * (-(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1)
         return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * rates.launch_us * 1e-6)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
@@ -115,8 +118,7 @@ class Direct(Backend):
         start = -raw.ctypes.data % 64 // p.itemsize
         packed = raw[start : start + raw.size - 16].reshape(p.g, -1)
         geo = geometry(p, "forward", cfg.block)
-        for g, u in enumerate(packed):
-            self._pack_weights(p, cfg, geo, w, g, u, u, 0, 1, False)
+        self._pack_weights(p, cfg, geo, w, 0, p.g, packed, packed, 0, 1, False)
         return packed
 
     def forward(
@@ -138,14 +140,15 @@ class Direct(Backend):
         at_sums, at_rows, _, _ = self._layout(p, "grad_weight", cfg, threads)
         copy, sums, rows = work[:at_sums], work[at_sums:at_rows], work[at_rows:]
         step = cfg.block * (p.sw if geo.split == 1 else 1)
-        for g in range(p.g):
+        for g in range(0, p.g, cfg.groups):
+            ng = min(cfg.groups, p.g - g)
             for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, oh)):
-                pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
-                    pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, i0, i1),
+                    pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, ng, i0, i1),
                     (cfg.rows, cfg.splits, step, p.sh, p.sw, k == 0), threads,
                 )  # fmt: skip
-            steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, threads)
+            steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, threads)
 
     def _products(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -157,34 +160,36 @@ class Direct(Backend):
         at_u, at_rows, tmp, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
         w0 = p.co // p.g * (p.ci // p.g) * p.kh * p.kw
-        for g in range(p.g):
+        for g in range(0, p.g, cfg.groups):
+            ng = min(cfg.groups, p.g - g)
             weights = packed[g] if packed is not None else None if cfg.jit else u
             if packed is None and not cfg.jit:
-                self._pack_weights(p, cfg, geo, w, g, u, rows, tmp, threads, adjoint)
+                self._pack_weights(p, cfg, geo, w, g, ng, u, rows, tmp, threads, adjoint)
             for n0, nb, i0, i1 in _bands(p, cfg, oh):
-                pixels, layout = self._pack(p, pass_, cfg, geo, x, g, n0, nb, i0, i1, copy, threads)
+                pixels, layout = self._pack(p, pass_, cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
                     pixels, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
-                    (n0, nb, g * outputs, outputs, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp), threads,
+                    (n0, nb, g * outputs, outputs, ng, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp),
+                    threads,
                 )  # fmt: skip
 
     def _pack(
-        self, p: ConvProblem, pass_: str, cfg: Blocks, geo: Geometry, x: Array, g: int, n0: int, nb: int, i0: int,
-        i1: int, copy: Array, threads: int,
+        self, p: ConvProblem, pass_: str, cfg: Blocks, geo: Geometry, x: Array, g: int, ng: int, n0: int, nb: int,
+        i0: int, i1: int, copy: Array, threads: int,
     ) -> tuple[Array, tuple[int, ...]]:  # fmt: skip
         """Write the copy of a band; returns it, and how the loops read it."""
         c = sides(p, pass_)[0]
         h, w = source(p, pass_)
         if self._in_place(p, pass_, cfg.block):
-            return x.reshape(-1)[g * c * h * w :], (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
+            return x.reshape(-1), (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
         first, last = rows_of(geo, i0, i1)
         row = geo.nph * geo.wph * cfg.block
         plane = self._plane(p, pass_, cfg.block, i0, i1)
         self.steps(p.dtype).direct_pack(
-            x, copy, n0, nb, g * c, c, cfg.block, first, last - first, geo.rstep, geo.pt, geo.pl, geo.split, geo.nph,
-            geo.wph, plane, threads,
+            x, copy, n0, nb, g * c, c, ng, cfg.block, first, last - first, geo.rstep, geo.pt, geo.pl, geo.split,
+            geo.nph, geo.wph, plane, threads,
         )  # fmt: skip
-        return copy, (-(-c // cfg.block) * plane, plane, row, first, geo.pt, geo.pl, h, w, c, cfg.block)
+        return copy, (ng * -(-c // cfg.block) * plane, plane, row, first, geo.pt, geo.pl, h, w, c, cfg.block)
 
     def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
         """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
@@ -192,13 +197,13 @@ class Direct(Backend):
         return block == 1 and pass_ != "grad_input" and p.sw == 1 and not padded and self.engine == "cython"
 
     def _pack_weights(
-        self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, u: Array, tmp: Array, tmp_size: int,
-        threads: int, adjoint: bool,
+        self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, ng: int, u: Array, tmp: Array,
+        tmp_size: int, threads: int, adjoint: bool,
     ) -> None:  # fmt: skip
         c, outputs, _, _ = sides(p, "grad_input" if adjoint else "forward")
         w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
         self.steps(p.dtype).direct_weights(
-            w, u, w0, outputs, c, p.kh * p.kw, geo.pos, cfg.nv, adjoint, tmp, tmp_size, threads
+            w, u, w0, outputs, c, ng, p.kh * p.kw, geo.pos, cfg.nv, adjoint, tmp, tmp_size, threads
         )
 
     def _plane(self, p: ConvProblem, pass_: str, block: int, i0: int, i1: int) -> int:
@@ -213,16 +218,17 @@ class Direct(Backend):
         c, outputs, oh, ow = sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
         plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in _bands(p, cfg, oh))
-        at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * blocks * plane)
+        at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * cfg.groups * blocks * plane)
         panels, panel = -(-outputs // (cfg.nv * lanes)), cfg.nv * lanes * taps * c
         if pass_ == "grad_weight":
-            sums = _round(panels * 2 * lanes * taps * blocks * cfg.block)
+            sums = _round(cfg.groups * panels * 2 * lanes * taps * blocks * cfg.block)
             return at_u, at_u + sums, 0, at_u + sums + threads * 2 * cfg.rows * p.ow * lanes
         tmp = lanes * lanes * taps if pass_ == "grad_input" else 0
         m = cfg.nv * cfg.rows * ow * lanes
         if cfg.jit:
             return at_u, at_u, tmp, at_u + threads * (m + panel + tmp)
-        return at_u, at_u + _round(panels * panel), tmp, at_u + _round(panels * panel) + threads * max(m, tmp)
+        weights = _round(cfg.groups * panels * panel)
+        return at_u, at_u + weights, tmp, at_u + weights + threads * max(m, tmp)
 
     def _lanes(self, p: ConvProblem) -> int:
         return self.vector_bytes // p.itemsize

@@ -234,12 +234,12 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     """A band of y OUT from the copy; what the tuples hold: see `Direct._products` in algorithms/direct.py."""
     cdef Source s
     cdef Rows r
-    cdef intp n0, nb, o0, nout, i0, i1, per, strips, panels, i, t, total, usize, msize, w0, tmp, off, T = pos.shape[0]
+    cdef intp n0, nb, o0, nout, groups, i0, i1, per, strips, panels, i, t, total, usize, msize, w0, tmp, off, T = pos.shape[0]
     cdef int nv
     cdef bint adjoint, jit
     s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
     r.r0, r.rd, r.rm, r.rs, r.c0, r.cd, r.cm, r.cs, r.oh, r.ow = rows
-    n0, nb, o0, nout, i0, i1 = outputs
+    n0, nb, o0, nout, groups, i0, i1 = outputs
     nv, per, jit, adjoint, w0, tmp = blocks
     cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
     cdef const real* bp = NULL if bias is None else data(bias) + o0
@@ -252,38 +252,43 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     s.x = data(copy)
     strips = (i1 - i0 + per - 1) // per
     panels = (nout + nv * LANES - 1) // (nv * LANES)
-    while not jit and nb * strips * panels % threads and strips < i1 - i0:  # as many tasks for every thread
+    while not jit and nb * strips * groups * panels % threads and strips < i1 - i0:  # as many tasks for every thread
         strips += 1
     usize = T * s.c * nv * LANES
     msize = nv * per * r.ow * LANES
-    total = nb * strips * panels
+    total = nb * strips * groups * panels
     if jit and threads == 1:                                  # a panel is packed, then run over everything
         with nogil:
             for i in range(panels):
                 _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + msize, mp + msize + usize)
                 for t in range(nb * strips):
-                    _task(&s, &r, phases, t, strips, i, mp + msize, nv, i0, i1, per, mp, yp, image, nout, bp)
+                    _task(&s, &r, phases, t, strips, 0, i, mp + msize, nv, i0, i1, per, mp, yp, image, nout, bp)
     elif jit:
         for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
             off = threadid() * (msize + usize + tmp)
             _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + off + msize, mp + off + msize + usize)
             for t in range(nb * strips):
-                _task(&s, &r, phases, t, strips, i, mp + off + msize, nv, i0, i1, per, mp + off, yp, image, nout, bp)
+                _task(&s, &r, phases, t, strips, 0, i, mp + off + msize, nv, i0, i1, per, mp + off, yp, image, nout, bp)
     elif threads == 1:
         with nogil:
             for t in range(total):
-                _task(&s, &r, phases, t // panels, strips, t % panels, up + t % panels * usize, nv, i0, i1, per, mp, yp,
-                      image, nout, bp)
+                _task(&s, &r, phases, t // panels // groups, strips, t // panels % groups, t % panels,
+                      up + t % (groups * panels) * usize, nv, i0, i1, per, mp, yp, image, nout, bp)
     else:
         for t in prange(total, nogil=True, schedule="static", num_threads=threads):
-            _task(&s, &r, phases, t // panels, strips, t % panels, up + t % panels * usize, nv, i0, i1, per,
-                  mp + threadid() * msize, yp, image, nout, bp)
+            _task(&s, &r, phases, t // panels // groups, strips, t // panels % groups, t % panels,
+                  up + t % (groups * panels) * usize, nv, i0, i1, per, mp + threadid() * msize, yp, image, nout, bp)
     free(phases)
 
 
-cdef void _task(Source* s, Rows* r, Taps* phases, intp strip, intp strips, intp panel, const real* u, int nv, intp i0,
-                intp i1, intp per, real* m, real* y, intp image, intp nout, const real* bias) noexcept nogil:
-    """One strip of one image, one panel of outputs."""
+cdef void _task(Source* s, Rows* r, Taps* phases, intp strip, intp strips, intp group, intp panel, const real* u, int nv,
+                intp i0, intp i1, intp per, real* m, real* y, intp image, intp nout, const real* bias) noexcept nogil:
+    """One strip of one image, one panel of a group's outputs."""
     cdef intp n = strip // strips, k = strip % strips, o = panel * nv * LANES, plane = r.oh * r.ow
-    _strip(s, r, phases, s.x + n * s.image, u, _narrow(nv, nout - o), i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips, m,
+    cdef const real* x = s.x + n * s.image
+    if group:                                               # the image may be its own copy where there is but one
+        x += group * ((s.c + s.block - 1) // s.block) * s.plane
+        y += group * nout * plane
+        bias = bias + group * nout if bias != NULL else NULL
+    _strip(s, r, phases, x, u, _narrow(nv, nout - o), i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips, m,
            y + n * image + o * plane, plane, nout - o, bias + o if bias != NULL else NULL)

@@ -98,34 +98,36 @@ cdef void _pack_row(const real* x, intp plane, intp nc, intp block, intp W, intp
                       wph * block)
 
 
-def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp nc, intp block, intp first, intp rows,
-                intp rstep, intp pt, intp pl, intp split, intp nph, intp wph, intp plane, int threads):
-    """copy OUT [nb][blocks][rows][nph][wph][block]: images n0.., channels c0.., padded rows first.. (each rstep-th)."""
+def direct_pack(cnp.ndarray x, cnp.ndarray copy, intp n0, intp nb, intp c0, intp nc, intp groups, intp block, intp first,
+                intp rows, intp rstep, intp pt, intp pl, intp split, intp nph, intp wph, intp plane, int threads):
+    """copy OUT [nb][groups][blocks][rows][nph][wph][block]: images n0.., groups of nc channels from c0 on, padded rows
+    first.. (each rstep-th)."""
     cdef intp C = x.shape[1], H = x.shape[2], W = x.shape[3], blocks = (nc + block - 1) // block
-    cdef intp strips = min(<intp> threads, rows), t, total = nb * blocks * strips
+    cdef intp strips = min(<intp> threads, rows), t, total = nb * strips * groups * blocks
     cdef const real* xp = data(x) + (n0 * C + c0) * H * W
     cdef real* cp = data(copy)
     if threads == 1:
         with nogil:
             for t in range(total):
-                _pack_strip(xp, cp, t, C, H, W, nc, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph, plane)
+                _pack_strip(xp, cp, t, C, H, W, nc, groups, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph,
+                            plane)
         return
     for t in prange(total, nogil=True, schedule="static", num_threads=threads):
-        _pack_strip(xp, cp, t, C, H, W, nc, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph, plane)
+        _pack_strip(xp, cp, t, C, H, W, nc, groups, block, blocks, strips, first, rows, rstep, pt, pl, split, nph, wph, plane)
 
 
-cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W, intp nc, intp block, intp blocks,
-                      intp strips, intp first, intp rows, intp rstep, intp pt, intp pl, intp split, intp nph, intp wph,
-                      intp plane) noexcept nogil:
-    cdef intp n = t // (blocks * strips), g = t % blocks, k = t // blocks % strips, r, row
+cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W, intp nc, intp groups, intp block,
+                      intp blocks, intp strips, intp first, intp rows, intp rstep, intp pt, intp pl, intp split, intp nph,
+                      intp wph, intp plane) noexcept nogil:
+    cdef intp b = t % (groups * blocks), k = t // (groups * blocks) % strips, n = t // (groups * blocks * strips), r, row
     cdef intp ahead = rstep * (W * (1 + 8 * LANES // (W + 1)) if W <= 32 * LANES else 8 * LANES)  # in rows to be read
-    cdef const real* xp = x + (n * C + g * block) * H * W
-    cdef real* d = copy + (n * blocks + g) * plane
+    cdef intp c = b % blocks * block
+    cdef const real* xp = x + (n * C + b // blocks * nc + c) * H * W
+    cdef real* d = copy + (n * groups * blocks + b) * plane
     for r in range(rows * k // strips, rows * (k + 1) // strips):
         row = first + r - pt
         if 0 <= row < H and (first + r) % rstep == 0:           # rows outside the image are never read
-            _pack_row(xp + row * W, H * W, min(block, nc - g * block), block, W, pl, split, nph, wph, ahead,
-                      d + r * nph * wph * block)
+            _pack_row(xp + row * W, H * W, min(block, nc - c), block, W, pl, split, nph, wph, ahead, d + r * nph * wph * block)
 
 
 cdef void _pack_weights(const real* w, intp ws, intp nout, intp C, intp T, const intp* pos, int nv, real* u) noexcept nogil:
@@ -202,21 +204,23 @@ cdef void _store(const real* m, real* y, intp plane, intp nc, intp n, const real
                 vstore_part(y + c * plane + p, r[c], q)
 
 
-def direct_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp T, cnp.ndarray pos, int nv, bint adjoint,
-                   cnp.ndarray tmp, intp tmp_size, int threads):
-    """u OUT [panels][T][C][nv * LANES]: weights as the microkernel streams them; w0: where they start."""
+def direct_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp groups, intp T, cnp.ndarray pos, int nv,
+                   bint adjoint, cnp.ndarray tmp, intp tmp_size, int threads):
+    """u OUT [groups][panels][T][C][nv * LANES]: weights as the microkernel streams them; w0: where they start."""
     cdef intp panels = (nout + nv * LANES - 1) // (nv * LANES), i, size = T * C * nv * LANES, ws = w.shape[1] * T
+    cdef intp one = nout * C * T
     cdef const real* wp = data(w)
     cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
     cdef real* up = data(u)
     cdef real* tp = data(tmp)
     if threads == 1:
         with nogil:
-            for i in range(panels):
-                _panel(wp, ws, w0, nout, i, C, T, ip, nv, adjoint, up + i * size, tp)
+            for i in range(groups * panels):
+                _panel(wp, ws, w0 + i // panels * one, nout, i % panels, C, T, ip, nv, adjoint, up + i * size, tp)
         return
-    for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
-        _panel(wp, ws, w0, nout, i, C, T, ip, nv, adjoint, up + i * size, tp + threadid() * tmp_size)
+    for i in prange(groups * panels, nogil=True, schedule="static", num_threads=threads):
+        _panel(wp, ws, w0 + i // panels * one, nout, i % panels, C, T, ip, nv, adjoint, up + i * size,
+               tp + threadid() * tmp_size)
 
 
 cdef void _panel(const real* w, intp ws, intp w0, intp nout, intp i, intp C, intp T, const intp* pos, int nv, bint adjoint,

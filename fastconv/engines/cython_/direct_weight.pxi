@@ -60,10 +60,10 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
                 tuple outputs, tuple blocks, int threads):
     """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
     cdef Source s
-    cdef intp n0, nb, o0, nout, i0, i1, per, splits, step, sh, sw, panels, i, wsize, OW = dy.shape[3]
+    cdef intp n0, nb, o0, nout, groups, i0, i1, per, splits, step, sh, sw, panels, i, wsize, OW = dy.shape[3]
     cdef bint zero
     s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
-    n0, nb, o0, nout, i0, i1 = outputs
+    n0, nb, o0, nout, groups, i0, i1 = outputs
     per, splits, step, sh, sw, zero = blocks
     cdef intp plane = dy.shape[2] * OW, image = dy.shape[1] * plane
     cdef const real* dp = data(dy) + n0 * image + o0 * plane
@@ -75,23 +75,26 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
     wsize = 2 * per * OW * LANES
     if threads == 1:
         with nogil:
-            for i in range(panels * splits):
-                _sum_panel(&s, k, dp, ap, wp, i // splits, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
+            for i in range(groups * panels * splits):
+                _sum_panel(&s, k, dp, ap, wp, i // splits // panels, i // splits % panels, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
                            sh, sw, zero)
     else:
-        for i in prange(panels * splits, nogil=True, schedule="static", num_threads=threads):
-            _sum_panel(&s, k, dp, ap, wp + threadid() * wsize, i // splits, i % splits, splits, plane, image, OW, nout, nb,
-                       i0, i1, per, step, sh, sw, zero)
+        for i in prange(groups * panels * splits, nogil=True, schedule="static", num_threads=threads):
+            _sum_panel(&s, k, dp, ap, wp + threadid() * wsize, i // splits // panels, i // splits % panels, i % splits, splits,
+                       plane, image, OW, nout, nb, i0, i1, per, step, sh, sw, zero)
     free(k)
 
 
-cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, intp panel, intp split, intp splits,
+cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, intp group, intp panel, intp split, intp splits,
                      intp plane, intp image, intp OW, intp nout, intp nb, intp i0, intp i1, intp per, intp step, intp sh,
                      intp sw, bint zero) noexcept nogil:
-    """One panel of outputs, one share of the (channel block, kernel row) pairs."""
+    """One panel of a group's outputs, one share of the (channel block, kernel row) pairs."""
     cdef intp G = (s.c + s.block - 1) // s.block, items = G * k.nkh, a = items * split // splits
     cdef intp b = items * (split + 1) // splits, strips = (i1 - i0 + per - 1) // per, t, n, j, q, r0, r1, item, cp = G * s.block
-    cdef real* sp = sums + panel * 2 * LANES * k.nkh * k.nkw * cp
+    cdef intp panels = (nout + 2 * LANES - 1) // (2 * LANES)
+    cdef real* sp = sums + (group * panels + panel) * 2 * LANES * k.nkh * k.nkw * cp
+    cdef const real* x = s.x + group * G * s.plane
+    dy += group * nout * plane
     if zero:
         memset(sp + a * k.nkw * s.block * 2 * LANES, 0, (b - a) * k.nkw * s.block * 2 * LANES * sizeof(real))
     for t in range(nb * strips):
@@ -103,7 +106,7 @@ cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, in
             _pack_run(False, dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
                       4 * LANES, d + j * (r1 - r0) * OW * LANES, 0, 1, 0)
         for item in range(a, b):
-            _sum_item(s, k, s.x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
+            _sum_item(s, k, x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
                       OW, step, sh, sw)
 
 
@@ -134,18 +137,20 @@ cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums
                            sums + v * 2 * LANES)
 
 
-def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, intp C, intp KH, intp KW, intp block, int threads):
-    """dw OUT (outputs o0 .. o0 + nout) from sums [panel][channel block][KH][KW][block][2 * LANES]."""
-    cdef intp i, K = C * KH * KW, vectors = (nout + LANES - 1) // LANES
+def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, intp C, intp KH, intp KW, intp block, intp groups,
+                       int threads):
+    """dw OUT (outputs from o0 on) from sums [group][panel][channel block][KH][KW][block][2 * LANES]."""
+    cdef intp i, K = C * KH * KW, vectors = (nout + LANES - 1) // LANES, one = nout * K
+    cdef intp size = (vectors + 1) // 2 * 2 * LANES * KH * KW * ((C + block - 1) // block * block)
     cdef real* wp = data(dw) + o0 * K
     cdef const real* sp = data(sums)
     if threads == 1:
         with nogil:
-            for i in range(vectors):
-                _unpack_sums(sp, wp, i, nout, C, KH * KW, block)
+            for i in range(groups * vectors):
+                _unpack_sums(sp + i // vectors * size, wp + i // vectors * one, i % vectors, nout, C, KH * KW, block)
         return
-    for i in prange(vectors, nogil=True, schedule="static", num_threads=threads):
-        _unpack_sums(sp, wp, i, nout, C, KH * KW, block)
+    for i in prange(groups * vectors, nogil=True, schedule="static", num_threads=threads):
+        _unpack_sums(sp + i // vectors * size, wp + i // vectors * one, i % vectors, nout, C, KH * KW, block)
 
 
 cdef void _unpack_sums(const real* sums, real* w, intp i, intp nout, intp C, intp T, intp block) noexcept nogil:

@@ -19,18 +19,20 @@ _STRIP = 8  # rows of the copy that a thread packs at a time
 
 
 @step("copy")
-def direct_pack(x, copy, n0, nb, c0, nc, block, first, rows, rstep, pt, pl, split, nph, wph, plane):
-    """copy OUT [nb][blocks][rows][nph][wph][block]: images n0.., channels c0.., padded rows first.. (each rstep-th)."""
+def direct_pack(x, copy, n0, nb, c0, nc, groups, block, first, rows, rstep, pt, pl, split, nph, wph, plane):
+    """copy OUT [nb][groups][blocks][rows][nph][wph][block]: images n0.., groups of nc channels from c0 on, padded rows
+    first.. (each rstep-th)."""
     _, C, H, W = x.shape
     blocks, strips = (nc + block - 1) // block, (rows + _STRIP - 1) // _STRIP
-    for job in prange(nb * blocks * strips):
-        n, k, g = job // (blocks * strips), job // blocks % strips, job % blocks
-        image = ((n0 + n) * C + c0 + g * block) * H * W
+    for job in prange(nb * groups * blocks * strips):
+        n, k, b = job // (groups * blocks * strips), job // (groups * blocks) % strips, job % (groups * blocks)
+        done = b % blocks * block
+        image = ((n0 + n) * C + c0 + b // blocks * nc + done) * H * W
         for r in range(k * _STRIP, min(rows, (k + 1) * _STRIP)):
             row = first + r - pt
             if 0 <= row < H and (first + r) % rstep == 0:  # rows outside the image are never read
-                to = (n * blocks + g) * plane + r * nph * wph * block
-                c = min(block, nc - g * block)
+                to = (n * groups * blocks + b) * plane + r * nph * wph * block
+                c = min(block, nc - done)
                 _pack_row(x, image + row * W, H * W, c, block, W, pl, split, nph, wph, copy, to)
 
 
@@ -81,9 +83,10 @@ def pack_run(x, i, plane, nc, n, stride, out, o):
                 v.put(out, o + p * L + c, v.at(x, i + c * plane + p * stride))
 
 
-def direct_weights(w, u, w0, nout, C, T, pos, nv, adjoint, tmp, tmp_size, threads):
-    """u OUT [panels][T][C][nv * lanes]: weights as the microkernel streams them; w0: where they start."""
-    _weights(w, u, _places(pos, C, adjoint), w0, nout, C, T, nv, int(adjoint), threads, threads)
+def direct_weights(w, u, w0, nout, C, groups, T, pos, nv, adjoint, tmp, tmp_size, threads):
+    """u OUT [groups][panels][T][C][nv * lanes]: weights as the microkernel streams them; w0: where they start."""
+    flat = u.reshape(-1)
+    _weights(w, flat, _places(pos, C, adjoint), w0, nout, C, groups, T, nv, int(adjoint), threads, threads)
 
 
 def _places(pos, C, adjoint):
@@ -92,12 +95,13 @@ def _places(pos, C, adjoint):
 
 
 @step("u")
-def _weights(w, u, places, w0, nout, C, T, nv, adjoint, shares):
+def _weights(w, u, places, w0, nout, C, groups, T, nv, adjoint, shares):
     width, ws = nv * v.lanes(u), w.shape[1] * T
     panels = (nout + width - 1) // width
     for share in prange(shares):
-        for i in range(panels * share // shares, panels * (share + 1) // shares):
-            _pack_panel(w, ws, w0, nout, i * width, C, T, places, nv, adjoint, u, i * T * C * width)
+        for i in range(groups * panels * share // shares, groups * panels * (share + 1) // shares):
+            start = w0 + i // panels * nout * C * T
+            _pack_panel(w, ws, start, nout, i % panels * width, C, T, places, nv, adjoint, u, i * T * C * width)
 
 
 @v.inline
@@ -144,33 +148,38 @@ def direct_rows(copy, u, w, y, bias, taps, pos, work, source, rows, outputs, blo
 
 @step("u", "y", "work")
 def _rows(copy, u, w, y, bias, taps, places, work, image, plane, row, first, pt, pl, h, wd, C, block, r0, rd, rm, rs,
-          c0, cd, cm, cs, oh, ow, n0, nb, o0, nout, i0, i1, nv, per, jit, adjoint, w0, tmp, T, shares):  # fmt: skip
+          c0, cd, cm, cs, oh, ow, n0, nb, o0, nout, groups, i0, i1, nv, per, jit, adjoint, w0, tmp, T,
+          shares):  # fmt: skip
     """Panels of outputs and strips of rows, shared out evenly. jit: u is work; a panel is packed just before use."""
     L = v.lanes(work)
     width = nv * L
     usize, msize, panels = T * C * width, per * ow * width, (nout + width - 1) // width
     strips = (i1 - i0 + per - 1) // per
-    while not jit and nb * strips * panels % shares and strips < i1 - i0:  # as many tasks for every thread
+    while not jit and nb * strips * groups * panels % shares and strips < i1 - i0:  # as many tasks for every thread
         strips += 1
-    tasks = panels if jit else nb * strips * panels
+    tasks = panels if jit else nb * strips * groups * panels
+    blocks = (C + block - 1) // block
     source = image, plane, row, first, pt, pl, h, wd, C, block
     geometry = r0, rd, rm, rs, c0, cd, cm, cs, ow
     for share in prange(shares):
         m = share * (msize + usize + tmp if jit else msize)
         for task in range(tasks * share // shares, tasks * (share + 1) // shares):
-            panel = task if jit else task % panels
-            iu = m + msize if jit else panel * usize
+            panel, group = (task, 0) if jit else (task % panels, task // panels % groups)
+            iu = m + msize if jit else (group * panels + panel) * usize
             if jit:
                 _pack_panel(w, w.shape[1] * T, w0, nout, panel * width, C, T, places, nv, adjoint, u, iu)
             o = panel * width
             vectors = narrow(nv, nout - o, L)
-            for strip in range(0 if jit else task // panels, nb * strips if jit else task // panels + 1):
+            first_strip = 0 if jit else task // panels // groups
+            first_out = o0 + group * nout + o
+            for strip in range(first_strip, nb * strips if jit else first_strip + 1):
                 n, k = strip // strips, strip % strips
                 a, b = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
-                _products(source, geometry, copy, n * image, taps, u, iu, vectors, a, b, work, m, bias, o0 + o,
+                ix = n * image + group * blocks * plane
+                _products(source, geometry, copy, ix, taps, u, iu, vectors, a, b, work, m, bias, first_out,
                           nout - o if bias.size else 0)  # fmt: skip
                 size = (b - a) * ow
-                out = ((n0 + n) * y.shape[1] + o0 + o) * oh * ow + a * ow
+                out = ((n0 + n) * y.shape[1] + first_out) * oh * ow + a * ow
                 for j in range(vectors):
                     _unpack(work, m + j * size * L, y, out + j * L * oh * ow, oh * ow, nout - o - j * L, size)
 

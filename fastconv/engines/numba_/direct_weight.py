@@ -24,20 +24,21 @@ def direct_sums(copy, dy, sums, taps, work, source, outputs, blocks, threads):
 
 
 @step("sums", "work")
-def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C, block, n0, nb, o0, nout, i0, i1,
+def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C, block, n0, nb, o0, nout, ng, i0, i1,
           per, splits, step, sh, sw, zero, shares):  # fmt: skip
-    """sums [panel][channel block][KH][KW][block][2 * lanes]; a task: a panel's share of (channel block, kernel row)."""
+    """sums [group][panel][channel block][KH][KW][block][2 * lanes]; a task: a panel's share of the kernel rows."""
     _, Co, OH, OW = dy.shape
     L = v.lanes(sums)
-    groups, strips, tasks = (C + block - 1) // block, (i1 - i0 + per - 1) // per, (nout + 2 * L - 1) // (2 * L) * splits
+    groups, strips, panels = (C + block - 1) // block, (i1 - i0 + per - 1) // per, (nout + 2 * L - 1) // (2 * L)
+    tasks = ng * panels * splits
     nkh, nkw = v.at(taps, 0), v.at(taps, 1)
     items, size = groups * nkh, nkw * block * 2 * L  # numbers of an item
     for share in prange(shares):
         buffer = share * 2 * per * OW * L
         for task in range(tasks * share // shares, tasks * (share + 1) // shares):
-            panel, split = task // splits, task % splits
+            group, panel, split = task // splits // panels, task // splits % panels, task % splits
             a, b = items * split // splits, items * (split + 1) // splits
-            to = panel * items * size
+            to = (group * panels + panel) * items * size
             if zero:
                 for k in range(a * size, b * size, L):
                     v.store(sums, to + k, v.zero(sums))
@@ -47,7 +48,7 @@ def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C
                 pixels = (end - top) * OW
                 for j in range(2):
                     o = (2 * panel + j) * L
-                    first_dy = (((n0 + n) * Co + o0 + o) * OH + top) * OW
+                    first_dy = (((n0 + n) * Co + o0 + group * nout + o) * OH + top) * OW
                     pack_run(dy, first_dy, OH * OW, min(L, max(0, nout - o)), pixels, 1, work, buffer + j * pixels * L)
                 for item in range(a, b):
                     ro = v.at(taps, 2 + item % nkh)
@@ -57,7 +58,7 @@ def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C
                     while r1 > r0 and not pt <= (r1 - 1) * sh + ro < pt + h:
                         r1 -= 1
                     if r0 < r1:
-                        ix = n * image + item // nkh * plane + (r0 * sh - first) * row
+                        ix = n * image + (group * groups + item // nkh) * plane + (r0 * sh - first) * row
                         _sum_item(copy, ix, sh * row, step, block, taps, item % nkh, work, buffer + (r0 - top) * OW * L,
                                   pixels * L, r1 - r0, OW, sw, pl, wd, sums, to + item * size)  # fmt: skip
 
@@ -84,19 +85,21 @@ def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, OW, sw, pl,
             k += n
 
 
-def direct_unpack_sums(sums, dw, o0, nout, C, KH, KW, block, threads):
-    """dw OUT (outputs o0 .. o0 + nout) from sums [panel][channel block][KH][KW][block][2 * lanes]."""
+def direct_unpack_sums(sums, dw, o0, nout, C, KH, KW, block, groups, threads):
+    """dw OUT (outputs from o0 on) from sums [group][panel][channel block][KH][KW][block][2 * lanes]."""
     c, t = np.arange(C)[:, None], np.arange(KH * KW)
     places = ((c // block * KH * KW + t) * block + c % block).ravel()
-    _unpack_sums(sums, dw, places, o0, nout, -(-C // block) * block * KH * KW, threads, threads)
+    _unpack_sums(sums, dw, places, o0, nout, -(-C // block) * block * KH * KW, groups, threads, threads)
 
 
 @step("dw")
-def _unpack_sums(sums, dw, places, o0, nout, size, shares):
+def _unpack_sums(sums, dw, places, o0, nout, size, groups, shares):
     L = v.lanes(dw)
     K, vectors = places.size, (nout + L - 1) // L
     for share in prange(shares):
-        for i in range(vectors * share // shares, vectors * (share + 1) // shares):
+        for task in range(groups * vectors * share // shares, groups * vectors * (share + 1) // shares):
+            group, i = task // vectors, task % vectors
+            start = (group * ((vectors + 1) // 2) + i // 2) * size * 2 + i % 2
             for k in range(0, K, L):
-                rows = load_each(sums, (i // 2 * size * 2 + i % 2) * L, 2 * L, places, k, min(L, K - k))
-                v.store_rows(dw, (o0 + i * L) * K + k, K, v.transpose(rows), nout - i * L, K - k)
+                rows = load_each(sums, start * L, 2 * L, places, k, min(L, K - k))
+                v.store_rows(dw, (o0 + group * nout + i * L) * K + k, K, v.transpose(rows), nout - i * L, K - k)
