@@ -12,6 +12,8 @@ from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
 from .fft_tiled import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
+from .fft_tiled_points import fft_tiled_points, fft_tiled_points_grad_weight
+from .fft_tiled_weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_line, filter_running, filter_separable
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
@@ -41,7 +43,10 @@ __all__ = [
     "direct_unpack_sums",
     "direct_weights",
     "fft_tiled_channels",
+    "fft_tiled_channels_grad_weight",
     "fft_tiled_lanes",
+    "fft_tiled_points",
+    "fft_tiled_points_grad_weight",
     "fft_tiled_weights",
     "filter_direct",
     "filter_line",
