@@ -219,21 +219,21 @@ def last_pass(typingctx, n, n1, re, im, step, row, count, w, outr, outi, out, ke
 
 
 @intrinsic
-def complex_products(typingctx, nv, nm, a, am, ak, blocks, inner, start, around, channels, f, fk, fv, c, cm, cv, first):
+def complex_products(typingctx, nv, nm, a, am, al, ak, blocks, inner, start, around, most, f, fk, fv, c, cm, cv, first):
     """c[m][v] (+)= sum over k of a[m][k] * conj(f[k][v]), for nm <= ROWS scalars and nv (1 or 2) vectors::
 
         for i in range(blocks):
-            for l in range(min(inner, channels - (start + i) % around * inner)):
-                sum[m][v] += a[m*am + i*ak + l] * conj(f[v*fv]);  f += fk
+            for l in range(min(inner, most - (start + i) % around * inner)):
+                sum[m][v] += a[m*am + i*ak + l*al] * conj(f[v*fv]);  f += fk
         c[m*cm + v*cv] = sum[m][v]          (added to, unless `first`)
 
-    am and ak count numbers; imaginary parts lie a vector behind the real ones.
+    am, al and ak count numbers; imaginary parts lie a vector behind the real ones.
     """
     vec = vector_of(a)
     L = vec.lanes
 
     def codegen(context, b, sig, args):
-        nv, nm, a, am, ak, blocks, inner, start, around, channels, f, fk, fv, c, cm, cv, first = args
+        nv, nm, a, am, al, ak, blocks, inner, start, around, most, f, fk, fv, c, cm, cv, first = args
         fk, fv, cm, cv = (b.mul(n, I64(L)) for n in (fk, fv, cm, cv))
 
         def parts(place):
@@ -252,11 +252,11 @@ def complex_products(typingctx, nv, nm, a, am, ak, blocks, inner, start, around,
 
         def block(NV, NM):
             with _loop(b, I64(0), blocks, [a, f, *[emit.zero(vec)] * (2 * NM * NV)]) as (i, outer):
-                left = b.sub(channels, b.mul(b.srem(b.add(start, i), around), inner))
+                left = b.sub(most, b.mul(b.srem(b.add(start, i), around), inner))
                 left = emit.call(b, "llvm.smin.i64", I64, [left, inner])
                 with _loop(b, I64(0), left, list(outer)) as (_, values):
                     sums = step(values[0], values[1], values[2:], NV, NM)
-                    values[:] = [b.gep(values[0], [I64(1)]), b.gep(values[1], [fk]), *sums]
+                    values[:] = [b.gep(values[0], [al]), b.gep(values[1], [fk]), *sums]
                 outer[:] = [b.gep(outer[0], [ak]), *values[1:]]
             places, row = [], c
             for _ in range(NM):
@@ -277,4 +277,4 @@ def complex_products(typingctx, nv, nm, a, am, ak, blocks, inner, start, around,
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(i, i, a, i, i, i, i, i, i, i, f, i, i, c, i, i, types.boolean), codegen
+    return types.void(i, i, a, *[i] * 8, f, i, i, c, i, i, types.boolean), codegen

@@ -32,12 +32,12 @@ def transform(s, kind, re, im, step, count, outr, outi, out, stop):
 @routine("nnannnnnannannn")
 def multiply(s, nv, nm, a, am, ak, blocks, start, channels, b, bk, bv, c, cm, cv, first):
     """c[m][v] (+)= sum over k of a[m][k] * conj(b[k][v]) in even blocks; k runs over blocks of channels, or tiles."""
-    parts, inner, around, most = ceil(nm, ROWS), v.lanes(a), v.at(s, at.CIB), v.at(s, at.CI)
+    parts, step, inner, around, most = ceil(nm, ROWS), 1, v.lanes(a), v.at(s, at.CIB), v.at(s, at.CI)
     if not channels:
-        inner, around, most = 1, 1, 1
+        step, inner, around, most, blocks = ak, blocks, 1, blocks, 1
     for i in range(parts):
         m = nm * i // parts
-        complex_products(nv, nm * (i + 1) // parts - m, address(a, m * am), am, ak, blocks, inner, start, around, most,
+        complex_products(nv, nm * (i + 1) // parts - m, address(a, m * am), am, step, ak, blocks, inner, start, around, most,
                          b, bk, bv, address(c, m * cm * v.lanes(a)), cm, cv, first != 0)  # fmt: skip
 
 
