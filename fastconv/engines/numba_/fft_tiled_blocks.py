@@ -12,9 +12,8 @@ from numba import extending, types
 from numba.core import cgutils
 
 from . import emit
-from . import fft_tiled_tables as at
 from .direct_tiles import cases
-from .emit import FLAGS, I32, I64, vector_of
+from .emit import FLAGS, I64, vector_of
 from .microkernel import _loop, _merge
 from .target import VECTOR_BYTES
 
@@ -204,13 +203,13 @@ def last_pass(typingctx, n, n1, re, im, step, row, count, w, outr, outi, out, ke
             for size, dft in _DFT.items():
                 with case(size), _loop(b, I64(0), rows, [re, w, outr]) as (k, places):
                     x = _numbers(b, vec, size, places[0], apart, step,
-                                 lambda l: b.icmp_signed("<", I64(l), count))  # fmt: skip
-                    for l in range(1, size):
-                        x[l] = x[l].rotated(*(emit.splat(b, vec.llvm, b.load(b.gep(places[1], [I64(2 * l + e)])))
+                                 lambda k: b.icmp_signed("<", I64(k), count))  # fmt: skip
+                    for j in range(1, size):
+                        x[j] = x[j].rotated(*(emit.splat(b, vec.llvm, b.load(b.gep(places[1], [I64(2 * j + e)])))
                                               for e in range(2)))  # fmt: skip
                     left = b.sub(kept, k)
                     _store_numbers(b, vec, dft(*x), places[2], out_apart, gap,
-                                   lambda l, left=left: b.icmp_signed("<", b.mul(n1, I64(l)), left))  # fmt: skip
+                                   lambda j, left=left: b.icmp_signed("<", b.mul(n1, I64(j)), left))  # fmt: skip
                     places[:] = [b.gep(places[0], [row]), b.gep(places[1], [I64(2 * size)]), b.gep(places[2], [out])]
         return context.get_dummy_value()
 

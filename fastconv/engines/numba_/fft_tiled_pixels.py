@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba import extending, types
 
 from . import emit
 from . import fft_tiled_tables as at
 from . import vector as v
-from .emit import I32, I64, vector_of
 from .depthwise_blocks import address
+from .emit import I32, I64, vector_of
 from .fft_tiled_tables import ceil
 from .microkernel import _merge
 
@@ -21,11 +22,11 @@ def _lanes(context, b, vec, planes, k, r, j):
         return b.load(b.gep(k, [I64(place)]))
 
     first = b.add(b.mul(r, number(at.PITCH)), j)
-    places = [b.gep(planes, [b.add(first, number(at.ORIGIN + l))]) for l in range(vec.lanes)]
+    places = [b.gep(planes, [b.add(first, number(at.ORIGIN + lane))]) for lane in range(vec.lanes)]
 
-    def bounds(l):
-        row = b.and_(b.icmp_signed("<=", number(at.TOP + l), r), b.icmp_signed("<", r, number(at.BOTTOM + l)))
-        start, stop = b.sub(number(at.LEFT + l), j), b.sub(number(at.RIGHT + l), j)
+    def bounds(lane):
+        row = b.and_(b.icmp_signed("<=", number(at.TOP + lane), r), b.icmp_signed("<", r, number(at.BOTTOM + lane)))
+        start, stop = b.sub(number(at.LEFT + lane), j), b.sub(number(at.RIGHT + lane), j)
         return start, b.select(row, stop, I64(0))
 
     return places, bounds
@@ -33,15 +34,10 @@ def _lanes(context, b, vec, planes, k, r, j):
 
 def _mask(b, vec, start, stop):
     """The lanes start .. stop - 1."""
-    count = ir_vector(vec)
-    index = count(list(range(vec.lanes)))
-    start, stop = (emit.splat(b, count, b.trunc(n, I32)) for n in (start, stop))
+    kind = ir.VectorType(I32, vec.lanes)
+    index = kind(list(range(vec.lanes)))
+    start, stop = (emit.splat(b, kind, b.trunc(n, I32)) for n in (start, stop))
     return b.and_(b.icmp_signed(">=", index, start), b.icmp_signed("<", index, stop))
-
-
-def ir_vector(vec):
-    """The LLVM type of as many 32-bit integers."""
-    return emit.ir.VectorType(I32, vec.lanes)
 
 
 @intrinsic
@@ -60,7 +56,7 @@ def load_block(typingctx, planes, k, r, j, whole, out):
                 full = [emit.load(b, vec, place) for place in places]
                 after = b.block
             with otherwise:
-                part = [emit.load_masked(b, vec, p, _mask(b, vec, *bounds(l))) for l, p in enumerate(places)]
+                part = [emit.load_masked(b, vec, p, _mask(b, vec, *bounds(lane))) for lane, p in enumerate(places)]
                 other = b.block
         for value in emit.transpose(b, _merge(b, full, after, part, other)):
             emit.store(b, vec, value, out)
@@ -79,15 +75,15 @@ def store_block(typingctx, planes, k, r, j, whole, end, source, bias):
     def codegen(context, b, sig, args):
         planes_, k, r, j, whole, end, source, bias = args
         places, bounds = _lanes(context, b, vec, planes_, k, r, j)
-        values = [emit.load(b, vec, b.gep(source, [I64(2 * vec.lanes * l)])) for l in range(vec.lanes)]
+        values = [emit.load(b, vec, b.gep(source, [I64(2 * vec.lanes * lane)])) for lane in range(vec.lanes)]
         values = emit.transpose(b, [b.fadd(value, bias) for value in values])
         with b.if_else(whole) as (then, otherwise):
             with then:
                 for value, place in zip(values, places, strict=True):
                     emit.store(b, vec, value, place)
             with otherwise:
-                for l, (value, place) in enumerate(zip(values, places, strict=True)):
-                    start, stop = bounds(l)
+                for lane, (value, place) in enumerate(zip(values, places, strict=True)):
+                    start, stop = bounds(lane)
                     stop = emit.call(b, "llvm.smin.i64", I64, [stop, b.sub(end, j)])
                     all_ = b.and_(b.icmp_signed("<=", start, I64(0)), b.icmp_signed(">=", stop, I64(vec.lanes)))
                     with b.if_else(all_) as (complete, some):
@@ -115,11 +111,11 @@ def load_row(planes, k, r, columns, row):
             whole = high and v.at(k, at.LEFT_ALL) <= j and j + L <= v.at(k, at.RIGHT_ALL)
             load_block(planes, k, r, j, whole, address(row, 2 * j * L))
     elif inside:
-        for l in range(v.at(k, at.LANES)):
-            if v.at(k, at.TOP + l) <= r < v.at(k, at.BOTTOM + l):
-                place = v.at(k, at.ORIGIN + l) + r * v.at(k, at.PITCH)
-                for j in range(v.at(k, at.LEFT + l), min(columns, v.at(k, at.RIGHT + l))):
-                    v.put(row, 2 * j * L + l, v.at(planes, place + j * v.at(k, at.STEP)))
+        for lane in range(v.at(k, at.LANES)):
+            if v.at(k, at.TOP + lane) <= r < v.at(k, at.BOTTOM + lane):
+                place = v.at(k, at.ORIGIN + lane) + r * v.at(k, at.PITCH)
+                for j in range(v.at(k, at.LEFT + lane), min(columns, v.at(k, at.RIGHT + lane))):
+                    v.put(row, 2 * j * L + lane, v.at(planes, place + j * v.at(k, at.STEP)))
 
 
 @v.copied
@@ -132,8 +128,8 @@ def store_row(planes, k, r, columns, row, bias):
             whole = high and v.at(k, at.LEFT_ALL) <= j and j + L <= min(columns, v.at(k, at.RIGHT_ALL))
             store_block(planes, k, r, j, whole, columns, address(row, 2 * j * L), v.load(bias, 0))
     else:
-        for l in range(v.at(k, at.LANES)):
-            if v.at(k, at.TOP + l) <= r < v.at(k, at.BOTTOM + l):
-                place = v.at(k, at.ORIGIN + l) + r * v.at(k, at.PITCH)
-                for j in range(v.at(k, at.LEFT + l), min(columns, v.at(k, at.RIGHT + l))):
-                    v.put(planes, place + j * v.at(k, at.STEP), v.at(row, 2 * j * L + l) + v.at(bias, l))
+        for lane in range(v.at(k, at.LANES)):
+            if v.at(k, at.TOP + lane) <= r < v.at(k, at.BOTTOM + lane):
+                place = v.at(k, at.ORIGIN + lane) + r * v.at(k, at.PITCH)
+                for j in range(v.at(k, at.LEFT + lane), min(columns, v.at(k, at.RIGHT + lane))):
+                    v.put(planes, place + j * v.at(k, at.STEP), v.at(row, 2 * j * L + lane) + v.at(bias, lane))

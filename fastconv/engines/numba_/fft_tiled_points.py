@@ -105,11 +105,11 @@ def _spread(s, r, first, count, phase, f):
     w, many = kept(r, s, at.WEIGHTS), phases(s, at.SP) * phases(s, at.DP)
     for i in range(columns):
         weight_column(s, r, i, w, 2)
-        for l in range(count):
-            pair = first + l
+        for lane in range(count):
+            pair = first + lane
             to = (((pair // ci * many + phase) * ci + pair % ci) * columns + i) * t * 2
             for u in range(2 * t):
-                v.put(f, to + u, v.at(w, u * L + l))
+                v.put(f, to + u, v.at(w, u * L + lane))
 
 
 @v.inline
@@ -134,8 +134,8 @@ def _products(x, w, f, by_tiles, add, t, p):
 @v.copied
 def _tile(s, a, r, f, pairs, z):
     """All columns of a tile, or of a vector of them: the inputs' rows are in a, the result's go to z."""
-    L, t, columns, by_tiles = v.lanes(a), v.at(s, at.H + at.T), v.at(s, at.W + at.T) // 2 + 1, v.at(s, at.LANES_ARE_TILES)
-    x, w = kept(a, s, at.PRODUCTS), kept(a, s, at.WEIGHTS)
+    L, t, columns = v.lanes(a), v.at(s, at.H + at.T), v.at(s, at.W + at.T) // 2 + 1
+    x, w, by_tiles = kept(a, s, at.PRODUCTS), kept(a, s, at.WEIGHTS), v.at(s, at.LANES_ARE_TILES)
     sums, inputs = address(x, 2 * t * L), v.at(s, at.CI) * phases(s, at.SP)
     for i in range(columns):
         for j in range(inputs):

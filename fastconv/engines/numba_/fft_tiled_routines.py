@@ -2,7 +2,7 @@
 
 `s` is the table of a share and `k` one of lanes (fft_tiled_tables.py). Two rows make one complex signal. Places and
 steps count vectors. A transform of length n1 * n2 is two passes (Cooley and Tukey 1965): signal n2 * j + i goes to
-frequency k + n1 * l. The inverse swaps real and imaginary parts, before and after.
+frequency k + n1 * lane. The inverse swaps real and imaginary parts, before and after.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def multiply(s, nv, nm, a, am, ak, blocks, start, channels, b, bk, bv, c, cm, cv
         step, inner, around, most, blocks = ak, blocks, 1, blocks, 1
     for i in range(parts):
         m = nm * i // parts
-        complex_products(nv, nm * (i + 1) // parts - m, address(a, m * am), am, step, ak, blocks, inner, start, around, most,
-                         b, bk, bv, address(c, m * cm * v.lanes(a)), cm, cv, first != 0)  # fmt: skip
+        complex_products(nv, nm * (i + 1) // parts - m, address(a, m * am), am, step, ak, blocks, inner, start,
+                         around, most, b, bk, bv, address(c, m * cm * v.lanes(a)), cm, cv, first != 0)  # fmt: skip
 
 
 @routine("ainnai")
@@ -142,12 +142,13 @@ def kernel_rows(s, w, k, r, step):
     row, places, scale = kept(w, s, at.ROW), kept(s, s, at.PLACES), v.splat(_scale(s, w))
     for i in range(0, count, L):
         load_block(w, k, 0, i, i + L <= v.at(k, at.RIGHT_ALL), row)
-        for l in range(min(L, count - i)):
-            v.store(taps, v.at(places, i + l) * L, v.load(row, 2 * l * L) * scale)
+        for lane in range(min(L, count - i)):
+            v.store(taps, v.at(places, i + lane) * L, v.load(row, 2 * lane * L) * scale)
     pairs = ceil(v.at(s, at.H + at.REACH), 2)
     for phase in range(v.at(s, at.KERNEL) // (2 * pairs * t)):
         for j in range(pairs):
-            o, p = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L), address(taps, 2 * (phase * pairs + j) * t * L)
+            o = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L)
+            p = address(taps, 2 * (phase * pairs + j) * t * L)
             transform(s, at.KERNEL_W, p, address(p, t * L), 1, t, o, address(o, L), 2, v.at(s, at.W + at.T))
 
 
@@ -158,7 +159,8 @@ def kernel_rows_back(s, r, step):
     pairs = ceil(v.at(s, at.H + at.REACH), 2)
     for phase in range(v.at(s, at.H + at.SP) * v.at(s, at.W + at.SP)):
         for j in range(pairs):
-            p, o = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L), address(taps, 2 * (phase * pairs + j) * t * L)
+            p = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L)
+            o = address(taps, 2 * (phase * pairs + j) * t * L)
             transform(s, at.TILE_W, address(p, L), p, 2, v.at(s, at.W + at.T), address(o, t * L), o, 1, t)
 
 
@@ -168,8 +170,8 @@ def store_taps(s, dw, k):
     L, count, taps = v.lanes(dw), v.at(s, at.TAPS), kept(dw, s, at.KERNELS)
     row, places, scale = kept(dw, s, at.ROW), kept(s, s, at.PLACES), v.splat(_scale(s, dw))
     for i in range(0, count, L):
-        for l in range(min(L, count - i)):
-            v.store(row, 2 * l * L, v.load(taps, v.at(places, i + l) * L) * scale)
+        for lane in range(min(L, count - i)):
+            v.store(row, 2 * lane * L, v.load(taps, v.at(places, i + lane) * L) * scale)
         store_block(dw, k, 0, i, i + L <= v.at(k, at.RIGHT_ALL), count, row, v.zero(dw))
 
 

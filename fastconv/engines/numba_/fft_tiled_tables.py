@@ -34,7 +34,7 @@ ROUTINES = 110
 #: many there are, pixels to the next one and to the next row, what is inside for any lane (rows, columns) and for all
 ORIGIN, TOP, BOTTOM, LEFT, RIGHT = range(0, 80, 16)
 LANES, STEP, PITCH, FIRST, LAST, RIGHT_ANY, TOP_ALL, BOTTOM_ALL, LEFT_ALL, RIGHT_ALL = range(80, 90)
-CHANNELS, TILES_, OUTPUTS = range(3)  # what lanes are: neighbouring channels, tiles; outputs, of whose group a source is
+CHANNELS, TILES_, OUTPUTS = range(3)  # what lanes are: neighbours; or outputs, and an input of the group of each
 
 shared = Routines(ROUTINES)
 routine = shared.routine
@@ -110,11 +110,11 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
     down, across, co = v.at(s, H + COUNT_), v.at(s, W + COUNT_), v.at(s, CO)
     last = right_any = top_all = left_all = origin = top = bottom = left = right = 0
     first = bottom_all = right_all = 1 << 62
-    for l in range(L):
-        if l < count:
-            t, plane = tile, channel + l
+    for lane in range(L):
+        if lane < count:
+            t, plane = tile, channel + lane
             if what == TILES_:
-                t, plane = tile + l, channel
+                t, plane = tile + lane, channel
             elif what == OUTPUTS and source:
                 plane = plane // co * v.at(s, CI) + c
             image = t // (down * across)
@@ -131,11 +131,11 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
             first, last, right_any = min(first, top), max(last, bottom), max(right_any, right)
         elif what == TILES_ or not source:
             bottom = right = 0
-        v.put(k, ORIGIN + l, origin)
-        v.put(k, TOP + l, top)
-        v.put(k, BOTTOM + l, bottom)
-        v.put(k, LEFT + l, left)
-        v.put(k, RIGHT + l, right)
+        v.put(k, ORIGIN + lane, origin)
+        v.put(k, TOP + lane, top)
+        v.put(k, BOTTOM + lane, bottom)
+        v.put(k, LEFT + lane, left)
+        v.put(k, RIGHT + lane, right)
         top_all, bottom_all = max(top_all, top), min(bottom_all, bottom)
         left_all, right_all = max(left_all, left), min(right_all, right)
     for i, value in enumerate((count, step_w, step * wide, first, last, right_any, top_all, bottom_all, left_all,
@@ -150,15 +150,15 @@ def place_kernels(s, k, source, pairs, first, count, c, L):
     Or, if `pairs`, so many pairs of an output and an input.
     """
     ci, co, taps = v.at(s, CI), v.at(s, CO), v.at(s, TAPS)
-    for l in range(L):
-        o = first + min(l, count - 1)
+    for lane in range(L):
+        o = first + min(lane, count - 1)
         if pairs:
             o, c = o // ci, o % ci
-        v.put(k, ORIGIN + l, o // co * ci * co * taps + o % co * v.at(s, SO) + c * v.at(s, SC))
-        v.put(k, TOP + l, 0)
-        v.put(k, BOTTOM + l, 1)
-        v.put(k, LEFT + l, 0)
-        v.put(k, RIGHT + l, taps if source or l < count else 0)
+        v.put(k, ORIGIN + lane, o // co * ci * co * taps + o % co * v.at(s, SO) + c * v.at(s, SC))
+        v.put(k, TOP + lane, 0)
+        v.put(k, BOTTOM + lane, 1)
+        v.put(k, LEFT + lane, 0)
+        v.put(k, RIGHT + lane, taps if source or lane < count else 0)
     inside = taps if source or count == L else 0
     for i, value in enumerate((count, 1, 0, 0, 1, taps, 0, 1, 0, inside)):
         v.put(k, LANES + i, value)

@@ -47,12 +47,11 @@ def _gradient(dy, x, dw, work, q, twiddles, code, what, group, tile, tiles, shar
         panels = ceil(dblocks, 2)
         units = (v.at(q, at.W + at.T) // 2 + 1) * panels * sblocks
         for i in range(units * share // shares, units * (share + 1) // shares):
-            c = i % sblocks
-            o = i // sblocks % panels * 2
-            _product_unit(s, address(X, c * unit_x * L), address(Q, o * unit_x * L),
-                          address(R, ((c // v.at(q, at.CIB) * ci + c % v.at(q, at.CIB) * L) * dblocks + o) * unit_r * L),
-                          i // (panels * sblocks), min(2, dblocks - o), min(L, ci - c % v.at(q, at.CIB) * L), tiles,
-                          tile > 0)  # fmt: skip
+            c, o = i % sblocks % v.at(q, at.CIB) * L, i // sblocks % panels * 2
+            to = (i % sblocks // v.at(q, at.CIB) * ci + c) * dblocks + o
+            _product_unit(s, address(X, i % sblocks * unit_x * L), address(Q, o * unit_x * L),
+                          address(R, to * unit_r * L), i // (panels * sblocks), min(2, dblocks - o), min(L, ci - c),
+                          tiles, tile > 0)  # fmt: skip
     else:
         for i in range(ci * dblocks * share // shares, ci * dblocks * (share + 1) // shares):
             o = i % dblocks * L

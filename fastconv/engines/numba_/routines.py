@@ -64,7 +64,8 @@ class Routines:
                 if dtype not in self._compiled:
                     runs = [launch.compiled(f, _signature(kinds, real)) for f, kinds in self._functions]
                     self._compiled[dtype] = np.array([address for _, address in runs], np.int64), runs
-        return self._compiled[dtype][0]
+        found: np.ndarray = self._compiled[dtype][0]
+        return found
 
 
 def _signature(kinds: str, dtype: types.Type = types.float64) -> tuple:
