@@ -108,15 +108,11 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
     high, wide = v.at(s, H + SRC + side), v.at(s, W + SRC + side)
     step, step_w = v.at(s, H + SRC_STEP + side), v.at(s, W + SRC_STEP + side)
     down, across, co = v.at(s, H + COUNT_), v.at(s, W + COUNT_), v.at(s, CO)
-    last = right_any = top_all = left_all = origin = top = bottom = left = right = 0
+    last = right_any = top_all = left_all = origin = image = top = bottom = left = right = y = x = 0
     first = bottom_all = right_all = 1 << 62
     for lane in range(L):
-        if lane < count:
-            t, plane = tile, channel + lane
-            if what == TILES_:
-                t, plane = tile + lane, channel
-            elif what == OUTPUTS and source:
-                plane = plane // co * v.at(s, CI) + c
+        if lane == 0 or (what == TILES_ and lane < count):
+            t = tile + lane
             image = t // (down * across)
             y = step * (t // across % down) * v.at(s, H + OUT) + v.at(s, H + SRC_0 + side)
             y += v.at(s, H + SRC_A + side) * (image // v.at(s, W + IMAGES) % v.at(s, H + IMAGES))
@@ -125,10 +121,14 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
             x += v.at(s, W + SRC_A + side) * (image % v.at(s, W + IMAGES))
             x += v.at(s, W + SRC_B + side) * (phase % phases)
             image //= v.at(s, H + IMAGES) * v.at(s, W + IMAGES)
-            origin = (image * channels + plane) * high * wide + y * wide + x
             top, bottom = max(0, -(y // step)), max(0, -((y - high) // step))
             left, right = max(0, -(x // step_w)), max(0, -((x - wide) // step_w))
             first, last, right_any = min(first, top), max(last, bottom), max(right_any, right)
+        if lane < count:
+            plane = channel if what == TILES_ else channel + lane
+            if what == OUTPUTS and source:
+                plane = plane // co * v.at(s, CI) + c
+            origin = (image * channels + plane) * high * wide + y * wide + x
         elif what == TILES_ or not source:
             bottom = right = 0
         v.put(k, ORIGIN + lane, origin)
