@@ -1,7 +1,8 @@
 """The Numba engine: the steps of every algorithm as one namespace.
 
 target.py chooses the instruction set, launch.py compiles and starts steps, vector.py is the vector type on emit.py's
-pieces of LLVM IR, microkernel.py the outer product; the other files hold the steps of one algorithm each.
+pieces of LLVM IR, microkernel.py the outer product, routines.py what steps call by its address; the other files hold
+the steps of one algorithm each.
 """
 
 from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for

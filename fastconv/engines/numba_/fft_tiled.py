@@ -73,9 +73,7 @@ def _channels(x, w, r, bias, y, work, q, twiddles, code, what, group, tile, tile
                         address(X, i * v.at(q, at.UNIT_X) * L))  # fmt: skip
         units = ci * blocks
         if units:  # some rows and columns a phase does not have
-            taps = kept(X, s, at.KERNELS)
-            for i in range(v.at(q, at.KERNEL)):
-                v.store(taps, i * L, v.zero(taps))
+            clear(kept(X, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)
         for i in range(units * share // shares, units * (share + 1) // shares):
             c, o = i // blocks, i % blocks
             phase = ci * dblocks if v.at(q, at.H + at.SP) * v.at(q, at.W + at.SP) > 1 else v.at(q, at.COB)
