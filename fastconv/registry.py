@@ -29,6 +29,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Winograd, "cython"),
     (Winograd, "numba"),
     (FftTiled, "cython"),
+    (FftTiled, "numba"),
     (Separable, "cython"),
     (Separable, "numba"),
     (Fft, "cython"),

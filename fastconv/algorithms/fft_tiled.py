@@ -92,7 +92,7 @@ class FftTiled(Backend):
     def prepare(self, p: ConvProblem, cfg: Tiles, w: Array) -> Array | None:
         """Row transforms of the weights; their spectra would take longer to fetch than to make from these."""
         steps = self.steps(p.dtype)
-        lanes = steps.fft_tiled_lanes()
+        lanes = steps.fft_tiled_lanes(w)
         grid, twiddles, s = arrays(p, "forward", cfg, 1, lanes)
         size = p.g * s.sblocks // s.cib * s.ci * s.dblocks * s.unit_r * lanes
         if cfg.mode != CHANNELS or size * p.itemsize > _KEPT:
@@ -116,7 +116,7 @@ class FftTiled(Backend):
         self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps = self.steps(p.dtype)
-        grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes())
+        grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes(x))
         if cfg.mode == CHANNELS:
             steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
         else:
@@ -127,7 +127,7 @@ class FftTiled(Backend):
         threads: int, rows: Array | None,
     ) -> None:  # fmt: skip
         steps = self.steps(p.dtype)
-        grid, twiddles, _ = arrays(p, pass_, cfg, threads, steps.fft_tiled_lanes())
+        grid, twiddles, _ = arrays(p, pass_, cfg, threads, steps.fft_tiled_lanes(x))
         none = twiddles[:0]
         rows, bias = none if rows is None else rows, none if bias is None else bias
         if cfg.mode == CHANNELS:

@@ -241,6 +241,6 @@ def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray 
                     _ft_destinations(q, kp, bp, yp, tp, group, tile, tiles, block, blocks, t, threads)
 
 
-def fft_tiled_lanes():
-    """Numbers in a vector."""
+def fft_tiled_lanes(cnp.ndarray a):
+    """Numbers of a's dtype in a vector."""
     return LANES

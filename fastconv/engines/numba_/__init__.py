@@ -1,7 +1,8 @@
 """The Numba engine: the steps of every algorithm as one namespace.
 
 target.py chooses the instruction set, launch.py compiles and starts steps, vector.py is the vector type on emit.py's
-pieces of LLVM IR, microkernel.py the outer product; the other files hold the steps of one algorithm each.
+pieces of LLVM IR, microkernel.py the outer product, routines.py what steps call by its address; the other files hold
+the steps of one algorithm each.
 """
 
 from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
@@ -11,6 +12,9 @@ from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
+from .fft_tiled import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
+from .fft_tiled_points import fft_tiled_points, fft_tiled_points_grad_weight
+from .fft_tiled_weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_line, filter_running, filter_separable
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
@@ -39,6 +43,12 @@ __all__ = [
     "direct_sums",
     "direct_unpack_sums",
     "direct_weights",
+    "fft_tiled_channels",
+    "fft_tiled_channels_grad_weight",
+    "fft_tiled_lanes",
+    "fft_tiled_points",
+    "fft_tiled_points_grad_weight",
+    "fft_tiled_weights",
     "filter_direct",
     "filter_line",
     "filter_running",

@@ -39,7 +39,8 @@ class _VectorModel(models.PrimitiveModel):
 
 def vector_of(a, lanes=None):
     """The vector type of an array or scalar type; `lanes` is None or the Numba type of an integer literal."""
-    dtype = a.dtype if isinstance(a, types.Array) and a.layout == "C" else a
+    whole = isinstance(a, types.CPointer) or (isinstance(a, types.Array) and a.layout == "C")
+    dtype = a.dtype if whole else a
     if dtype not in (types.float32, types.float64):
         raise TypingError(f"vectors hold float32 or float64, of a C-contiguous array if of any; not {a}")
     if lanes in (None, types.none):
@@ -50,7 +51,9 @@ def vector_of(a, lanes=None):
 
 
 def pointer(context, builder, array_type, array, offset):
-    """The address of element `offset` of an array."""
+    """The address of element `offset` of an array, or behind an address."""
+    if isinstance(array_type, types.CPointer):
+        return builder.gep(array, [offset])
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
 
 

@@ -180,6 +180,17 @@ class Shared(Step):
         return self._compiled[key]
 
 
+def compiling() -> Any:
+    """The lock under which functions are compiled."""
+    return _state.compiling
+
+
+def compiled(function: Callable, signature: tuple) -> tuple[Any, int]:
+    """The compiled function, to be kept, and the address of its code."""
+    run = _jit(function, signature, False)
+    return run, _address(run)
+
+
 _shared: dict[str, Any] = {}  # the parallel loop of all steps
 
 

@@ -5,8 +5,8 @@ Kernels import this module as ``v`` and read like arithmetic::
     for j in range(0, n, v.lanes(x)):
         v.store(y, j, v.load(y, j) + v.splat(s) * v.load(x, j))
 
-* An array argument stands for its memory: C-contiguous, float32 or float64. Offsets count elements from its
-  first one; there is no bounds check, and a negative offset does not wrap around. Scalars are ``at`` and ``put``.
+* An array argument, or an address, stands for memory: C-contiguous, float32 or float64. Offsets count elements from
+  the first one; there is no bounds check, and a negative offset does not wrap around. Scalars are ``at`` and ``put``.
 * ``lanes=None`` is the native width of the array's dtype, an integer literal (a power of two) another one.
   Vectors mix only with vectors of their own type.
 * ``n`` valid lanes of a partial access: below 0 is none, above the width all. Other memory is never touched.
@@ -59,7 +59,7 @@ def _store(a, value, aligned):
 
 
 def _check_store(a, value):
-    if not (isinstance(value, Vector) and vector_of(a).dtype == value.dtype and a.mutable):
+    if not (isinstance(value, Vector) and vector_of(a).dtype == value.dtype and getattr(a, "mutable", True)):
         raise TypingError(f"cannot store {value} in {a}")
 
 
