@@ -62,7 +62,11 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
             a[t][j] = vzero()
     if ps == 1:                                             # one loop over taps and channels: both are few
         n = (v1 - v0) * s.c
-        for u in range(u0, u1):
+        l = u1
+        if v0 == 0 and v1 == k.nkw:                         # and over kernel rows
+            n *= u1 - u0
+            l = min(u1, u0 + 1)
+        for u in range(u0, l):
             e = k.each + (u * k.nkw + v0) * s.c
             f = w + ((k.base + u * k.nkw + v0) * s.c) * nv * LANES
             for c in range(n):
