@@ -68,6 +68,8 @@ class Im2col(Backend):
             packed += 3 * panels * cfg.images * p.co * k * p.itemsize
         calls = panels * cfg.images * p.g * 1.5e-6 + panels * 20e-6
         thin = min(1.0, p.co / p.g / 16) * min(1.0, k / 16)  # BLAS on thin matrices
+        if pass_ == "grad_weight":  # long sums for few results
+            thin /= 1 + 24 * p.g / p.co
         seconds = flops / (rates.blas_gflops * 1e9 * threads * thin) + packed / (rates.copy_gbs * 1e9)
         return Cost(flops, compulsory_bytes(p) + packed, seconds + calls)
 
