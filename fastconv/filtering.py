@@ -126,9 +126,8 @@ def direct(x: Any, kernel: Any, y: Any, see: Window, dtype: str, engine: str | N
     w = np.array(kernel.T[: (kw + 1) // 2 if fold else kw, ::-1], dtype, order="C")
     if fold and kw % 2:
         w[-1] /= 2
-    unit = height if kh >= height else kh
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, unit, _wide(dtype, kh + 5))
-    share = _work(dtype, kh + 5, (kh + 5 + 6) * blocks.pitch + 32 * lanes)
+    blocks = _blocks(y, kh, kw, dtype, lanes, threads, height, _wide(dtype, kh + 5))
+    share = _work(dtype, 2 * (kh + 5), (kh + 5 + 6) * blocks.pitch + 32 * lanes)
     _run(s.filter_direct, (x, w, y, see.rows, see.cols, *see.inside, see.cval, fold), blocks, dtype, share, threads)
 
 
@@ -138,7 +137,7 @@ def separable(x: Any, column: Any, row: Any, y: Any, see: Window, dtype: str, en
     kh, kw, lanes, threads = len(column), len(row), _lanes(name, dtype), get_num_threads()
     group = max(lanes, 8)
     blocks = _blocks(y, kh, kw, dtype, lanes, threads, group, _wide(dtype, kh + 4 * group))
-    share = _work(dtype, kh + group, (kh + 4 * group) * blocks.pitch + 32 * lanes)
+    share = _work(dtype, 2 * (kh + group), (kh + 4 * group) * blocks.pitch + 32 * lanes)
     w = (np.array(column[::-1], dtype), np.array(row, dtype))
     _run(s.filter_separable, (x, *w, y, see.rows, see.cols, *see.inside, see.cval), blocks, dtype, share, threads)
 

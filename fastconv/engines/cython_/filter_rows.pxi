@@ -74,26 +74,63 @@ cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexc
         q = end
 
 
+cdef void _filter_sources(Sources* s, const Picture* f, real* work, intp n, intp q0, intp width, intp reach,
+                          intp step) noexcept nogil:
+    """Pointers to n rows begin `work`. Whole blocks of `step` numbers are read in the image, if it holds `real`."""
+    s.edge = <real**> work
+    s.rows = s.edge + n
+    s.a = s.b = 0
+    if f.xk == FC_REAL:
+        s.a = (max(f.in0 - q0, 0) * f.c + step - 1) / step * step
+        s.b = s.a + (min((f.in1 - q0) * f.c - reach, width) - s.a) / step * step
+        if s.b <= s.a:
+            s.a = s.b = 0
+
+
+cdef inline intp _filter_head(intp n) noexcept nogil:
+    """Numbers that the pointers to n rows take."""
+    return ((2 * n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+
+
+cdef void _filter_fill(const Sources* s, const Picture* f, real* ring, intp n, intp i, intp last, intp q0,
+                       intp q1, intp reach, intp* filled) noexcept nogil:
+    """Rows i ... i + n - 1 get ready, `last` at most; those before `filled` are. Columns [q0, q1) with a border."""
+    cdef intp r, k
+    cdef real* to
+    while filled[0] <= min(i + n - 1, last):
+        k = filled[0]
+        to = ring + k % n * f.pitch
+        if s.a < s.b and f.rows[k] >= 0:
+            if s.a > 0: _filter_row(f, k, q0, q0 + (s.a + reach + f.c - 1) / f.c, to)
+            _filter_row(f, k, q0 + s.b / f.c, q1, to + s.b / f.c * f.c)
+        else:
+            _filter_row(f, k, q0, q1, to)
+        filled[0] += 1
+    for r in range(n):
+        k = min(i + r, last)
+        s.edge[r] = ring + k % n * f.pitch
+        s.rows[r] = s.edge[r]
+        if s.a < s.b and f.rows[k] >= 0:
+            s.rows[r] = (<real*> f.x) + (f.rows[k] * f.w + f.cols[f.in0] - f.in0 + q0) * f.c
+
+
 cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) noexcept nogil:
     """One band of one strip. work: row pointers, ring, rows of results, a block."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
     cdef int R = _filter_height(f.kh)
-    cdef intp n = f.kh - 1 + R, width = (q1 - q0) * f.c, r
-    cdef real** rows = <real**> work
-    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef intp n = f.kh - 1 + R, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r
+    cdef Sources s
+    cdef real* ring = work + _filter_head(n)
     cdef real* out = ring + n * f.pitch
     cdef real* tile = out + R * f.pitch
+    _filter_sources(&s, f, work, n, q0, width, reach, _filter_step(R))
     while i < end:
-        while filled <= min(i + n - 1, last):
-            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
-            filled += 1
-        for r in range(n):
-            rows[r] = ring + min(i + r, last) % n * f.pitch
+        _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, reach, &filled)
         if f.yk == FC_REAL and i + R <= end:
-            _filter_blocks(R, f.fold, rows, 0, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
+            _filter_pieces(R, f.fold, &s, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
         else:
-            _filter_blocks(R, f.fold, rows, 0, w, f, out, f.pitch, width, tile)
+            _filter_pieces(R, f.fold, &s, w, f, out, f.pitch, width, tile)
             for r in range(min(R, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
         i += R

@@ -21,9 +21,9 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
     cdef vec a[16]
     cdef int o
     cdef intp k
-    cdef vec b
+    cdef vec b, zero = fc_held(vzero())
     for o in range(LANES):
-        a[o] = vzero()
+        a[o] = zero
         fetch_w(y + o * ys)
     for k in range(n):
         b = vset(w[k])
@@ -35,12 +35,14 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
         vstore(y + o * ys, a[o])
 
 
-cdef void _filter_wide(const Picture* f, const Picture* down, real** rows, const real* column, const real* row,
+cdef void _filter_wide(const Picture* f, const Picture* down, const Sources* s, const real* column, const real* row,
                        real* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
     """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead of the rest."""
     cdef int R = _filter_height(f.kh)
     cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+    cdef real** rows
     while at < width:
+        rows = s.rows if s.a <= done < s.b else s.edge
         r = 0
         while r < FC_GROUP:
             r = min(r, FC_GROUP - R)
@@ -66,32 +68,31 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
     cdef bint wide = f.kw > FC_NARROW
     cdef int R = _filter_height(f.kh)
-    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, whole, r, ys
-    cdef real** rows = <real**> work
-    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c
+    cdef intp whole, r, ys
+    cdef Sources s
+    cdef real* ring = work + _filter_head(n)
     cdef real* sums = ring + n * f.pitch
     cdef real* out = sums + G * f.pitch
     cdef real* tile = out + G * f.pitch
     cdef real* lines = tile + 32 * LANES
     cdef real* y
+    cdef real* line
     cdef Picture down = f[0], along = f[0]
     down.kw, along.kh = 1, 1
+    _filter_sources(&s, f, work, n, q0, width + reach, 0, FC_CHUNK * LANES if wide else _filter_step(R))
     while i < end:
-        while filled <= min(i + n - 1, last):
-            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
-            filled += 1
-        for r in range(n):
-            rows[r] = ring + min(i + r, last) % n * f.pitch
+        _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, 0, &filled)
         whole = f.yk == FC_REAL and i + G <= end and (not wide or width % LANES == 0)
         y = (<real*> f.y) + (i * f.ow + q0) * f.c if whole else out
         ys = f.ow * f.c if whole else f.pitch
         if wide:
-            _filter_wide(f, &down, rows, column, row, y, ys, width, sums, lines, tile)
+            _filter_wide(f, &down, &s, column, row, y, ys, width, sums, lines, tile)
         else:
-            _filter_blocks(R, False, rows, 0, column, &down, sums, f.pitch, width + (f.kw - 1) * f.c, tile)
+            _filter_pieces(R, False, &s, column, &down, sums, f.pitch, width + reach, tile)
             for r in range(min(G, end - i)):
-                rows[0] = sums + r * f.pitch
-                _filter_blocks(1, False, rows, 0, row, &along, y + r * ys, ys, width, tile)
+                line = sums + r * f.pitch
+                _filter_blocks(1, False, &line, 0, row, &along, y + r * ys, ys, width, tile)
         if not whole:
             for r in range(min(G, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
