@@ -10,7 +10,7 @@ cdef extern from *:
     #define FC_ROWS (VBYTES == 64 ? 6 : 4) /* blocks of output rows x vectors: FC_ROWS x FC_WIDE, */
     #define FC_WIDE (VBYTES == 64 ? 4 : 3)
     #define FC_FLAT (VBYTES == 64 ? 8 : 4) /* and 1 x FC_FLAT for kernels of one row */
-    #define FC_NARROW 5 /* kernel columns up to which unaligned loads beat transposed blocks */
+    #define FC_NARROW 11 /* kernel columns up to which unaligned loads beat transposed blocks */
     #define FC_CHUNK (VBYTES == 64 ? 8 : 12) /* vectors of column sums at a time, a multiple of FC_WIDE and FC_FLAT */
     #define FC_GROUP (LANES > 8 ? LANES : 8) /* rows between the columns and the rows of a separable kernel */
 
@@ -108,9 +108,6 @@ cdef inline void _filter_block(const int R, const int V, const int K, const int 
     cdef int o, j
     for j in range(R * V):
         a[j] = zero
-    for o in range(R):
-        for j in range(V):
-            fetch_w(y + o * ys + j * LANES)
     if K:
         _filter_taps(R, V, fold, 0, 1, a, rows[0] + at, w + K - 1, f, n, sign)
         if R + K > 2: _filter_taps(R, V, fold, 2 - K, min(R, 2), a, rows[1] + at, w + K - 2, f, n, sign)

@@ -24,7 +24,7 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
     cdef vec b, zero = fc_held(vzero())
     for o in range(LANES):
         a[o] = zero
-        fetch_w(y + o * ys)
+
     for k in range(n):
         b = vset(w[k])
         for o in range(LANES):
