@@ -18,6 +18,8 @@ from .threads import get_num_threads
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
+#: columns of a kernel up to which column sums pass through the first cache, FC_NARROW of the steps
+NARROW = 11
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
@@ -101,6 +103,11 @@ def _lanes(engine: str, dtype: str) -> int:
     return loader.vector_bytes(engine) // np.dtype(dtype).itemsize
 
 
+def _height(engine: str) -> int:
+    """Rows of a block, FC_ROWS of the steps."""
+    return 6 if loader.vector_bytes(engine) == 64 else 4
+
+
 def _wide(dtype: str, rows: int) -> int:
     return max(1024, RING_BYTES // np.dtype(dtype).itemsize // rows)
 
@@ -121,7 +128,7 @@ def direct(x: Any, kernel: Any, y: Any, see: Window, dtype: str, engine: str | N
     """
     name, s = steps(dtype, engine)
     (kh, kw), lanes, threads = kernel.shape, _lanes(name, dtype), get_num_threads()
-    height = 6 if loader.vector_bytes(name) == 64 else 4  # rows of the largest block, FC_ROWS of the kernels
+    height = _height(name)
     fold = _symmetry(kernel) if dtype == "float32" and kh >= height else 0
     w = np.array(kernel.T[: (kw + 1) // 2 if fold else kw, ::-1], dtype, order="C")
     if fold and kw % 2:
@@ -136,7 +143,8 @@ def separable(x: Any, column: Any, row: Any, y: Any, see: Window, dtype: str, en
     name, s = steps(dtype, engine)
     kh, kw, lanes, threads = len(column), len(row), _lanes(name, dtype), get_num_threads()
     group = max(lanes, 8)
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, group, _wide(dtype, kh + 4 * group))
+    unit, width = (_height(name), 2048) if kw <= NARROW else (group, _wide(dtype, kh + 4 * group))
+    blocks = _blocks(y, kh, kw, dtype, lanes, threads, unit, width)
     share = _work(dtype, 2 * (kh + group), (kh + 4 * group) * blocks.pitch + 32 * lanes)
     w = (np.array(column[::-1], dtype), np.array(row, dtype))
     _run(s.filter_separable, (x, *w, y, see.rows, see.cols, *see.inside, see.cval), blocks, dtype, share, threads)

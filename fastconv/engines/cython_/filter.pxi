@@ -65,23 +65,27 @@ cdef struct Picture:            # what all threads share
     bint fold
 
 cdef struct Sources:            # where a thread finds the rows of its strip
-    real** edge                 # bordered rows
-    real** rows                 # rows of the image: numbers [a, b + reach) are the same there
+    const char** edge           # bordered rows of `real`
+    const char** rows           # rows of the image, of this kind: numbers [a, b + reach) are the same there
+    int kind
     intp a, b
 
 
-cdef inline void _filter_taps(const int R, const int V, const int fold, const int first, const int last, vec* a,
-                              const real* p, const real* w, const Picture* f, intp n, vec sign) noexcept nogil:
-    """One bordered row for output rows [first, last) of a block: n taps, weights of a column at distance kh."""
+cdef inline void _filter_taps(const int R, const int V, const int fold, const int kind, const int first,
+                              const int last, vec* a, const char** rows, intp i, intp at, const real* w,
+                              const Picture* f, intp n, vec sign) noexcept nogil:
+    """Bordered row i for output rows [first, last) of a block: n taps, weights of a column at distance kh."""
     cdef vec x[8]
     cdef vec b
     cdef int o, j
-    cdef const real* q = p + (f.kw - 1) * f.c
+    cdef const char* p = _number(kind, rows[i], at)
+    cdef const char* q = _number(kind, p, (f.kw - 1) * f.c)
+    w += f.kh - 1 - i
     while True:
         for j in range(V):
-            x[j] = vload(p + j * LANES)
+            x[j] = _get(kind, p, j * LANES)
             if fold:
-                x[j] += sign * vload(q + j * LANES)
+                x[j] += sign * _get(kind, q, j * LANES)
             x[j] = fc_held(x[j])
         for o in range(R):
             if first <= o and o < last:
@@ -92,13 +96,14 @@ cdef inline void _filter_taps(const int R, const int V, const int fold, const in
         if n == 0:
             break
         w += f.kh
-        p += f.c
-        q -= f.c
+        p = _number(kind, p, f.c)
+        q = _number(kind, q, -f.c)
 
 
-cdef inline void _filter_block(const int R, const int V, const int K, const int fold, real** rows, intp at,
-                               const real* w, const Picture* f, real* y, intp ys) noexcept nogil:
-    """y OUT: R rows at distance ys of V vectors; w [kw][kh], each column from the bottom up.
+cdef inline void _filter_block(const int R, const int V, const int K, const int fold, const int kind,
+                               const int yk, const char** rows, intp at, const real* w, const Picture* f, char* y,
+                               intp ys) noexcept nogil:
+    """y OUT of kind yk: R rows at distance ys of V vectors; w [kw][kh], each column from the bottom up.
 
     K is kh where that is below R, else 0. Row i meets outputs i - kh + 1 to i: fewer than R at both ends.
     """
@@ -109,65 +114,87 @@ cdef inline void _filter_block(const int R, const int V, const int K, const int 
     for j in range(R * V):
         a[j] = zero
     if K:
-        _filter_taps(R, V, fold, 0, 1, a, rows[0] + at, w + K - 1, f, n, sign)
-        if R + K > 2: _filter_taps(R, V, fold, 2 - K, min(R, 2), a, rows[1] + at, w + K - 2, f, n, sign)
-        if R + K > 3: _filter_taps(R, V, fold, 3 - K, min(R, 3), a, rows[2] + at, w + K - 3, f, n, sign)
-        if R + K > 4: _filter_taps(R, V, fold, 4 - K, min(R, 4), a, rows[3] + at, w + K - 4, f, n, sign)
-        if R + K > 5: _filter_taps(R, V, fold, 5 - K, min(R, 5), a, rows[4] + at, w + K - 5, f, n, sign)
-        if R + K > 6: _filter_taps(R, V, fold, 6 - K, min(R, 6), a, rows[5] + at, w + K - 6, f, n, sign)
-        if R + K > 7: _filter_taps(R, V, fold, 7 - K, R, a, rows[6] + at, w + K - 7, f, n, sign)
-        if R + K > 8: _filter_taps(R, V, fold, 8 - K, R, a, rows[7] + at, w + K - 8, f, n, sign)
-        if R + K > 9: _filter_taps(R, V, fold, 9 - K, R, a, rows[8] + at, w + K - 9, f, n, sign)
-        if R + K > 10: _filter_taps(R, V, fold, 10 - K, R, a, rows[9] + at, w + K - 10, f, n, sign)
+        _filter_taps(R, V, fold, kind, 0, 1, a, rows, 0, at, w, f, n, sign)
+        if R + K > 2: _filter_taps(R, V, fold, kind, 2 - K, 2, a, rows, 1, at, w, f, n, sign)
+        if R + K > 3: _filter_taps(R, V, fold, kind, 3 - K, 3, a, rows, 2, at, w, f, n, sign)
+        if R + K > 4: _filter_taps(R, V, fold, kind, 4 - K, 4, a, rows, 3, at, w, f, n, sign)
+        if R + K > 5: _filter_taps(R, V, fold, kind, 5 - K, 5, a, rows, 4, at, w, f, n, sign)
+        if R + K > 6: _filter_taps(R, V, fold, kind, 6 - K, 6, a, rows, 5, at, w, f, n, sign)
+        if R + K > 7: _filter_taps(R, V, fold, kind, 7 - K, 7, a, rows, 6, at, w, f, n, sign)
+        if R + K > 8: _filter_taps(R, V, fold, kind, 8 - K, 8, a, rows, 7, at, w, f, n, sign)
+        if R + K > 9: _filter_taps(R, V, fold, kind, 9 - K, 9, a, rows, 8, at, w, f, n, sign)
+        if R + K > 10: _filter_taps(R, V, fold, kind, 10 - K, 10, a, rows, 9, at, w, f, n, sign)
     else:
-        if R > 1: _filter_taps(R, V, fold, 0, 1, a, rows[0] + at, w + last, f, n, sign)
-        if R > 2: _filter_taps(R, V, fold, 0, 2, a, rows[1] + at, w + last - 1, f, n, sign)
-        if R > 3: _filter_taps(R, V, fold, 0, 3, a, rows[2] + at, w + last - 2, f, n, sign)
-        if R > 4: _filter_taps(R, V, fold, 0, 4, a, rows[3] + at, w + last - 3, f, n, sign)
-        if R > 5: _filter_taps(R, V, fold, 0, 5, a, rows[4] + at, w + last - 4, f, n, sign)
+        if R > 1: _filter_taps(R, V, fold, kind, 0, 1, a, rows, 0, at, w, f, n, sign)
+        if R > 2: _filter_taps(R, V, fold, kind, 0, 2, a, rows, 1, at, w, f, n, sign)
+        if R > 3: _filter_taps(R, V, fold, kind, 0, 3, a, rows, 2, at, w, f, n, sign)
+        if R > 4: _filter_taps(R, V, fold, kind, 0, 4, a, rows, 3, at, w, f, n, sign)
+        if R > 5: _filter_taps(R, V, fold, kind, 0, 5, a, rows, 4, at, w, f, n, sign)
         for i in range(R - 1, f.kh):
-            _filter_taps(R, V, fold, 0, R, a, rows[i] + at, w + last - i, f, n, sign)
-        if R > 1: _filter_taps(R, V, fold, 1, R, a, rows[last + 1] + at, w - 1, f, n, sign)
-        if R > 2: _filter_taps(R, V, fold, 2, R, a, rows[last + 2] + at, w - 2, f, n, sign)
-        if R > 3: _filter_taps(R, V, fold, 3, R, a, rows[last + 3] + at, w - 3, f, n, sign)
-        if R > 4: _filter_taps(R, V, fold, 4, R, a, rows[last + 4] + at, w - 4, f, n, sign)
-        if R > 5: _filter_taps(R, V, fold, 5, R, a, rows[last + 5] + at, w - 5, f, n, sign)
+            _filter_taps(R, V, fold, kind, 0, R, a, rows, i, at, w, f, n, sign)
+        if R > 1: _filter_taps(R, V, fold, kind, 1, R, a, rows, last + 1, at, w, f, n, sign)
+        if R > 2: _filter_taps(R, V, fold, kind, 2, R, a, rows, last + 2, at, w, f, n, sign)
+        if R > 3: _filter_taps(R, V, fold, kind, 3, R, a, rows, last + 3, at, w, f, n, sign)
+        if R > 4: _filter_taps(R, V, fold, kind, 4, R, a, rows, last + 4, at, w, f, n, sign)
+        if R > 5: _filter_taps(R, V, fold, kind, 5, R, a, rows, last + 5, at, w, f, n, sign)
     for o in range(R):
         for j in range(V):
-            vstore(y + o * ys + j * LANES, a[o * V + j])
+            _put(yk, y, o * ys + j * LANES, a[o * V + j])
 
 
-cdef void _filter_blocks(int R, bint fold, real** rows, intp start, const real* w, const Picture* f, real* y, intp ys,
-                         intp width, real* tile) noexcept nogil:
+cdef void _filter_blocks(int R, bint fold, int kind, int yk, const char** rows, intp start, const real* w,
+                         const Picture* f, char* y, intp ys, intp width, real* tile) noexcept nogil:
     """`width` columns of R output rows, from number `start` of the bordered rows on.
 
-    The last block goes through `tile`, for nothing is written behind the columns.
+    The last block goes through `tile`, for nothing is written behind the columns. Only the columns of a separable
+    kernel are summed from bytes, and only its rows to bytes.
     """
     cdef intp at = 0, step = _filter_step(R), s = ys, o
-    cdef real* to
+    cdef char* to
     while at < width:
-        to = y + at
+        to = <char*> _number(yk, y, at)
         if at + step > width:
-            to, s = tile, step
-        if R == 1: _filter_block(1, FC_FLAT, 0, 0, rows, start + at, w, f, to, s)
-        elif f.kh == 2: _filter_block(FC_ROWS, FC_WIDE, 2, 0, rows, start + at, w, f, to, s)
-        elif f.kh == 3: _filter_block(FC_ROWS, FC_WIDE, 3, 0, rows, start + at, w, f, to, s)
-        elif FC_ROWS > 4 and f.kh == 4: _filter_block(FC_ROWS, FC_WIDE, 4, 0, rows, start + at, w, f, to, s)
-        elif FC_ROWS > 5 and f.kh == 5: _filter_block(FC_ROWS, FC_WIDE, 5, 0, rows, start + at, w, f, to, s)
-        elif fold: _filter_block(FC_ROWS, FC_WIDE, 0, 1, rows, start + at, w, f, to, s)
-        else: _filter_block(FC_ROWS, FC_WIDE, 0, 0, rows, start + at, w, f, to, s)
-        if to == tile:
+            to, s = <char*> tile, step
+        if R == 1: _filter_flat(kind, yk, rows, start + at, w, f, to, s)
+        elif kind == FC_U8 and sizeof(real) == 4: _filter_tall(FC_U8, rows, start + at, w, f, to, s)
+        elif fold: _filter_block(FC_ROWS, FC_WIDE, 0, 1, FC_REAL, FC_REAL, rows, start + at, w, f, to, s)
+        else: _filter_tall(FC_REAL, rows, start + at, w, f, to, s)
+        if to == <char*> tile:
             for o in range(R):
-                memcpy(y + o * ys + at, tile + o * step, (width - at) * sizeof(real))
+                memcpy(<char*> _number(yk, y, o * ys + at), _number(yk, to, o * step), (width - at) * _size_of(yk))
         at += step
+
+
+cdef inline void _filter_tall(const int kind, const char** rows, intp at, const real* w, const Picture* f, char* y,
+                              intp ys) noexcept nogil:
+    if f.kh == 2: _filter_block(FC_ROWS, FC_WIDE, 2, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+    elif f.kh == 3: _filter_block(FC_ROWS, FC_WIDE, 3, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+    elif FC_ROWS > 4 and f.kh == 4: _filter_block(FC_ROWS, FC_WIDE, 4, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+    elif FC_ROWS > 5 and f.kh == 5: _filter_block(FC_ROWS, FC_WIDE, 5, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+    else: _filter_block(FC_ROWS, FC_WIDE, 0, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+
+
+cdef inline void _filter_flat(int kind, int yk, const char** rows, intp at, const real* w, const Picture* f, char* y,
+                              intp ys) noexcept nogil:
+    if sizeof(real) == 4 and kind == FC_U8:
+        _filter_block(1, FC_FLAT, 0, 0, FC_U8, FC_REAL, rows, at, w, f, y, ys)
+    elif sizeof(real) == 4 and yk == FC_U8:
+        _filter_block(1, FC_FLAT, 0, 0, FC_REAL, FC_U8, rows, at, w, f, y, ys)
+    else:
+        _filter_block(1, FC_FLAT, 0, 0, FC_REAL, FC_REAL, rows, at, w, f, y, ys)
 
 
 cdef void _filter_pieces(int R, bint fold, const Sources* s, const real* w, const Picture* f, real* y, intp ys,
                          intp width, real* tile) noexcept nogil:
     """The same from two sources: in the image itself where all neighbours lie there, else in bordered rows."""
-    _filter_blocks(R, fold, s.edge, 0, w, f, y, ys, min(s.a, width), tile)
-    if s.a < s.b: _filter_blocks(R, fold, s.rows, s.a, w, f, y + s.a, ys, s.b - s.a, tile)
-    if s.b < width: _filter_blocks(R, fold, s.edge, s.b, w, f, y + s.b, ys, width - s.b, tile)
+    cdef char* to = <char*> y
+    _filter_blocks(R, fold, FC_REAL, FC_REAL, s.edge, 0, w, f, to, ys, min(s.a, width), tile)
+    if s.a < s.b:
+        to = <char*> (y + s.a)
+        _filter_blocks(R, fold, s.kind, FC_REAL, s.rows, s.a, w, f, to, ys, s.b - s.a, tile)
+    if s.b < width:
+        to = <char*> (y + s.b)
+        _filter_blocks(R, fold, FC_REAL, FC_REAL, s.edge, s.b, w, f, to, ys, width - s.b, tile)
 
 
 cdef inline int _filter_height(intp kh) noexcept nogil:

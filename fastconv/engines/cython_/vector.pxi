@@ -16,6 +16,8 @@ cdef extern from "vector.h" nogil:
     void vstore_part(real* p, vec v, int n)
     vec vload_range(const real* p, int a, int b)
     void vstore_range(real* p, vec v, int a, int b)
+    vec vload_bytes(const void* p)
+    void vstore_bytes(void* p, vec v)
     vec vset(real s)
     vec vzero()
     real vsum(vec v)
