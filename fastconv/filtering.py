@@ -112,10 +112,10 @@ def _wide(dtype: str, rows: int) -> int:
     return max(1024, RING_BYTES // np.dtype(dtype).itemsize // rows)
 
 
-def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, share: int, threads: int) -> None:
+def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, share: int, threads: int) -> Any:
     work = workspace.borrow(dtype, share * threads * np.dtype(dtype).itemsize)
     try:
-        step(*args, *blocks, work, share, threads)
+        return step(*args, *blocks, work, share, threads)
     finally:
         workspace.give_back(dtype, work)
 
@@ -175,6 +175,20 @@ def running(x: Any, y: Any, see: Window, engine: str | None = None) -> None:
     strip, _, pitch = _blocks(y, kh, kw, "float64", lanes, threads, 1, 512 if kh > 1 else 1 << 62)
     share = _work("float64", 0, (kh + 3) * pitch if kh > 1 else 2 * lanes * pitch)
     _run(s.filter_running, (x, y, see.rows, see.cols, *see.inside, see.cval), (strip, pitch), "float64", share, threads)
+
+
+def split(x: Any, planes: Any, see: Window) -> None:
+    """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
+    threads = get_num_threads()
+    share = _work(planes.dtype.name, 0, len(see.cols) * len(planes))
+    args = (x, planes, see.rows, see.cols, *see.inside, see.cval)
+    _run(steps(planes.dtype.name)[1].filter_split, args, (), planes.dtype.name, share, threads)
+
+
+def join(planes: Any, y: Any) -> bool:
+    """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
+    share, threads = _work(planes.dtype.name, 0, y.shape[1] * len(planes)), get_num_threads()
+    return _run(steps(planes.dtype.name)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
 
 
 def _symmetry(kernel: Any) -> int:

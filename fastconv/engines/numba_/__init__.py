@@ -11,7 +11,7 @@ from .depthwise_weight import depthwise_grad_weight
 from .direct import direct_pack, direct_rows, direct_weights
 from .direct_weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
-from .filter import filter_direct, filter_line, filter_running, filter_separable
+from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
@@ -40,9 +40,11 @@ __all__ = [
     "direct_unpack_sums",
     "direct_weights",
     "filter_direct",
+    "filter_join",
     "filter_line",
     "filter_running",
     "filter_separable",
+    "filter_split",
     "fma_probe",
     "im2col_pack",
     "max_pool",
