@@ -109,19 +109,19 @@ def correlate(x: Any, kernel: Any, y: Any, see: Window, how: str = "auto", engin
     if how == "separable" and pair is None:
         raise BackendRefused("backend 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
-        how = choose(kernel.shape, pair is not None)
+        how = choose(kernel.shape, pair is not None, x.shape[2])
     if how == "separable" and pair is not None:
         filtering.separable(x, *pair, y, see, dtype, engine)
     elif how == "direct" or not spectral.filter_bands(x, kernel, y, see, dtype, how, engine):
         filtering.direct(x, kernel, y, see, dtype, engine)
 
 
-def choose(shape: tuple[int, int], separable: bool) -> str:
+def choose(shape: tuple[int, int], separable: bool, channels: int = 1) -> str:
     """The algorithm for a kernel of ``shape``: where each begins to pay, from measurements of 1024x1024 images."""
     kh, kw = shape
     if separable:
         return "separable"
-    return "fft" if kh * kw >= spectral.pays_from() and min(kh, kw) > 8 else "direct"
+    return "fft" if kh * kw >= spectral.pays_from(channels) and min(kh, kw) > 8 else "direct"
 
 
 def _image(image: Any) -> Any:
