@@ -18,8 +18,8 @@ from .threads import get_num_threads
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
-#: columns of a kernel up to which column sums pass through the first cache, FC_NARROW of the steps
-NARROW = 11
+#: columns of a kernel up to which column sums pass through the first cache
+NARROW = 21
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
@@ -177,18 +177,19 @@ def running(x: Any, y: Any, see: Window, engine: str | None = None) -> None:
     _run(s.filter_running, (x, y, see.rows, see.cols, *see.inside, see.cval), (strip, pitch), "float64", share, threads)
 
 
-def split(x: Any, planes: Any, see: Window) -> None:
+def split(x: Any, planes: Any, see: Window, engine: str | None = None) -> None:
     """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
     threads = get_num_threads()
     share = _work(planes.dtype.name, 0, len(see.cols) * len(planes))
     args = (x, planes, see.rows, see.cols, *see.inside, see.cval)
-    _run(steps(planes.dtype.name)[1].filter_split, args, (), planes.dtype.name, share, threads)
+    _run(steps(planes.dtype.name, engine)[1].filter_split, args, (), planes.dtype.name, share, threads)
 
 
-def join(planes: Any, y: Any) -> bool:
+def join(planes: Any, y: Any, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
-    share, threads = _work(planes.dtype.name, 0, y.shape[1] * len(planes)), get_num_threads()
-    return _run(steps(planes.dtype.name)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
+    threads = get_num_threads()
+    share = _work(planes.dtype.name, 0, y.shape[1] * len(planes))
+    return _run(steps(planes.dtype.name, engine)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
 
 
 def _symmetry(kernel: Any) -> int:

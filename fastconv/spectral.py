@@ -43,9 +43,9 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     for i in range(0, oh, band):
         n = min(band, oh - i)
         planes = np.empty((c, n + kh - 1, ow + kw - 1), dtype)
-        filtering.split(x, planes, see._replace(rows=see.rows[i : i + n + kh - 1]))
+        filtering.split(x, planes, see._replace(rows=see.rows[i : i + n + kh - 1]), engine)
         out = _first(names, planes[:, None], w[None, None])[:, 0]
-        if not filtering.join(np.ascontiguousarray(out), y[i : i + n]) and spread:
+        if not filtering.join(np.ascontiguousarray(out), y[i : i + n], engine) and spread:
             return False
     return True
 

@@ -67,7 +67,11 @@ def calls(draw: Any) -> tuple[Any, Any, dict[str, Any]]:
     return image, kernel, {"mode": mode, "cval": 7.5, "flip": draw(st.booleans())}
 
 
-@given(calls(), st.sampled_from(["auto", *(f"direct/{e}" for e in ENGINES), "fft", "im2col"]), st.integers(1, 3))
+@given(
+    calls(),
+    st.sampled_from(["auto", "fft", "im2col", *(f"{a}/{e}" for a in ("direct", "fft") for e in ENGINES)]),
+    st.integers(1, 3),
+)
 def test_random_calls(call: tuple[Any, Any, dict[str, Any]], backend: str, threads: int) -> None:
     image, kernel, options = call
     before = image.copy()
@@ -221,6 +225,10 @@ for engine in sys.argv[1:]:
                     filtering.direct(x, kernel, y, see, computed, engine)
                     filtering.direct(x, kernel + kernel[:, ::-1], y, see, computed, engine)
                     filtering.separable(x, kernel[:, 0], kernel[0], y, see, computed, engine)
+                    planes = memory.empty((c, *count), computed, at_end)
+                    filtering.split(x, planes, see, engine)
+                    results = memory.copy(np.ones((c, h, w), computed), at_end)
+                    assert filtering.join(results, y, engine) and (y == 1).all()
                     if 1 in (kh, kw):
                         filtering.line(x, kernel.ravel(), 0, y, see, engine)
                     if (kh == 1) != (kw == 1):

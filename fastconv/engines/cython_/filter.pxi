@@ -10,7 +10,7 @@ cdef extern from *:
     #define FC_ROWS (VBYTES == 64 ? 6 : 4) /* blocks of output rows x vectors: FC_ROWS x FC_WIDE, */
     #define FC_WIDE (VBYTES == 64 ? 4 : 3)
     #define FC_FLAT (VBYTES == 64 ? 8 : 4) /* and 1 x FC_FLAT for kernels of one row */
-    #define FC_NARROW 11 /* kernel columns up to which unaligned loads beat transposed blocks */
+    #define FC_NARROW (VBYTES == 64 ? 21 : 11) /* kernel columns up to which transposed blocks do not pay */
     #define FC_CHUNK (VBYTES == 64 ? 8 : 12) /* vectors of column sums at a time, a multiple of FC_WIDE and FC_FLAT */
     #define FC_GROUP (LANES > 8 ? LANES : 8) /* rows between the columns and the rows of a separable kernel */
 
@@ -42,6 +42,7 @@ cdef extern from *:
     vec fc_product(vec a, vec b) nogil
     vec fc_held(vec a) nogil
     enum:
+        VBYTES
         FC_ROWS
         FC_WIDE
         FC_FLAT

@@ -34,6 +34,52 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
         _put(yk, y, o * ys, a[o])
 
 
+cdef inline void _filter_slide(const int V, const int step, const int yk, const real* p, const real* w, intp n,
+                               char* y) noexcept nogil:
+    """V vectors of y OUT: sums of n taps that lie 1 or 3 numbers apart. A vector behind the last one is read.
+
+    What is loaded moves on in registers: loads that straddle cache lines take longer.
+    """
+    cdef vec a[8]
+    cdef vec x[9]
+    cdef vec b, zero = fc_held(vzero())
+    cdef int j
+    for j in range(V):
+        a[j] = zero
+        x[j] = vload(p + j * LANES)
+    while True:
+        b = vset(w[0])
+        for j in range(V):
+            a[j] += fc_product(b, x[j])
+        n -= 1
+        if n == 0:
+            break
+        x[V] = vload(p + V * LANES)
+        for j in range(V):
+            x[j] = vslide1(x[j], x[j + 1]) if step == 1 else vslide3(x[j], x[j + 1])
+        w += 1
+        p += step
+    for j in range(V):
+        _put(yk, y, j * LANES, a[j])
+
+
+cdef void _filter_slides(const Picture* f, int yk, const real* line, const real* w, char* y, intp width,
+                         real* tile) noexcept nogil:
+    """A row of results from a row of column sums."""
+    cdef intp at = 0, step = FC_FLAT * LANES
+    cdef char* to
+    while at < width:
+        to = <char*> _number(yk, y, at) if at + step <= width else <char*> tile
+        if f.c == 1:
+            if sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 1, FC_U8, line + at, w, f.kw, to)
+            else: _filter_slide(FC_FLAT, 1, FC_REAL, line + at, w, f.kw, to)
+        elif sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 3, FC_U8, line + at, w, f.kw, to)
+        else: _filter_slide(FC_FLAT, 3, FC_REAL, line + at, w, f.kw, to)
+        if to == <char*> tile:
+            memcpy(<char*> _number(yk, y, at), to, (width - at) * _size_of(yk))
+        at += step
+
+
 cdef void _filter_wide(const Picture* f, const Picture* down, const Sources* s, const real* column, const real* row,
                        int yk, char* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
     """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead of the rest."""
@@ -82,6 +128,7 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
     cdef real* tile = out + G * f.pitch
     cdef real* lines = tile + 32 * LANES
     cdef char* y
+    cdef char* to
     cdef const char* line
     cdef Picture down = f[0], along = f[0]
     down.kw, along.kh = 1, 1
@@ -100,8 +147,11 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
             _filter_pieces(R, False, &s, column, &down, sums, f.pitch, width + reach, tile)
             for r in range(min(G, end - i)):
                 line = <const char*> (sums + r * f.pitch)
-                _filter_blocks(1, False, FC_REAL, yk, &line, 0, row, &along, <char*> _number(yk, y, r * ys), ys, width,
-                               tile)
+                to = <char*> _number(yk, y, r * ys)
+                if VBYTES == 64 and (f.c == 1 or f.c == 3):
+                    _filter_slides(f, yk, <const real*> line, row, to, width, tile)
+                else:
+                    _filter_blocks(1, False, FC_REAL, yk, &line, 0, row, &along, to, ys, width, tile)
         if not straight:
             for r in range(min(G, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)

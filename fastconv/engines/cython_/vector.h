@@ -159,6 +159,18 @@ FC_INLINE real vsum(vec v) {
 #else
 #define FC_SHUFFLE(a, b, f, k) __builtin_shuffle(a, b, (ivec){FC_LIST(f, k)})
 #endif
+/* a and b side by side, from number 1 or 3 on */
+#if VBYTES == 64 && !defined(FC_DOUBLE)
+FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 3); }
+#elif VBYTES == 64
+FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 3); }
+#else
+#define FC_SLIDE(i, k) ((i) + (k))
+FC_INLINE vec vslide1(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, (LANES > 2 ? 3 : 0)); }
+#endif
 FC_INLINE vec veven(vec a, vec b) { return FC_SHUFFLE(a, b, FC_EVEN, 0); }
 FC_INLINE vec vodd(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ODD, 0); }
 FC_INLINE vec vziplo(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ZIPLO, 0); }

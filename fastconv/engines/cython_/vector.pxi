@@ -21,6 +21,8 @@ cdef extern from "vector.h" nogil:
     vec vset(real s)
     vec vzero()
     real vsum(vec v)
+    vec vslide1(vec a, vec b)
+    vec vslide3(vec a, vec b)
     vec veven(vec a, vec b)
     vec vodd(vec a, vec b)
     vec vziplo(vec a, vec b)
