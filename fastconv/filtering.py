@@ -189,7 +189,8 @@ def join(planes: Any, y: Any, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
     threads = get_num_threads()
     share = _work(planes.dtype.name, 0, y.shape[1] * len(planes))
-    return _run(steps(planes.dtype.name, engine)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
+    done = _run(steps(planes.dtype.name, engine)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
+    return bool(done)
 
 
 def _symmetry(kernel: Any) -> int:

@@ -105,7 +105,7 @@ def correlate(x: Any, kernel: Any, y: Any, see: Window, how: str = "auto", engin
     """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read."""
     dtype = "float64" if x.dtype == np.float64 else "float32"
     small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
-    pair = filtering.factors(kernel, dtype) if how == "separable" or how == "auto" and not small else None
+    pair = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and pair is None:
         raise BackendRefused("backend 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
