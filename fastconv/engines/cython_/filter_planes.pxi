@@ -26,8 +26,8 @@ cdef void _split_row(const Picture* f, intp i, intp n, real* planes, intp plane,
     else: _unweave(line, f.c, planes, plane, n)
 
 
-def filter_split(cnp.ndarray x, cnp.ndarray planes, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1, double cval,
-                 cnp.ndarray work, intp share, int threads):
+def filter_split(cnp.ndarray x, cnp.ndarray planes, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1,
+                 double cval, cnp.ndarray work, intp share, int threads):
     """planes[c, i, j] = x[rows[i], cols[j], c]; planes OUT, work WORK: a row for each thread."""
     cdef Picture f
     cdef intp i, m = rows.shape[0], n = cols.shape[0]
@@ -43,7 +43,8 @@ def filter_split(cnp.ndarray x, cnp.ndarray planes, cnp.ndarray rows, cnp.ndarra
         _split_row(&f, i, n, p + i * n, m * n, scratch + threadid() * share)
 
 
-cdef int _join_row(const real* planes, intp plane, intp c, int kind, char* y, intp at, intp n, real* line) noexcept nogil:
+cdef int _join_row(const real* planes, intp plane, intp c, int kind, char* y, intp at, intp n,
+                   real* line) noexcept nogil:
     """One row of n columns into the image, from number `at` on; 1 if it holds what is not finite."""
     cdef vec none = vzero()             # the sum of v - v: NaN where some v is not finite
     cdef real rest = 0

@@ -82,7 +82,7 @@ cdef void _filter_slides(const Picture* f, int yk, const real* line, const real*
 
 cdef void _filter_wide(const Picture* f, const Picture* down, const Sources* s, const real* column, const real* row,
                        int yk, char* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
-    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead of the rest."""
+    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead."""
     cdef int R = _filter_height(f.kh), kind
     cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
     cdef const char** rows
