@@ -118,6 +118,20 @@ def test_bands_of_a_wide_image() -> None:
         assert all(np.array_equal(results[0], r) for r in results[1:])
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_inner_columns_and_borders(dtype: str, channels: int) -> None:
+    """Rows long enough that most of each is read in the image itself, and kernels of every kind of block."""
+    rng = np.random.default_rng(7)
+    image = (rng.random((31, 400, channels)) * 255).astype(dtype)
+    for kh, kw in ((2, 3), (3, 3), (4, 6), (5, 5), (7, 4), (23, 23), (3, 30)):
+        column, row = rng.random(kh) / kh, rng.random(kw) / kw
+        for mode in ("mirror", "wrap", "constant"):
+            for kernel in (np.outer(column, row), rng.random((kh, kw)) / kh / kw):
+                got = fastconv.filter2d(image, kernel, mode=mode, cval=9.5)
+                check(got, image, kernel, mode=mode, cval=9.5)
+
+
 def test_layouts() -> None:
     """Any strides, byte orders and read-only arrays, and what has __array__."""
     rng = np.random.default_rng(4)

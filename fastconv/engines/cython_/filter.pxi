@@ -1,9 +1,10 @@
 # Image filters, lanes = neighbouring numbers of a row; a colour image is a row of width * channels numbers whose
 # taps lie `channels` apart, so nothing is ever split into planes.
 #
-# A thread owns a band of output rows and a strip of output columns. The image rows that it needs pass through a ring
-# of bordered rows, converted to `real`; any border is two tables: the image row (column) of every bordered row
-# (column), -1 for cval. A block of output rows x vectors stays in registers.
+# A thread owns a band of output rows and a strip of output columns. Where all neighbours lie in the image and need
+# no conversion, they are read there; else they pass through a ring of bordered rows, converted to `real`. Any border
+# is two tables: the image row (column) of every bordered row (column), -1 for cval. A block of output rows x vectors
+# stays in registers.
 
 cdef extern from *:
     """

@@ -1,7 +1,8 @@
 # Image filters whose kernel is a column times a row: column sums of a few rows, which stay in cache, then sums along
 # those rows.
 #
-# Along the rows of a wide kernel lanes = rows: blocks of LANES x LANES are transposed, so that every load is aligned.
+# Along the rows of a narrow kernel vectors move on in registers; of a wide one lanes = rows: blocks of LANES x LANES
+# are transposed, so that every load is aligned. Images of bytes are read by the first sums and written by the second.
 
 
 cdef inline void _filter_lines(const real* s, intp pitch, real* lines) noexcept nogil:
