@@ -206,14 +206,14 @@ def factors(kernel: Any, dtype: str) -> tuple[Any, Any] | None:
 
     The largest entry is the pivot: a kernel of rank 1 is the outer product of its column and its row.
     """
-    with np.errstate(all="ignore"):
-        size = np.abs(kernel)
-        p, q = np.unravel_index(np.argmax(size), kernel.shape)
-        largest = size[p, q]
-        if not 0 < largest < np.inf:
-            return None
-        column, row = kernel[:, q], kernel[p] / kernel[p, q]
-        close = np.abs(np.outer(column, row) - kernel).max() <= 4 * np.finfo(dtype).eps * largest
+    size = np.abs(kernel)
+    p, q = divmod(int(size.argmax()), kernel.shape[1])
+    largest = float(size[p, q])
+    if not 0 < largest < np.inf:  # a NaN would be the largest
+        return None
+    column, row = kernel[:, q], kernel[p] / kernel[p, q]
+    with np.errstate(over="ignore"):
+        close = np.abs(column[:, None] * row - kernel).max() <= 4 * np.finfo(dtype).eps * largest
     return (column, row) if close else None
 
 
