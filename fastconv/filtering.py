@@ -18,6 +18,8 @@ from .threads import get_num_threads
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
+#: columns of a kernel up to which column sums pass through the first cache
+NARROW = 21
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
@@ -101,14 +103,19 @@ def _lanes(engine: str, dtype: str) -> int:
     return loader.vector_bytes(engine) // np.dtype(dtype).itemsize
 
 
+def _height(engine: str) -> int:
+    """Rows of a block, FC_ROWS of the steps."""
+    return 6 if loader.vector_bytes(engine) == 64 else 4
+
+
 def _wide(dtype: str, rows: int) -> int:
     return max(1024, RING_BYTES // np.dtype(dtype).itemsize // rows)
 
 
-def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, share: int, threads: int) -> None:
+def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, share: int, threads: int) -> Any:
     work = workspace.borrow(dtype, share * threads * np.dtype(dtype).itemsize)
     try:
-        step(*args, *blocks, work, share, threads)
+        return step(*args, *blocks, work, share, threads)
     finally:
         workspace.give_back(dtype, work)
 
@@ -121,14 +128,13 @@ def direct(x: Any, kernel: Any, y: Any, see: Window, dtype: str, engine: str | N
     """
     name, s = steps(dtype, engine)
     (kh, kw), lanes, threads = kernel.shape, _lanes(name, dtype), get_num_threads()
-    height = 6 if loader.vector_bytes(name) == 64 else 4  # rows of the largest block, FC_ROWS of the kernels
+    height = _height(name)
     fold = _symmetry(kernel) if dtype == "float32" and kh >= height else 0
     w = np.array(kernel.T[: (kw + 1) // 2 if fold else kw, ::-1], dtype, order="C")
     if fold and kw % 2:
         w[-1] /= 2
-    unit = height if kh >= height else kh
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, unit, _wide(dtype, kh + 5))
-    share = _work(dtype, kh + 5, (kh + 5 + 6) * blocks.pitch + 32 * lanes)
+    blocks = _blocks(y, kh, kw, dtype, lanes, threads, height, _wide(dtype, kh + 5))
+    share = _work(dtype, 2 * (kh + 5), (kh + 5 + 6) * blocks.pitch + 32 * lanes)
     _run(s.filter_direct, (x, w, y, see.rows, see.cols, *see.inside, see.cval, fold), blocks, dtype, share, threads)
 
 
@@ -137,8 +143,9 @@ def separable(x: Any, column: Any, row: Any, y: Any, see: Window, dtype: str, en
     name, s = steps(dtype, engine)
     kh, kw, lanes, threads = len(column), len(row), _lanes(name, dtype), get_num_threads()
     group = max(lanes, 8)
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, group, _wide(dtype, kh + 4 * group))
-    share = _work(dtype, kh + group, (kh + 4 * group) * blocks.pitch + 32 * lanes)
+    unit, width = (_height(name), 2048) if kw <= NARROW else (group, _wide(dtype, kh + 4 * group))
+    blocks = _blocks(y, kh, kw, dtype, lanes, threads, unit, width)
+    share = _work(dtype, 2 * (kh + group), (kh + 4 * group) * blocks.pitch + 32 * lanes)
     w = (np.array(column[::-1], dtype), np.array(row, dtype))
     _run(s.filter_separable, (x, *w, y, see.rows, see.cols, *see.inside, see.cval), blocks, dtype, share, threads)
 
@@ -170,6 +177,22 @@ def running(x: Any, y: Any, see: Window, engine: str | None = None) -> None:
     _run(s.filter_running, (x, y, see.rows, see.cols, *see.inside, see.cval), (strip, pitch), "float64", share, threads)
 
 
+def split(x: Any, planes: Any, see: Window, engine: str | None = None) -> None:
+    """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
+    threads = get_num_threads()
+    share = _work(planes.dtype.name, 0, len(see.cols) * len(planes))
+    args = (x, planes, see.rows, see.cols, *see.inside, see.cval)
+    _run(steps(planes.dtype.name, engine)[1].filter_split, args, (), planes.dtype.name, share, threads)
+
+
+def join(planes: Any, y: Any, engine: str | None = None) -> bool:
+    """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
+    threads = get_num_threads()
+    share = _work(planes.dtype.name, 0, y.shape[1] * len(planes))
+    done = _run(steps(planes.dtype.name, engine)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
+    return bool(done)
+
+
 def _symmetry(kernel: Any) -> int:
     """1 if a kernel equals its mirror image (left and right), -1 if it equals its negative, else 0."""
     mirrored = kernel[:, ::-1]
@@ -183,14 +206,14 @@ def factors(kernel: Any, dtype: str) -> tuple[Any, Any] | None:
 
     The largest entry is the pivot: a kernel of rank 1 is the outer product of its column and its row.
     """
-    with np.errstate(all="ignore"):
-        size = np.abs(kernel)
-        p, q = np.unravel_index(np.argmax(size), kernel.shape)
-        largest = size[p, q]
-        if not 0 < largest < np.inf:
-            return None
-        column, row = kernel[:, q], kernel[p] / kernel[p, q]
-        close = np.abs(np.outer(column, row) - kernel).max() <= 4 * np.finfo(dtype).eps * largest
+    size = np.abs(kernel)
+    p, q = divmod(int(size.argmax()), kernel.shape[1])
+    largest = float(size[p, q])
+    if not 0 < largest < np.inf:  # a NaN would be the largest
+        return None
+    column, row = kernel[:, q], kernel[p] / kernel[p, q]
+    with np.errstate(over="ignore"):
+        close = np.abs(column[:, None] * row - kernel).max() <= 4 * np.finfo(dtype).eps * largest
     return (column, row) if close else None
 
 

@@ -104,23 +104,24 @@ def filter2d(
 def correlate(x: Any, kernel: Any, y: Any, see: Window, how: str = "auto", engine: str | None = None) -> None:
     """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read."""
     dtype = "float64" if x.dtype == np.float64 else "float32"
-    pair = filtering.factors(kernel, dtype) if how in ("auto", "separable") else None
+    small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
+    pair = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and pair is None:
         raise BackendRefused("backend 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
-        how = choose(kernel.shape, pair is not None)
+        how = choose(kernel.shape, pair is not None, x.shape[2])
     if how == "separable" and pair is not None:
         filtering.separable(x, *pair, y, see, dtype, engine)
     elif how == "direct" or not spectral.filter_bands(x, kernel, y, see, dtype, how, engine):
         filtering.direct(x, kernel, y, see, dtype, engine)
 
 
-def choose(shape: tuple[int, int], separable: bool) -> str:
+def choose(shape: tuple[int, int], separable: bool, channels: int = 1) -> str:
     """The algorithm for a kernel of ``shape``: where each begins to pay, from measurements of 1024x1024 images."""
     kh, kw = shape
-    if separable and kh * kw > 15:
+    if separable:
         return "separable"
-    return "fft" if kh * kw >= spectral.pays_from() and min(kh, kw) > 8 else "direct"
+    return "fft" if kh * kw >= spectral.pays_from(channels) and min(kh, kw) > 8 else "direct"
 
 
 def _image(image: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import filtering
 from .api import conv2d
 from .engines.loader import absent
 from .errors import BackendRefused
@@ -14,9 +15,12 @@ from .filtering import Window
 BAND_BYTES = 1 << 25  # of the bordered copy
 
 
-def pays_from() -> int:
-    """Number of kernel elements from which FFTs beat the direct filter, as measured on images of 1024x1024."""
-    return 16 * 16 if has_tiles() else 45 * 45
+def pays_from(channels: int) -> int:
+    """Number of kernel elements from which FFTs beat the direct filter, as measured on images of 1024x1024.
+
+    The planes of a colour image are split and joined, and leave the cache.
+    """
+    return (16 * 16 if channels == 1 else 20 * 20) if has_tiles() else 45 * 45
 
 
 def has_tiles() -> bool:
@@ -38,11 +42,11 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     band = max(kh, 64, BAND_BYTES // ((ow + kw - 1) * c * w.itemsize) - kh)
     for i in range(0, oh, band):
         n = min(band, oh - i)
-        planes = bordered(x, see, i, n + kh - 1, dtype)
+        planes = np.empty((c, n + kh - 1, ow + kw - 1), dtype)
+        filtering.split(x, planes, see._replace(rows=see.rows[i : i + n + kh - 1]), engine)
         out = _first(names, planes[:, None], w[None, None])[:, 0]
-        if spread and not np.isfinite(out).all():
+        if not filtering.join(np.ascontiguousarray(out), y[i : i + n], engine) and spread:
             return False
-        y[i : i + n] = to_image(out.transpose(1, 2, 0), y.dtype)
     return True
 
 
@@ -54,24 +58,3 @@ def _first(names: list[str], x: Any, w: Any) -> Any:
         except BackendRefused:  # kernels too large for tiles in cache
             continue
     return conv2d(x, w, backend=names[-1])
-
-
-def bordered(x: Any, see: Window, first: int, count: int, dtype: str) -> Any:
-    """Rows ``first : first + count`` of the bordered image as planes (C, count, columns)."""
-    rows, cols = see.rows[first : first + count], see.cols
-    planes = np.empty((x.shape[2], count, len(cols)), dtype)
-    start, end = see.inside
-    for q in (*range(start), *range(end, len(cols))):
-        planes[:, :, q] = x[rows, cols[q]].T if cols[q] >= 0 else see.cval
-    if end > start:
-        planes[:, :, start:end] = x[rows, cols[start] : cols[start] + end - start].transpose(2, 0, 1)
-    planes[:, rows < 0] = see.cval
-    return planes
-
-
-def to_image(a: Any, dtype: Any) -> Any:
-    """Results of a float dtype as numbers of an image: integers are rounded and saturated."""
-    if dtype.kind == "f":
-        return a
-    limits = np.iinfo(dtype)
-    return np.fmin(np.fmax(np.rint(a), limits.min), limits.max)  # NaN becomes the least

@@ -67,7 +67,11 @@ def calls(draw: Any) -> tuple[Any, Any, dict[str, Any]]:
     return image, kernel, {"mode": mode, "cval": 7.5, "flip": draw(st.booleans())}
 
 
-@given(calls(), st.sampled_from(["auto", *(f"direct/{e}" for e in ENGINES), "fft", "im2col"]), st.integers(1, 3))
+@given(
+    calls(),
+    st.sampled_from(["auto", "fft", "im2col", *(f"{a}/{e}" for a in ("direct", "fft") for e in ENGINES)]),
+    st.integers(1, 3),
+)
 def test_random_calls(call: tuple[Any, Any, dict[str, Any]], backend: str, threads: int) -> None:
     image, kernel, options = call
     before = image.copy()
@@ -112,6 +116,20 @@ def test_bands_of_a_wide_image() -> None:
                 results += [fastconv.filter2d(image, kernel) for _ in range(2)]
         check(results[0], image, kernel)
         assert all(np.array_equal(results[0], r) for r in results[1:])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_inner_columns_and_borders(dtype: str, channels: int) -> None:
+    """Rows long enough that most of each is read in the image itself, and kernels of every kind of block."""
+    rng = np.random.default_rng(7)
+    image = (rng.random((31, 400, channels)) * 255).astype(dtype)
+    for kh, kw in ((2, 3), (3, 3), (4, 6), (5, 5), (7, 4), (23, 23), (3, 30)):
+        column, row = rng.random(kh) / kh, rng.random(kw) / kw
+        for mode in ("mirror", "wrap", "constant"):
+            for kernel in (np.outer(column, row), rng.random((kh, kw)) / kh / kw):
+                got = fastconv.filter2d(image, kernel, mode=mode, cval=9.5)
+                check(got, image, kernel, mode=mode, cval=9.5)
 
 
 def test_layouts() -> None:
@@ -221,6 +239,10 @@ for engine in sys.argv[1:]:
                     filtering.direct(x, kernel, y, see, computed, engine)
                     filtering.direct(x, kernel + kernel[:, ::-1], y, see, computed, engine)
                     filtering.separable(x, kernel[:, 0], kernel[0], y, see, computed, engine)
+                    planes = memory.empty((c, *count), computed, at_end)
+                    filtering.split(x, planes, see, engine)
+                    results = memory.copy(np.ones((c, h, w), computed), at_end)
+                    assert filtering.join(results, y, engine) and (y == 1).all()
                     if 1 in (kh, kw):
                         filtering.line(x, kernel.ravel(), 0, y, see, engine)
                     if (kh == 1) != (kw == 1):

@@ -1,64 +1,4 @@
-# Image filters: rows in and out (conversion, borders), the two steps, and their threads.
-
-cdef extern from "math.h" nogil:
-    float rintf(float)
-
-# kinds of numbers: `real`, what images hold, and float32 beside float64
-cdef enum:
-    FC_REAL, FC_U8, FC_U16, FC_I16, FC_F32
-
-
-cdef inline intp _size_of(int kind) noexcept nogil:
-    return sizeof(real) if kind == FC_REAL else 1 if kind == FC_U8 else 4 if kind == FC_F32 else 2
-
-
-cdef void _filter_read(int kind, const char* x, intp at, real* d, intp n) noexcept nogil:
-    """n numbers of an image, from number `at` on."""
-    cdef intp i
-    if kind == FC_REAL:
-        memcpy(d, (<const real*> x) + at, n * sizeof(real))
-    elif kind == FC_U8:
-        for i in range(n):
-            d[i] = (<const unsigned char*> x)[at + i]
-    elif kind == FC_U16:
-        for i in range(n):
-            d[i] = (<const unsigned short*> x)[at + i]
-    elif kind == FC_I16:
-        for i in range(n):
-            d[i] = (<const short*> x)[at + i]
-    else:
-        for i in range(n):
-            d[i] = <real> (<const float*> x)[at + i]
-
-
-cdef inline int _whole(real v, float low, float high) noexcept nogil:
-    """To a whole number: float32 to the nearest (ties to even) and saturated, float64 truncated, as C does."""
-    cdef float r
-    if sizeof(real) == 8:
-        return <int> <long long> v
-    r = <float> v
-    r = r if r > low else low
-    return <int> rintf(r if r < high else high)
-
-
-cdef void _filter_write(int kind, const real* s, char* y, intp at, intp n) noexcept nogil:
-    """n results into an image, from number `at` on."""
-    cdef intp i
-    if kind == FC_REAL:
-        memcpy((<real*> y) + at, s, n * sizeof(real))
-    elif kind == FC_U8:
-        for i in range(n):
-            (<unsigned char*> y)[at + i] = <unsigned char> _whole(s[i], 0, 255)
-    elif kind == FC_U16:
-        for i in range(n):
-            (<unsigned short*> y)[at + i] = <unsigned short> _whole(s[i], 0, 65535)
-    elif kind == FC_I16:
-        for i in range(n):
-            (<short*> y)[at + i] = <short> _whole(s[i], -32768, 32767)
-    else:
-        for i in range(n):
-            (<float*> y)[at + i] = <float> s[i]
-
+# Image filters: bordered rows, the step of a kernel of two dimensions, and its threads.
 
 cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
     """Bordered columns [q0, q1) of bordered row i."""
@@ -74,26 +14,67 @@ cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexc
         q = end
 
 
+cdef void _filter_sources(Sources* s, const Picture* f, bint bytes, real* work, intp n, intp i, intp last, intp q0,
+                          intp width, intp reach, intp step) noexcept nogil:
+    """Pointers to n rows begin `work`. Blocks of `step` numbers are read in the image where neighbours lie there.
+
+    That is if it holds `real` (or bytes, which only columns are summed from) and all rows i ... last.
+    """
+    cdef intp k
+    s.edge = <const char**> work
+    s.rows = s.edge + n
+    s.kind = f.xk
+    s.a = s.b = 0
+    if f.xk != FC_REAL and not (bytes and f.xk == FC_U8 and sizeof(real) == 4):
+        return
+    for k in range(i, last + 1):
+        if f.rows[k] < 0:
+            return
+    s.a = (max(f.in0 - q0, 0) * f.c + step - 1) / step * step
+    s.b = s.a + (min((f.in1 - q0) * f.c - reach, width) - s.a) / step * step
+    if s.b <= s.a:
+        s.a = s.b = 0
+
+
+cdef inline intp _filter_head(intp n) noexcept nogil:
+    """Numbers that the pointers to n rows take."""
+    return ((2 * n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+
+
+cdef void _filter_fill(const Sources* s, const Picture* f, real* ring, intp n, intp i, intp last, intp q0,
+                       intp q1, intp reach, intp* filled) noexcept nogil:
+    """Rows i ... i + n - 1 get ready, `last` at most; those before `filled` are. Columns [q0, q1) with a border."""
+    cdef intp r, k
+    cdef real* to
+    while filled[0] <= min(i + n - 1, last):
+        to = ring + filled[0] % n * f.pitch
+        if s.a > 0: _filter_row(f, filled[0], q0, q0 + (s.a + reach + f.c - 1) / f.c, to)
+        _filter_row(f, filled[0], q0 + s.b / f.c, q1, to + s.b / f.c * f.c)
+        filled[0] += 1
+    for r in range(n):
+        k = min(i + r, last)
+        s.edge[r] = <const char*> (ring + k % n * f.pitch)
+        if s.a < s.b:
+            s.rows[r] = _number(f.xk, f.x, (f.rows[k] * f.w + f.cols[f.in0] - f.in0 + q0) * f.c)
+
+
 cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) noexcept nogil:
     """One band of one strip. work: row pointers, ring, rows of results, a block."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
     cdef int R = _filter_height(f.kh)
-    cdef intp n = f.kh - 1 + R, width = (q1 - q0) * f.c, r
-    cdef real** rows = <real**> work
-    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef intp n = f.kh - 1 + R, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r
+    cdef Sources s
+    cdef real* ring = work + _filter_head(n)
     cdef real* out = ring + n * f.pitch
     cdef real* tile = out + R * f.pitch
+    _filter_sources(&s, f, False, work, n, i, last, q0, width, reach, _filter_step(R))
     while i < end:
-        while filled <= min(i + n - 1, last):
-            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
-            filled += 1
-        for r in range(n):
-            rows[r] = ring + min(i + r, last) % n * f.pitch
+        _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, reach, &filled)
         if f.yk == FC_REAL and i + R <= end:
-            _filter_blocks(R, f.fold, rows, 0, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
+            _filter_pieces(R, f.fold, &s, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
         else:
-            _filter_blocks(R, f.fold, rows, 0, w, f, out, f.pitch, width, tile)
+            _filter_pieces(R, f.fold, &s, w, f, out, f.pitch, width, tile)
             for r in range(min(R, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
         i += R

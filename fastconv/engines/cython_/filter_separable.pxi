@@ -1,7 +1,8 @@
 # Image filters whose kernel is a column times a row: column sums of a few rows, which stay in cache, then sums along
 # those rows.
 #
-# Along the rows of a wide kernel lanes = rows: blocks of LANES x LANES are transposed, so that every load is aligned.
+# Along the rows of a narrow kernel vectors move on in registers; of a wide one lanes = rows: blocks of LANES x LANES
+# are transposed, so that every load is aligned. Images of bytes are read by the first sums and written by the second.
 
 
 cdef inline void _filter_lines(const real* s, intp pitch, real* lines) noexcept nogil:
@@ -15,16 +16,15 @@ cdef inline void _filter_lines(const real* s, intp pitch, real* lines) noexcept 
         vstore(lines + o * LANES, a[o])
 
 
-cdef inline void _filter_along(const real* lines, const real* w, intp n, intp step, real* y,
+cdef inline void _filter_along(const real* lines, const real* w, intp n, intp step, const int yk, char* y,
                                intp ys) noexcept nogil:
-    """y OUT: LANES columns of LANES rows at distance ys; n taps, `step` columns apart."""
+    """y OUT of kind yk: LANES columns of LANES rows at distance ys; n taps, `step` columns apart."""
     cdef vec a[16]
     cdef int o
     cdef intp k
-    cdef vec b
+    cdef vec b, zero = fc_held(vzero())
     for o in range(LANES):
-        a[o] = vzero()
-        fetch_w(y + o * ys)
+        a[o] = zero
     for k in range(n):
         b = vset(w[k])
         for o in range(LANES):
@@ -32,19 +32,70 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
         lines += step * LANES
     vtranspose(a)
     for o in range(LANES):
-        vstore(y + o * ys, a[o])
+        _put(yk, y, o * ys, a[o])
 
 
-cdef void _filter_wide(const Picture* f, const Picture* down, real** rows, const real* column, const real* row,
-                       real* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
-    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead of the rest."""
-    cdef int R = _filter_height(f.kh)
-    cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+cdef inline void _filter_slide(const int V, const int step, const int yk, const real* p, const real* w, intp n,
+                               char* y) noexcept nogil:
+    """V vectors of y OUT: sums of n taps that lie 1 or 3 numbers apart. A vector behind the last one is read.
+
+    What is loaded moves on in registers: loads that straddle cache lines take longer.
+    """
+    cdef vec a[8]
+    cdef vec x[9]
+    cdef vec b, zero = fc_held(vzero())
+    cdef int j
+    for j in range(V):
+        a[j] = zero
+        x[j] = vload(p + j * LANES)
+    while True:
+        b = vset(w[0])
+        for j in range(V):
+            a[j] += fc_product(b, x[j])
+        n -= 1
+        if n == 0:
+            break
+        x[V] = vload(p + V * LANES)
+        for j in range(V):
+            x[j] = vslide1(x[j], x[j + 1]) if step == 1 else vslide3(x[j], x[j + 1])
+        w += 1
+        p += step
+    for j in range(V):
+        _put(yk, y, j * LANES, a[j])
+
+
+cdef void _filter_slides(const Picture* f, int yk, const real* line, const real* w, char* y, intp width,
+                         real* tile) noexcept nogil:
+    """A row of results from a row of column sums."""
+    cdef intp at = 0, step = FC_FLAT * LANES
+    cdef char* to
     while at < width:
+        to = <char*> _number(yk, y, at) if at + step <= width else <char*> tile
+        if f.c == 1:
+            if sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 1, FC_U8, line + at, w, f.kw, to)
+            else: _filter_slide(FC_FLAT, 1, FC_REAL, line + at, w, f.kw, to)
+        elif sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 3, FC_U8, line + at, w, f.kw, to)
+        else: _filter_slide(FC_FLAT, 3, FC_REAL, line + at, w, f.kw, to)
+        if to == <char*> tile:
+            memcpy(<char*> _number(yk, y, at), to, (width - at) * _size_of(yk))
+        at += step
+
+
+cdef void _filter_wide(const Picture* f, const Picture* down, const Sources* s, const real* column, const real* row,
+                       int yk, char* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
+    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead."""
+    cdef int R = _filter_height(f.kh), kind
+    cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+    cdef const char** rows
+    cdef char* to
+    while at < width:
+        rows = s.rows if s.a <= done < s.b else s.edge
+        kind = s.kind if s.a <= done < s.b else FC_REAL
         r = 0
         while r < FC_GROUP:
             r = min(r, FC_GROUP - R)
-            _filter_blocks(R, False, rows + r, done, column, down, sums + r * step, step, step, tile)
+            to = <char*> (sums + r * step)
+            _filter_blocks(R, False, kind, FC_REAL, rows + r, done, column, down, to, step, step, tile)
             r += R
         r = 0
         while r < FC_GROUP:
@@ -55,7 +106,11 @@ cdef void _filter_wide(const Picture* f, const Picture* down, real** rows, const
         while at < width and at + reach + LANES <= done:
             r = 0
             while r < FC_GROUP:
-                _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, y + r * ys + at, ys)
+                to = <char*> _number(yk, y, r * ys + at)
+                if sizeof(real) == 4 and yk == FC_U8:
+                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FC_U8, to, ys)
+                else:
+                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FC_REAL, to, ys)
                 r += LANES
             at += LANES
 
@@ -64,35 +119,41 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
     """One band of one strip. work: row pointers, ring, column sums, results, a block, transposed lines."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
-    cdef bint wide = f.kw > FC_NARROW
-    cdef int R = _filter_height(f.kh)
-    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, whole, r, ys
-    cdef real** rows = <real**> work
-    cdef real* ring = work + ((n * 8 / <intp> sizeof(real) + 15) / 16) * 16
+    cdef bint wide = f.kw > FC_NARROW, straight
+    cdef int R = _filter_height(f.kh), yk
+    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r, ys
+    cdef Sources s
+    cdef real* ring = work + _filter_head(n)
     cdef real* sums = ring + n * f.pitch
     cdef real* out = sums + G * f.pitch
     cdef real* tile = out + G * f.pitch
     cdef real* lines = tile + 32 * LANES
-    cdef real* y
+    cdef char* y
+    cdef char* to
+    cdef const char* line
     cdef Picture down = f[0], along = f[0]
     down.kw, along.kh = 1, 1
+    _filter_sources(&s, f, True, work, n, i, last, q0, width + reach, 0, FC_CHUNK * LANES if wide else _filter_step(R))
     while i < end:
-        while filled <= min(i + n - 1, last):
-            _filter_row(f, filled, q0, q1 + f.kw - 1, ring + filled % n * f.pitch)
-            filled += 1
-        for r in range(n):
-            rows[r] = ring + min(i + r, last) % n * f.pitch
-        whole = f.yk == FC_REAL and i + G <= end and (not wide or width % LANES == 0)
-        y = (<real*> f.y) + (i * f.ow + q0) * f.c if whole else out
-        ys = f.ow * f.c if whole else f.pitch
+        _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, 0, &filled)
+        straight = f.yk == FC_REAL or f.yk == FC_U8 and sizeof(real) == 4       # into the image
+        if wide and (i + G > end or width % LANES != 0):
+            straight = False
+        yk = f.yk if straight else FC_REAL
+        y = <char*> _number(yk, f.y, (i * f.ow + q0) * f.c) if straight else <char*> out
+        ys = f.ow * f.c if straight else f.pitch
         if wide:
-            _filter_wide(f, &down, rows, column, row, y, ys, width, sums, lines, tile)
+            _filter_wide(f, &down, &s, column, row, yk, y, ys, width, sums, lines, tile)
         else:
-            _filter_blocks(R, False, rows, 0, column, &down, sums, f.pitch, width + (f.kw - 1) * f.c, tile)
+            _filter_pieces(R, False, &s, column, &down, sums, f.pitch, width + reach, tile)
             for r in range(min(G, end - i)):
-                rows[0] = sums + r * f.pitch
-                _filter_blocks(1, False, rows, 0, row, &along, y + r * ys, ys, width, tile)
-        if not whole:
+                line = <const char*> (sums + r * f.pitch)
+                to = <char*> _number(yk, y, r * ys)
+                if VBYTES == 64 and (f.c == 1 or f.c == 3):
+                    _filter_slides(f, yk, <const real*> line, row, to, width, tile)
+                else:
+                    _filter_blocks(1, False, FC_REAL, yk, &line, 0, row, &along, to, ys, width, tile)
+        if not straight:
             for r in range(min(G, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
         i += G

@@ -81,6 +81,40 @@ FC_INLINE vec vload_part(const real *p, int n) { vec v = {0}; memcpy(&v, p, (siz
 FC_INLINE void vstore_part(real *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
 #endif
 
+/* float32 from bytes, and to bytes: rounded to the nearest (ties to even) and saturated, NaN to 0 */
+#ifndef FC_DOUBLE
+#if VBYTES == 64
+FC_INLINE vec vload_bytes(const void *p) { return (vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+FC_INLINE void vstore_bytes(void *p, vec v) {
+    __m512 low = _mm512_max_ps((__m512)v, _mm512_setzero_ps());
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255)))));
+}
+#elif VBYTES == 32 && defined(__AVX2__)
+FC_INLINE vec vload_bytes(const void *p) { return (vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+FC_INLINE void vstore_bytes(void *p, vec v) {
+    __m256 low = _mm256_max_ps((__m256)v, _mm256_setzero_ps());
+    __m256i i = _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+#else
+FC_INLINE vec vload_bytes(const void *p) {
+    vec v;
+    FC_UNROLL for (int i = 0; i < LANES; i++) v[i] = ((const unsigned char *)p)[i];
+    return v;
+}
+FC_INLINE void vstore_bytes(void *p, vec v) {
+    FC_UNROLL for (int i = 0; i < LANES; i++) {
+        float low = v[i] > 0 ? v[i] : 0;
+        ((unsigned char *)p)[i] = (unsigned char)__builtin_rintf(low < 255 ? low : 255);
+    }
+}
+#endif
+#else /* float64 images go through rows of numbers */
+FC_INLINE vec vload_bytes(const void *p) { (void)p; return vzero(); }
+FC_INLINE void vstore_bytes(void *p, vec v) { (void)p; (void)v; }
+#endif
+
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 FC_INLINE real vsum(vec v) { return _mm512_reduce_add_ps((__m512)v); }
 #elif VBYTES == 64
@@ -125,6 +159,18 @@ FC_INLINE real vsum(vec v) {
 #define FC_SHUFFLE(a, b, f, k) __builtin_shufflevector(a, b, FC_LIST(f, k))
 #else
 #define FC_SHUFFLE(a, b, f, k) __builtin_shuffle(a, b, (ivec){FC_LIST(f, k)})
+#endif
+/* a and b side by side, from number 1 or 3 on */
+#if VBYTES == 64 && !defined(FC_DOUBLE)
+FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 3); }
+#elif VBYTES == 64
+FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 3); }
+#else
+#define FC_SLIDE(i, k) ((i) + (k))
+FC_INLINE vec vslide1(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, 1); }
+FC_INLINE vec vslide3(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, (LANES > 2 ? 3 : 0)); }
 #endif
 FC_INLINE vec veven(vec a, vec b) { return FC_SHUFFLE(a, b, FC_EVEN, 0); }
 FC_INLINE vec vodd(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ODD, 0); }

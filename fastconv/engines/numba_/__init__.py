@@ -15,7 +15,7 @@ from .fft import spectral_multiply
 from .fft_tiled import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
 from .fft_tiled_points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled_weight import fft_tiled_channels_grad_weight
-from .filter import filter_direct, filter_line, filter_running, filter_separable
+from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
 from .im2col import col2im_add, im2col_pack
 from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
@@ -50,9 +50,11 @@ __all__ = [
     "fft_tiled_points_grad_weight",
     "fft_tiled_weights",
     "filter_direct",
+    "filter_join",
     "filter_line",
     "filter_running",
     "filter_separable",
+    "filter_split",
     "fma_probe",
     "im2col_pack",
     "max_pool",

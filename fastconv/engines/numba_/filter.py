@@ -139,7 +139,7 @@ def _finish(y, results):
         return
     if y.dtype.kind in "ui" and results.dtype == np.float32:
         limits = np.iinfo(y.dtype)
-        np.clip(np.nan_to_num(np.rint(results), nan=limits.min), limits.min, limits.max, out=results)
+        results = np.clip(np.nan_to_num(np.rint(results), nan=limits.min), limits.min, limits.max)
     y[...] = results.astype(np.int64) if y.dtype.kind in "ui" else results
 
 
@@ -178,3 +178,18 @@ def filter_running(x, y, rows, cols, in0, in1, cval, strip, pitch, work, share, 
     out = _results(y, work.dtype)
     _running(x.astype(work.dtype, copy=False), out, rows, cols, float(cval), threads, threads)
     _finish(y, out)
+
+
+def filter_split(x, planes, rows, cols, in0, in1, cval, work, share, threads):
+    """planes[c, i, j] = x[rows[i], cols[j], c]; planes OUT."""
+    for q in (*range(in0), *range(in1, len(cols))):
+        planes[:, :, q] = x[rows, cols[q]].T if cols[q] >= 0 else cval
+    if in1 > in0:
+        planes[:, :, in0:in1] = x[rows, cols[in0] : cols[in0] + in1 - in0].transpose(2, 0, 1)
+    planes[:, rows < 0] = cval
+
+
+def filter_join(planes, y, work, share, threads):
+    """y[i, j, c] OUT = planes[c, i, j], rounded if y holds integers; returns whether all of them are finite."""
+    _finish(y, planes.transpose(1, 2, 0))
+    return bool(np.isfinite(planes).all())
