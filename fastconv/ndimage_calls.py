@@ -30,15 +30,20 @@ class Call(NamedTuple):
 
     def finish(self, y: Any) -> Any:
         if not np.may_share_memory(y, self.output):
-            self.output[...] = as_integers(y[:, :, 0]) if self.output.dtype.kind in "iub" else y[:, :, 0]
+            self.output[...] = as_c_casts(y[:, :, 0], self.output.dtype)
         return self.output
 
     def overlaps(self) -> bool:
         return bool(np.may_share_memory(self.x, self.output))
 
 
-def as_integers(y: Any) -> Any:
-    return y.astype(np.int64) if y.dtype.kind == "f" else y
+def as_c_casts(y: Any, dtype: Any) -> Any:
+    """Whole numbers for such a dtype, by way of 32 bits where these hold all of it: that matters out of range."""
+    if y.dtype.kind != "f" or dtype.kind not in "iub":
+        return y
+    small = np.can_cast(dtype, np.int32) and dtype.kind in "iu"
+    with np.errstate(invalid="ignore"):
+        return y.astype(np.int32 if small else np.int64)
 
 
 def call_of(input: Any, output: Any, mode: Any, cval: Any) -> Call | None:

@@ -35,7 +35,7 @@ cdef inline int _whole(real v, float low, float high) noexcept nogil:
     """To a whole number: float32 to the nearest (ties to even) and saturated, float64 truncated, as C does."""
     cdef float r
     if sizeof(real) == 8:
-        return <int> <long long> v
+        return <int> v
     r = <float> v
     r = r if r > low else low
     return <int> rintf(r if r < high else high)

@@ -140,7 +140,8 @@ def _finish(y, results):
     if y.dtype.kind in "ui" and results.dtype == np.float32:
         limits = np.iinfo(y.dtype)
         results = np.clip(np.nan_to_num(np.rint(results), nan=limits.min), limits.min, limits.max)
-    y[...] = results.astype(np.int64) if y.dtype.kind in "ui" else results
+    with np.errstate(invalid="ignore"):
+        y[...] = results.astype(np.int32) if y.dtype.kind in "ui" else results
 
 
 def filter_direct(x, w, y, rows, cols, in0, in1, cval, fold, strip, band, pitch, work, share, threads):
