@@ -20,12 +20,12 @@ from ..problem import ConvProblem
 from . import transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .winograd_layout import (
-    SEGMENT,
     Blocks,
     ceil_div,
     count_tiles,
     dense,
     layout,
+    segment_of,
     sum_length,
     weights_size,
     whole_lines,
@@ -199,6 +199,7 @@ def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
         shared, most, _, per_row = _split(p, pass_, m)
         block = most // per_row * per_row or per_row // ceil_div(per_row, most)  # tiles
         if not shared:  # sums of a block, of a segment of blocks, of all
-            sums = min(block, length) + SEGMENT * max(1, block / length) + count / (SEGMENT * block)
+            blocks = ceil_div(count, block)
+            sums = min(block, length) + segment_of(blocks) * max(1, block / length) + blocks / segment_of(blocks)
     sums += _ROUNDINGS
     return UNIT_ROUNDOFF[p.dtype] * (sums * growth[1] ** axes if worst else math.sqrt(sums) * growth[0] ** axes)
