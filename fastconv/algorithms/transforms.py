@@ -97,6 +97,18 @@ def growth(m: int, r: int) -> tuple[float, float]:
     return math.sqrt(max(sum(map(mul, w, v)) for w in weights for v in squares)), float(worst)
 
 
+def roundings(m: int, r: int) -> int:
+    """How many roundings lie on the longest path of a value through the transforms of F(m, r), along one axis.
+
+    With P pairs of points, as `table` computes them: P multiply-adds of the input (its coefficients are exact);
+    of the weights a coefficient, the multiply-adds of an even or odd part, their sum; of the output a pair's sum,
+    P multiply-adds and the point at infinity. Products belong to the sum over channels. Independent errors of
+    u each add as squares (Higham and Mary 2019), so two axes have twice as many, beside those of the sum.
+    """
+    pairs = (m + r) // 2 - 1
+    return pairs + (1 + (r + 1) // 2 + 1) + (1 + pairs + 1)
+
+
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
     """Coefficients of the product of ``x - root``, lowest power first."""
     c = [Fraction(1)]

@@ -21,6 +21,7 @@ class Blocks(NamedTuple):
     row_blocks: int
     col_blocks: int
     chunk: int  # input channels
+    sum: int  # products that are summed by themselves before they are added to the rest
 
 
 class Grid(NamedTuple):
@@ -163,7 +164,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     grid = Grid(
         q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
         (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
-        sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
+        cfg.sum, cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
         held, batch, qf, square, rows_s, cols_s, at_x, at_q, at_s, part_s, parts, segment, shared, *places,
     )  # fmt: skip
@@ -204,10 +205,3 @@ def count_tiles(q: ConvProblem, m: int) -> tuple[int, int]:
         tiles *= whole * d + min(rest, d)
         frequencies *= outputs + k - 1
     return tiles, frequencies
-
-
-def sum_length(p: ConvProblem, pass_: str) -> int:
-    """Products that are summed by themselves before they are added to the rest."""
-    if max(p.kh, p.kw) == 7:  # magnifies most
-        return 24 if pass_ == "grad_weight" else 32
-    return 64
