@@ -36,9 +36,11 @@ _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or befo
 _OWN = 56  # tiles of a thread's own block in grad_weight
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles and sums are chosen to stay below
-_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # products that may be summed by themselves
+_SUMS = 64, 48, 32, 16  # products that may be summed by themselves: whole vectors of channels
+_TILE_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # in grad_weight
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
 _STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
+_NEAR = 0.5  # the time of a byte of weights or sums, which stay in a core's cache, beside that of the others
 _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
@@ -102,14 +104,18 @@ class Winograd(Backend):
         panel = 2 * 64 // p.itemsize
         co, blocks = ceil_div(grid.co, panel) * panel, cfg.row_blocks * cfg.col_blocks
         flops = 2.0 * p.g * tiles * frequencies * grid.ci * co
-        again = blocks if cfg.by_panels else 1  # times that weights are transformed
-        again *= 1 if pass_ == "forward" else 2  # gathered from all over the array, or read and written
-        stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * grid.ci * co)
+        again, product = blocks if cfg.by_panels else 1, _PRODUCT  # times that weights are transformed
+        pieces = p.g * co // panel if cfg.by_panels else blocks
+        if pass_ == "grad_weight":
+            again, length = ceil_div(again, max(1, grid.batch)), min(tiles, cfg.sum)  # times that sums are added to
+            product = 0.95 * length / (length + 5)
+            if cfg.by_panels:
+                pieces = p.g * ceil_div(grid.co, grid.rows) * ceil_div(grid.cip * p.itemsize, 64 * grid.cols)
+        stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * _NEAR * grid.ci * co)
         if min(grid.ci, grid.co) < 3:  # nearly empty vectors, packed in parts
             stages *= 2
-        pieces = p.g * co // panel if cfg.by_panels else blocks
         share = ceil_div(pieces, threads) / pieces  # of the work, for the thread that has most
-        seconds = share * (flops / (_PRODUCT * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
+        seconds = share * (flops / (product * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
 
@@ -203,11 +209,11 @@ def _sum(p: ConvProblem, pass_: str, m: int) -> tuple[int, float]:
             block = tiles // per_row * per_row or per_row // ceil_div(per_row, tiles)
             segment = segment_of(ceil_div(count, block))
     found = []
-    for length in _SUMS:
+    for length in _TILE_SUMS if pass_ == "grad_weight" else _SUMS:
         chain = min(count, length) + count / length
         if block:
             chain = min(block, length) + segment * max(1, block / length) + count / (block * segment)
-        found.append((length, chain + axes * transforms.roundings(*form)))
+        found.append((length, chain + axes * transforms.growth(*form)[2]))
         if found[-1][1] <= most:
             return found[-1]
     return min(found, key=lambda pair: pair[1])
