@@ -65,8 +65,9 @@ def test_growth() -> None:
 
     Signs can make 2 of point 0 and of one of +-1, then the other is 0.
     """
-    probable, worst = transforms.growth(2, 3)
+    probable, worst, roundings = transforms.growth(2, 3)
     assert worst == pytest.approx(1 * 2 + 0.5 * 2 + 0.5 * 2)
     assert probable == pytest.approx(((1 * 2) ** 2 + (0.5 * 2) ** 2) ** 0.5)
+    assert roundings == pytest.approx((4 * (1 + 2 + 1) + 1 * (1 + 4 + 2)) / 5)  # input, weight, output of each point
     assert all(transforms.growth(m, r)[0] < transforms.growth(m, r)[1] for m, r in FORMS)
     assert transforms.growth(2, 3) < transforms.growth(4, 3) < transforms.growth(4, 5) < transforms.growth(4, 7)

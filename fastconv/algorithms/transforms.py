@@ -80,12 +80,16 @@ def table(m: int, r: int) -> tuple[float, ...]:
 
 
 @cache
-def growth(m: int, r: int) -> tuple[float, float]:
-    """How much F(m, r) magnifies rounding errors relative to ``max|d| * sum|g|``: (probable, worst).
+def growth(m: int, r: int) -> tuple[float, float, float]:
+    """How much F(m, r) magnifies rounding errors relative to ``max|d| * sum|g|``: (probable, worst), and how many.
 
     The worst case adds the sizes: the product at point f is at most ``max|G_f| * sum|B_f|`` of that norm and
     enters output o times A_of. Independent errors add as squares: the probable growth is the largest
     ``||A_of G_fj (B x)_f||`` of any output o, tap j and signs x. Two dimensions multiply.
+
+    The third number is that of the transforms' own roundings along one axis, each as large as one of a product
+    (Higham and Mary 2019): those that `_roundings` counts, averaged over the points with their shares of the square
+    of the growth. They add to those of the sum over channels; two axes have twice as many.
     """
     a, b, g = matrices(m, r)
     worst = max(
@@ -93,8 +97,27 @@ def growth(m: int, r: int) -> tuple[float, float]:
     )
     signs = product((1.0, -1.0), repeat=m + r - 2)  # one sign is free
     squares = [[sum(s * float(v) for s, v in zip((1.0, *x), bf, strict=True)) ** 2 for bf in b] for x in signs]
-    weights = [[float(x * gf[j]) ** 2 for x, gf in zip(row, g, strict=True)] for row in a for j in range(r)]
-    return math.sqrt(max(sum(map(mul, w, v)) for w in weights for v in squares)), float(worst)
+    probable = most = 0.0
+    for o, row in enumerate(a):
+        for j in range(r):
+            weights = [float(x * gf[j]) ** 2 for x, gf in zip(row, g, strict=True)]
+            counted = list(map(mul, weights, _roundings(m, r, o, j)))
+            probable = max(probable, *(sum(map(mul, weights, v)) for v in squares))
+            most = max(most, *(sum(map(mul, counted, v)) for v in squares))
+    return math.sqrt(probable), float(worst), most / probable
+
+
+def _roundings(m: int, r: int, o: int, j: int) -> list[int]:
+    """For each point, how many roundings are on the way from tap j to output o, and of its input, as `table` has it.
+
+    With P pairs of points: P multiply-adds of the input, whose coefficients are exact; of a pair's weight the
+    coefficient, multiply-adds from tap j on in its even or odd part, the sum of both; of the output the pair's sum,
+    multiply-adds from its place on. The first point has a product and P sums, the last nothing but its own sum.
+    """
+    pairs = (m + r) // 2 - 1
+    tail = int(o == m - 1)
+    middle = [pairs + 1 + (r - j + 1) // 2 + 1 + 1 + pairs - i + tail for i in range(pairs) for _ in "+-"]
+    return [pairs + 2 + pairs + tail, *middle, pairs + 1]
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:

@@ -20,13 +20,12 @@ from ..problem import ConvProblem
 from . import transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .winograd_layout import (
-    SEGMENT,
     Blocks,
     ceil_div,
     count_tiles,
     dense,
     layout,
-    sum_length,
+    segment_of,
     weights_size,
     whole_lines,
 )
@@ -36,10 +35,12 @@ _L3 = 12 << 20  # bytes of transformed weights that stay in the shared cache
 _CHUNKS = 64, 256  # input channels of weights: transformed when needed, or beforehand
 _OWN = 56  # tiles of a thread's own block in grad_weight
 _FEW = 112  # tiles for which weights are better transformed again than fetched from memory
-_TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles are chosen to stay below
-_ROUNDINGS = 10  # of the transforms, as squares; measured on data with the signs that they magnify most
+_TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles and sums are chosen to stay below
+_SUMS = 64, 48, 32, 16  # products that may be summed by themselves: whole vectors of channels
+_TILE_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # in grad_weight
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
 _STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
+_NEAR = 0.5  # the time of a byte of weights or sums, which stay in a core's cache, beside that of the others
 _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
@@ -74,13 +75,13 @@ class Winograd(Backend):
         wide = ceil_div(q.ow, (1 if q.kw == 1 else m) * q.dw)
         if rows * wide < threads:
             by_panels, most = True, _FEW
-        chunk = _CHUNKS[0 if by_panels else 1]
+        chunk, length = _CHUNKS[0 if by_panels else 1], _sum(p, pass_, m)[0]
         if per_row > most:
-            return Blocks(m, int(by_panels), rows, min(wide, ceil_div(per_row, most)), chunk)
+            return Blocks(m, int(by_panels), rows, min(wide, ceil_div(per_row, most)), chunk, length)
         row_blocks = ceil_div(rows, most // per_row)
         if not by_panels:
             row_blocks = min(ceil_div(row_blocks, threads) * threads, rows)  # the same work for all
-        return Blocks(m, int(by_panels), row_blocks, 1, chunk)
+        return Blocks(m, int(by_panels), row_blocks, 1, chunk, length)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
         """The most of all vector lengths; transformed weights included."""
@@ -103,14 +104,18 @@ class Winograd(Backend):
         panel = 2 * 64 // p.itemsize
         co, blocks = ceil_div(grid.co, panel) * panel, cfg.row_blocks * cfg.col_blocks
         flops = 2.0 * p.g * tiles * frequencies * grid.ci * co
-        again = blocks if cfg.by_panels else 1  # times that weights are transformed
-        again *= 1 if pass_ == "forward" else 2  # gathered from all over the array, or read and written
-        stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * grid.ci * co)
+        again, product = blocks if cfg.by_panels else 1, _PRODUCT  # times that weights are transformed
+        pieces = p.g * co // panel if cfg.by_panels else blocks
+        if pass_ == "grad_weight":
+            again, length = ceil_div(again, max(1, grid.batch)), min(tiles, cfg.sum)  # times that sums are added to
+            product = 0.95 * length / (length + 5)
+            if cfg.by_panels:
+                pieces = p.g * ceil_div(grid.co, grid.rows) * ceil_div(grid.cip * p.itemsize, 64 * grid.cols)
+        stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * _NEAR * grid.ci * co)
         if min(grid.ci, grid.co) < 3:  # nearly empty vectors, packed in parts
             stages *= 2
-        pieces = p.g * co // panel if cfg.by_panels else blocks
         share = ceil_div(pieces, threads) / pieces  # of the work, for the thread that has most
-        seconds = share * (flops / (_PRODUCT * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
+        seconds = share * (flops / (product * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
 
@@ -187,18 +192,35 @@ def _split(p: ConvProblem, pass_: str, m: int) -> tuple[bool, int, int, int]:
     return False, _OWN if pass_ == "grad_weight" else max(_L2 * 6 // 10 // inputs, 14), rows, per_row
 
 
+@lru_cache(4096)
+def _sum(p: ConvProblem, pass_: str, m: int) -> tuple[int, float]:
+    """Products that are summed by themselves, and the roundings of all stages as squares.
+
+    Long sums are fast; the longest whose error stays within the tolerance is taken, else the least error.
+    """
+    form = (max(p.kh, p.kw), m) if pass_ == "grad_weight" else (m, max(p.kh, p.kw))
+    axes, count = (p.kh > 1) + (p.kw > 1), (p.co if pass_ == "grad_input" else p.ci) // p.g
+    most = (_TOLERANCE[p.dtype] / UNIT_ROUNDOFF[p.dtype] / transforms.growth(*form)[0] ** axes) ** 2
+    block = segment = 0
+    if pass_ == "grad_weight":
+        count = count_tiles(p, m)[0]
+        shared, tiles, _, per_row = _split(p, pass_, m)
+        if not shared:  # sums of a block, of a segment of blocks, of all
+            block = tiles // per_row * per_row or per_row // ceil_div(per_row, tiles)
+            segment = segment_of(ceil_div(count, block))
+    found = []
+    for length in _TILE_SUMS if pass_ == "grad_weight" else _SUMS:
+        chain = min(count, length) + count / length
+        if block:
+            chain = min(block, length) + segment * max(1, block / length) + count / (block * segment)
+        found.append((length, chain + axes * transforms.growth(*form)[2]))
+        if found[-1][1] <= most:
+            return found[-1]
+    return min(found, key=lambda pair: pair[1])
+
+
 def _bound(p: ConvProblem, pass_: str, m: int, worst: bool = False) -> float:
     """Higham and Mary 2019: independent errors, of all stages and of sums in blocks, add as squares."""
-    k, axes, length = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), sum_length(p, pass_)
-    if pass_ == "grad_weight":
-        count, growth = count_tiles(p, m)[0], transforms.growth(k, m)
-    else:
-        count, growth = (p.co if pass_ == "grad_input" else p.ci) // p.g, transforms.growth(m, k)
-    sums = min(count, length) + count / length
-    if pass_ == "grad_weight":
-        shared, most, _, per_row = _split(p, pass_, m)
-        block = most // per_row * per_row or per_row // ceil_div(per_row, most)  # tiles
-        if not shared:  # sums of a block, of a segment of blocks, of all
-            sums = min(block, length) + SEGMENT * max(1, block / length) + count / (SEGMENT * block)
-    sums += _ROUNDINGS
-    return UNIT_ROUNDOFF[p.dtype] * (sums * growth[1] ** axes if worst else math.sqrt(sums) * growth[0] ** axes)
+    k, axes, chain = max(p.kh, p.kw), (p.kh > 1) + (p.kw > 1), _sum(p, pass_, m)[1]
+    growth = transforms.growth(k, m) if pass_ == "grad_weight" else transforms.growth(m, k)
+    return UNIT_ROUNDOFF[p.dtype] * (chain * growth[1] ** axes if worst else math.sqrt(chain) * growth[0] ** axes)

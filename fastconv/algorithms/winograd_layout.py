@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 from ..problem import ConvProblem
 
-SEGMENT = 8  # blocks of tiles whose sums are added up by themselves
-_LOCAL = 28  # outputs whose sums a thread transforms back at once
+_BATCH = 16 << 20  # bytes of transforms that grad_weight holds at once, in the shared cache
+_ROWS = 8  # outputs of any engine's register block divide it
+_SUMS = 600 << 10  # bytes of sums that stay in a core's own cache
 
 
 class Blocks(NamedTuple):
@@ -19,6 +21,7 @@ class Blocks(NamedTuple):
     row_blocks: int
     col_blocks: int
     chunk: int  # input channels
+    sum: int  # products that are summed by themselves before they are added to the rest
 
 
 class Grid(NamedTuple):
@@ -63,16 +66,18 @@ class Grid(NamedTuple):
     uf: int
     chunk: int
     group_v: int
-    row_v: int
-    row_q: int
+    held: int
+    batch: int
     qf: int
-    row_s: int
-    sf: int
+    square: int
+    rows: int
+    cols: int
     at_x: int
     at_q: int
     at_s: int
     part_s: int
-    segments: int
+    parts: int
+    segment: int
     shared: int
     at_v: int
     at_m: int
@@ -116,20 +121,25 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     runs = max(images, in_rows)
     cip, kc, panel = ceil_div(ci, lanes) * lanes, min(cfg.chunk, ci), 2 * lanes
     vf, mf, uf = tiles * cip + lanes, 2 * tiles * lanes + lanes, kc * panel + lanes
-    row_v = row_q = qf = row_s = sf = at_x = at_q = at_s = part_s = 0
-    blocks = cfg.row_blocks * cfg.col_blocks
-    segments = 1 if cfg.by_panels else min(blocks, threads * ceil_div(blocks, SEGMENT * threads))
-    local = weights and cfg.by_panels and blocks == 1  # sums are transformed back at once
-    if weights:  # one line more than the channels: no power of two between rows
-        row_v, row_q = ceil_div(ci, panel) * panel + lanes, ceil_div(co, lanes) * lanes + lanes
-        row_s = panel if local else row_v
-        vf, qf, sf = tiles * row_v + lanes, tiles * row_q + lanes, (_LOCAL if local else co) * row_s + lanes
-        part_s = 0 if local else whole_lines(frequencies * sf)
+    held = batch = qf = square = rows_s = cols_s = at_x = at_q = at_s = part_s = own_s = segment = 0
+    blocks, parts = cfg.row_blocks * cfg.col_blocks, 1
+    if weights:
+        batch = 1
+        if cfg.by_panels:
+            size = frequencies * tiles * (cip + ceil_div(co, lanes) * lanes) * q.itemsize
+            batch = ceil_div(blocks, ceil_div(blocks, max(1, min(blocks, _BATCH // size))))
+        held = batch * tiles
+        vf, qf = held * cip + lanes, held * ceil_div(co, lanes) * lanes + lanes
+        rows_s, cols_s = _sums(co, cip // lanes, frequencies * lanes * q.itemsize, threads if cfg.by_panels else 0)
+        square = (frequencies + 1) * lanes  # one line more: no power of two between sums
+        part_s = whole_lines(rows_s * cols_s * square)
+        parts, segment = (1, 1) if cfg.by_panels else (min(threads, blocks), segment_of(blocks))
+        own_s = part_s if (batch == blocks if cfg.by_panels else ceil_div(blocks, parts) > segment) else 0
     chunk, group_v, group_q = frequencies * uf, whole_lines(frequencies * vf), whole_lines(frequencies * qf)
     table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
     sizes = (  # of a thread's own parts
         0 if cfg.by_panels else group_v,
-        (frequencies * sf if local else 0) if weights else frequencies * mf,
+        own_s if weights else frequencies * mf,
         (in_slots + 1) * lanes,
         out_slots * lanes,
         (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
@@ -140,10 +150,12 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
         places.append(places[-1] + whole_lines(size))
     shared = q.g * group_v if cfg.by_panels else 0
     if weights:
-        at_x, at_s, at_q = part_s, places[1], places[4]
-        shared = part_s * segments
+        at_x, at_s, at_q, shared = places[0], places[1], places[4], parts * part_s
         if cfg.by_panels:
-            at_q, shared = part_s + group_v, part_s + group_v + group_q
+            at_x, at_q, shared = 0, group_v, group_v + group_q
+            if batch < blocks:
+                at_s = shared
+                shared += ceil_div(co, rows_s) * ceil_div(cip // lanes, cols_s) * part_s
     backward = pass_ == "grad_input"
     so, sc = (taps, co * taps) if backward else (ci * taps, taps)
     k = max(q.kh, q.kw)
@@ -152,11 +164,31 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     grid = Grid(
         q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
         (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
-        sum_length(p, pass_), cfg.row_blocks, cfg.col_blocks, kc, cip,
+        cfg.sum, cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
-        row_v, row_q, qf, row_s, sf, at_x, at_q, at_s, part_s, segments, shared, *places,
+        held, batch, qf, square, rows_s, cols_s, at_x, at_q, at_s, part_s, parts, segment, shared, *places,
     )  # fmt: skip
     return grid, shared + threads * places[-1]
+
+
+def segment_of(blocks: int) -> int:
+    """Blocks of tiles whose sums are added up by themselves, for short chains of additions."""
+    return max(8, math.isqrt(blocks))
+
+
+def _sums(co: int, vectors: int, line: int, threads: int) -> tuple[int, int]:
+    """Outputs and vectors of inputs whose sums are kept together; `line`: bytes of one output and vector.
+
+    All, if threads is 0; else what fits the cache and gives threads the most even shares.
+    """
+    if threads == 0:
+        return ceil_div(co, _ROWS) * _ROWS, vectors
+    cols = min(vectors, 4)
+    most = max(1, min(ceil_div(co, _ROWS), _SUMS // (line * cols * _ROWS)))
+
+    def share(k: int) -> tuple[int, int]:
+        return ceil_div(ceil_div(co, k * _ROWS) * ceil_div(vectors, cols), threads) * k, -k
+    return min(range(1, most + 1), key=share) * _ROWS, cols
 
 
 def weights_size(grid: Grid, lanes: int) -> int:
@@ -173,10 +205,3 @@ def count_tiles(q: ConvProblem, m: int) -> tuple[int, int]:
         tiles *= whole * d + min(rest, d)
         frequencies *= outputs + k - 1
     return tiles, frequencies
-
-
-def sum_length(p: ConvProblem, pass_: str) -> int:
-    """Products that are summed by themselves before they are added to the rest."""
-    if max(p.kh, p.kw) == 7:  # magnifies most
-        return 24 if pass_ == "grad_weight" else 32
-    return 64

@@ -8,9 +8,9 @@ cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp s
     cdef intp c, t
     cdef real r[LANES]
     for c in range(nc):
-        fetch_far(x + c * plane + ahead)
+        fetch_l2(x + c * plane + ahead)
         if step == 2:
-            fetch_far(x + c * plane + ahead + LANES)
+            fetch_l2(x + c * plane + ahead + LANES)
     if step == 1 and n == LANES and nc == LANES:
         for c in range(LANES):
             m[c] = vload(x + c * plane)

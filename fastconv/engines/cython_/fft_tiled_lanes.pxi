@@ -263,7 +263,7 @@ cdef void _ft_load_taps(const real** w, intp rows, intp count, const intp* place
         if n == LANES and rows == LANES:
             for l in range(LANES):
                 m[l] = vload(w[l] + t) * f
-                fetch_far(w[l] + t + 8 * LANES)
+                fetch_l2(w[l] + t + 8 * LANES)
             vtranspose(m)
             for l in range(LANES):
                 taps[place[t + l]] = m[l]

@@ -32,7 +32,7 @@ FC_INLINE void vstore(real *p, vec v) { *(vec *)p = v; }
 FC_INLINE vec vset(real s) { return s - (vec){0}; } /* keeps -0.0, unlike s + 0 */
 FC_INLINE vec vzero(void) { return (vec){0}; }
 FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
-FC_INLINE void fetch_far(const void *p) { __builtin_prefetch(p, 0, 2); } /* as far as the second level */
+FC_INLINE void fetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
 /* the first n lanes, or lanes a .. b, nothing beside them touched; other lanes load as zero */

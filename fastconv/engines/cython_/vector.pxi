@@ -31,7 +31,7 @@ cdef extern from "vector.h" nogil:
     vec vpick2_part(const real* p, int n)
     void vtranspose(vec* m)
     void fetch(const void* p)
-    void fetch_far(const void* p)
+    void fetch_l2(const void* p)
     void fetch_w(const void* p)
 
 

@@ -17,8 +17,8 @@ cdef struct WinoGrid:
     intp row_blocks, col_blocks, kc, cip  # blocks of tiles; channels a chunk of weights; channels in whole lanes
     intp tiles, in_slots, in_pixels, out_pixels, runs  # most in a block
     intp vf, mf, uf, chunk, group_v  # numbers from a frequency to the next; in a chunk of weights; in V of a group
-    intp row_v, row_q, qf, row_s, sf  # grad_weight: numbers from a row to the next, and between frequencies
-    intp at_x, at_q, at_s, part_s, segments  # where its transforms and sums lie; runs of blocks with own sums
+    intp held, batch, qf, square, rows, cols  # grad_weight: tiles, blocks held at once; a block of sums, and its squares
+    intp at_x, at_q, at_s, part_s, parts, segment  # where its transforms and sums lie; blocks that have own sums
     intp shared, at_v, at_m, at_in, at_out, at_u, at_table, per_thread  # where things lie in the workspace
 
 cdef struct WinoRun:

@@ -117,10 +117,10 @@ cdef inline void _wino_input_loop(const int P, const bint flat, const WinoGrid* 
     _wino_spread(coef, z, P + P * P)
     for g in range(groups):
         a, b = k.tiles * g // groups, k.tiles * (g + 1) // groups
-        v = V + (a * q.cip + (b - a) * c if q.row_v == 0 else a * q.row_v + c)  # row_v: rows of all channels
+        v = V + (a * q.cip + (b - a) * c if q.held == 0 else a * LANES + q.held * c)  # held: all tiles of a vector
         for t in range(a, b):
             _wino_input_tile(P, flat, slots + k.tile[2 * t], rs, cs, <vec*> v, q.vf // LANES, z)
-            v += LANES if q.row_v == 0 else q.row_v
+            v += LANES
 
 
 cdef void _wino_inputs(const WinoGrid* q, const WinoBlock* k, const real* slots, real* V, intp c,

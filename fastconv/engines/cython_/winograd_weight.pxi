@@ -1,5 +1,14 @@
 # grad_weight by Winograd: a tile of dy is the "filter" of a tile of x. Per frequency, S[co][ci] is the sum over tiles
 # of Q[tile][co] * X[tile][ci], a matrix product whose inner index is the tile; one inverse transform at the end.
+# Layout: X[f][ci/LANES][tile][LANES] and Q[f][co/LANES][tile][LANES], so that products read both in one run; S in
+# blocks [rows outputs][cols vectors of inputs][f][LANES] that stay in a core's cache until they are transformed back.
+
+cdef extern from *:
+    """
+    #define WINO_ROWS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* outputs of the register block, 2 vectors each */
+    """
+    enum:
+        WINO_ROWS
 
 
 cdef inline void _wino_dy_loop(const int P, const int m, const int r, const bint flat, const WinoGrid* q,
@@ -9,8 +18,7 @@ cdef inline void _wino_dy_loop(const int P, const int m, const int r, const bint
     cdef intp rs = q.dh * k.wo, cs = q.dw if q.along_w else rs, t
     _wino_spread(coef + P + P * P + m * P, g, 1 + P * r)
     for t in range(k.tiles):
-        _wino_weight_tile(P, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * q.row_q), q.qf // LANES,
-                          g)
+        _wino_weight_tile(P, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * LANES), q.qf // LANES, g)
 
 
 cdef void _wino_dy_tiles(const WinoGrid* q, const WinoBlock* k, const real* slots, real* Q,
@@ -28,34 +36,44 @@ cdef void _wino_dy_tiles(const WinoGrid* q, const WinoBlock* k, const real* slot
     else: _wino_dy_loop(3, 5, 4, 0, q, k, s, Q, coef)
 
 
+cdef inline void _wino_put(const int taps, const vec* t, real* w, const int channels) noexcept nogil:
+    """t[piece of taps][channel] to w[channel][taps]; whole vectors where what they write too much is written again."""
+    cdef int c, b, at
+    for c in range(channels):
+        for b in range((taps + LANES - 1) // LANES):
+            at = c * taps + b * LANES
+            if channels * taps - at >= LANES:
+                vstore(w + at, t[b * LANES + c])
+            else:
+                vstore_part(w + at, t[b * LANES + c], min(taps - b * LANES, <int> LANES))
+
+
 cdef inline void _wino_taps_loop(const int P, const int m, const bint flat, const WinoGrid* q, const real* S,
                                  intp parts, real* w, intp channels, const real* coef) noexcept nogil:
     """One output, LANES input channels: the parts of S are added, transformed back and stored, [ci][taps]."""
     cdef vec a[32]
     cdef vec f[64]
     cdef vec t[32]
-    cdef int n = 2 * P + 2 if flat else (2 * P + 2) * (2 * P + 2), taps = m if flat else m * m, i, b = 0, c
+    cdef int n = 2 * P + 2 if flat else (2 * P + 2) * (2 * P + 2), taps = m if flat else m * m, i
     cdef intp part
     _wino_spread(coef + P + P * P, a, m * P)
-    for i in range(n):
-        f[i] = vload(S + i * q.sf)
-    for part in range(1, parts):
+    if parts == 1:
+        _wino_output_tile(P, m, flat, <const vec*> S, 1, t, m, 1, a)
+    else:
         for i in range(n):
-            f[i] += vload(S + part * q.part_s + i * q.sf)
-    _wino_output_tile(P, m, flat, f, 1, t, m, 1, a)
-    for i in range(taps, 32):
-        t[i] = vzero()
-    while b < taps:
-        vtranspose(t + b)
-        b += LANES
-    for c in range(channels):
-        b = 0
-        while b < taps:  # whole vectors where what they write too much is written again
-            if (channels - c) * taps - b >= LANES:
-                vstore(w + c * taps + b, t[b + c])
-            else:
-                vstore_part(w + c * taps + b, t[b + c], min(taps - b, LANES))
-            b += LANES
+            f[i] = vload(S + i * LANES)
+        for part in range(1, parts):
+            for i in range(n):
+                f[i] += vload(S + part * q.part_s + i * LANES)
+        _wino_output_tile(P, m, flat, f, 1, t, m, 1, a)
+    for i in range((taps + LANES - 1) // LANES * LANES - taps):
+        t[taps + i] = vzero()
+    for i in range((taps + LANES - 1) // LANES):
+        vtranspose(t + i * LANES)
+    if channels == LANES:
+        _wino_put(taps, t, w, LANES)
+    else:
+        _wino_put(taps, t, w, <int> channels)
 
 
 cdef void _wino_taps(const WinoGrid* q, const real* S, intp parts, real* w, intp channels,
@@ -71,68 +89,89 @@ cdef void _wino_taps(const WinoGrid* q, const real* S, intp parts, real* w, intp
     else: _wino_taps_loop(3, 5, 0, q, S, parts, w, channels, coef)
 
 
-cdef inline void _wino_sum_block(const int no, const int nv, const real* Q, intp qs, const real* X, intp xs,
-                                 real* S, intp ss, intp tiles, bint first) noexcept nogil:
-    """S[no][nv vectors] (+)= sum over tiles of Q[tile][no] * X[tile][nv vectors]."""
-    cdef vec a[14][2]
+cdef inline void _wino_sum_block(const int nv, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss,
+                                 intp tiles, bint first, const real* next) noexcept nogil:
+    """S[WINO_ROWS][nv vectors] (+)= sum over tiles of Q[tile][WINO_ROWS] * X[nv][tile]; next: fetched meanwhile."""
+    cdef vec a[WINO_ROWS][2]
     cdef vec u[2]
     cdef vec b
     cdef intp t
     cdef int i, v
-    for i in range(no):
+    for i in range(WINO_ROWS):
         for v in range(nv):
             a[i][v] = vzero()
+    if not first:
+        for i in range(WINO_ROWS):
+            for v in range(nv):
+                fetch(S + i * ss + v * vs)
     for t in range(tiles):
+        fetch_l2(next + t * LANES)
         for v in range(nv):
-            u[v] = vload(X + v * LANES)
-        for i in range(no):
-            b = vset(Q[i])
+            u[v] = vload(X + v * xs + t * LANES)
+        for i in range(WINO_ROWS):
+            b = vset(Q[t * LANES + i])
             for v in range(nv):
                 a[i][v] += b * u[v]
-        Q += qs
-        X += xs
-    for i in range(no):
-        for v in range(nv):
-            vstore(S + i * ss + v * LANES, a[i][v] if first else vload(S + i * ss + v * LANES) + a[i][v])
+    if first:
+        for i in range(WINO_ROWS):
+            for v in range(nv):
+                vstore(S + i * ss + v * vs, a[i][v])
+    else:
+        for i in range(WINO_ROWS):
+            for v in range(nv):
+                vstore(S + i * ss + v * vs, vload(S + i * ss + v * vs) + a[i][v])
 
 
-cdef void _wino_sum(intp no, const real* Q, intp qs, const real* X, intp xs, real* S, intp ss, intp tiles,
-                    intp length, bint first) noexcept nogil:
-    cdef intp t
-    for t in range(_wino_ceil(tiles, length)):
-        _wino_sum_some(no, Q + t * length * qs, qs, X + t * length * xs, xs, S, ss, min(tiles - t * length, length),
-                       first and t == 0)
+cdef void _wino_sum(bint pair, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss, intp tiles,
+                    bint first, const real* next) noexcept nogil:
+    if pair:
+        _wino_sum_block(2, Q, X, xs, S, vs, ss, tiles, first, next)
+    else:
+        _wino_sum_block(1, Q, X, xs, S, vs, ss, tiles, first, next)
 
 
-cdef void _wino_sum_some(intp no, const real* Q, intp qs, const real* X, intp xs, real* S, intp ss,
-                         intp tiles, bint first) noexcept nogil:
-    if no == 1: _wino_sum_block(1, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif no == 2: _wino_sum_block(2, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif no == 3: _wino_sum_block(3, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif no == 4: _wino_sum_block(4, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif no == 5: _wino_sum_block(5, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif no == 6: _wino_sum_block(6, 2, Q, qs, X, xs, S, ss, tiles, first)
-    elif WINO_TILES == 14:
-        if no == 7: _wino_sum_block(7, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 8: _wino_sum_block(8, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 9: _wino_sum_block(9, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 10: _wino_sum_block(10, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 11: _wino_sum_block(11, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 12: _wino_sum_block(12, 2, Q, qs, X, xs, S, ss, tiles, first)
-        elif no == 13: _wino_sum_block(13, 2, Q, qs, X, xs, S, ss, tiles, first)
-        else: _wino_sum_block(14, 2, Q, qs, X, xs, S, ss, tiles, first)
-
-
-cdef void _wino_sums(const WinoGrid* q, const WinoBlock* k, const real* Q, const real* X, real* S, intp o0,
-                     intp o1, intp c0, intp c1, bint first) noexcept nogil:
-    """S (+)= all tiles of a block, outputs o0..o1, inputs c0..c1 in panels of 2*LANES; S, Q, X at (o0, c0)."""
-    cdef intp groups = _wino_ceil(o1 - o0, WINO_TILES), f, c, g, a, b
+cdef void _wino_sums(const WinoGrid* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1, intp c0,
+                     intp c1, bint first) noexcept nogil:
+    """S (+)= so many tiles, outputs o0..o1, vectors c0..c1 of inputs; o0 is a multiple of WINO_ROWS."""
+    cdef intp stride = q.held * LANES, row = q.cols * q.square, sums = _wino_ceil(tiles, q.sum)
+    cdef intp vq = _wino_ceil(o1 - o0, LANES), f, c, o, i, j, k, t
+    cdef const real* a
+    cdef const real* b
+    cdef const real* next
+    cdef real* s
     for f in range((q.mh + q.rh - 1) * (q.mw + q.rw - 1)):
-        for c in range(_wino_ceil(c1 - c0, 2 * LANES)):
-            for g in range(groups):
-                a, b = (o1 - o0) * g // groups, (o1 - o0) * (g + 1) // groups
-                _wino_sum(b - a, Q + f * q.qf + a, q.row_q, X + f * q.vf + c * 2 * LANES, q.row_v,
-                     S + f * q.sf + a * q.row_s + c * 2 * LANES, q.row_s, k.tiles, q.sum, first)
+        k = 0
+        for c in range(c0, c1, 2):
+            b = X + f * q.vf + c * stride
+            for i in range(_wino_ceil(o1 - o0, WINO_ROWS)):
+                o = o0 + i * WINO_ROWS
+                a = Q + f * q.qf + o // LANES * stride + o % LANES
+                if k < vq:  # what the next frequency will read goes into L2, in turn
+                    next = Q + (f + 1) * q.qf + (o0 // LANES + k) * stride
+                elif k < vq + c1 - c0:
+                    next = X + (f + 1) * q.vf + (c0 + k - vq) * stride
+                else:
+                    next = b
+                k += 1
+                s = S + i * WINO_ROWS * row + (c - c0) * q.square + f * LANES
+                for j in range(sums):  # short sums have smaller errors
+                    t = j * q.sum
+                    _wino_sum(c + 1 < c1, a + t * LANES, b + t * LANES, stride, s, q.square, row,
+                              min(tiles - t, q.sum), first and j == 0, next + t * LANES)
+
+
+cdef void _wino_taps_rows(const WinoGrid* q, const real* S, intp parts, real* dw, intp group, intp o0, intp o1,
+                          intp c0, intp c1, const real* coef) noexcept nogil:
+    """Sums of outputs o0..o1, vectors c0..c1 of inputs, to dw (Co, Ci/g, taps)."""
+    cdef intp taps = q.rh * q.rw, o, c, i
+    cdef real* w
+    for o in range(o0, o1):
+        for c in range(c0, c1):
+            w = dw + ((group * q.co + o) * q.ci + c * LANES) * taps
+            for i in range(taps):  # the next output's
+                fetch_w(w + q.ci * taps + i * LANES)
+            _wino_taps(q, S + ((o - o0) * q.cols + c - c0) * q.square, parts, w,
+                       min(q.ci - c * LANES, <intp> LANES), coef)
 
 
 cdef void _wino_dy_part(const WinoGrid* q, const real* dy, intp group, intp first, intp stop,
@@ -147,67 +186,67 @@ cdef void _wino_dy_part(const WinoGrid* q, const real* dy, intp group, intp firs
             _wino_pack(dy + ((k.y.run[i].image * q.g + group) * q.co + c) * plane + k.y.run[i].first, plane,
                   min(q.co - c, <intp> LANES), k.y.run[i].count, k.y.slot + p, slots)
             p += k.y.run[i].count
-        _wino_dy_tiles(q, k, slots, Q + c, coef)
+        _wino_dy_tiles(q, k, slots, Q + c * q.held, coef)
 
 
 cdef void _wino_own_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef, intp group,
-                          intp part, intp parts) noexcept nogil:
-    """A thread's share of the segments: runs of blocks of tiles that have sums of their own."""
-    cdef intp blocks = q.row_blocks * q.col_blocks, segment, i, i0
+                          intp part) noexcept nogil:
+    """A thread's share of the blocks of tiles: their sums, in segments that are added up by themselves."""
+    cdef intp blocks = q.row_blocks * q.col_blocks, i0 = blocks * part // q.parts, i, j
     cdef real* area = work + q.shared + part * q.per_thread
+    cdef real* total = work + part * q.part_s
+    cdef real* S
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    for segment in range(q.segments * part // parts, q.segments * (part + 1) // parts):
-        i0 = blocks * segment // q.segments
-        for i in range(i0, blocks * (segment + 1) // q.segments):
-            _wino_make_block(q, i, <real*> (k + 1), k)
-            _wino_input_part(q, x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_v, area, coef)
-            _wino_dy_part(q, dy, group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, coef)
-            _wino_sums(q, k, area + q.at_q, area + q.at_v, work + segment * q.part_s, 0, q.co, 0, q.ci, i == i0)
+    for i in range(i0, blocks * (part + 1) // q.parts):
+        S = total if i - i0 < q.segment else area + q.at_s
+        _wino_make_block(q, i, <real*> (k + 1), k)
+        _wino_input_part(q, x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_x, area, coef)
+        _wino_dy_part(q, dy, group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, coef)
+        _wino_sums(q, area + q.at_q, area + q.at_x, S, k.tiles, 0, q.co, 0, q.cols, (i - i0) % q.segment == 0)
+        if S != total and ((i - i0 + 1) % q.segment == 0 or i + 1 == blocks * (part + 1) // q.parts):
+            for j in range(q.part_s // LANES):
+                vstore(total + j * LANES, vload(total + j * LANES) + vload(S + j * LANES))
+
+
+cdef void _wino_own_taps(const WinoGrid* q, real* dw, const real* work, const real* coef, intp group, intp part,
+                         intp parts) noexcept nogil:
+    cdef intp o0 = q.co * part // parts, o1 = q.co * (part + 1) // parts
+    _wino_taps_rows(q, work + o0 * q.cols * q.square, q.parts, dw, group, o0, o1, 0, q.cols, coef)
 
 
 cdef void _wino_shared_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef,
-                             intp group, intp block, intp part, intp parts) noexcept nogil:
-    """A thread's share of the channels of a block."""
-    cdef intp vx = _wino_ceil(q.ci, LANES), vq = _wino_ceil(q.co, LANES), i0 = (vx + vq) * part // parts
-    cdef intp i1 = (vx + vq) * (part + 1) // parts
+                             intp group, intp first, intp part, intp parts) noexcept nogil:
+    """A thread's share of the channels of a batch of blocks; its tiles are counted in its table."""
+    cdef intp vx = _wino_ceil(q.ci, LANES), total = vx + _wino_ceil(q.co, LANES), tiles = 0, i
+    cdef intp i0 = total * part // parts, i1 = total * (part + 1) // parts
     cdef real* area = work + q.shared + part * q.per_thread
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    _wino_make_block(q, block, <real*> (k + 1), k)
-    if i0 < vx:
-        _wino_input_part(q, x, group, i0, min(i1, vx), k, work + q.at_x, area, coef)
-    if i1 > vx:
-        _wino_dy_part(q, dy, group, max(i0, vx) - vx, i1 - vx, k, work + q.at_q, area, coef)
+    for i in range(first, min(first + q.batch, q.row_blocks * q.col_blocks)):
+        _wino_make_block(q, i, <real*> (k + 1), k)
+        if i0 < vx:
+            _wino_input_part(q, x, group, i0, min(i1, vx), k, work + q.at_x + tiles * LANES, area, coef)
+        if i1 > vx:
+            _wino_dy_part(q, dy, group, max(i0, vx) - vx, i1 - vx, k, work + q.at_q + tiles * LANES, area, coef)
+        tiles += k.tiles
+    k.tiles = tiles
 
 
-cdef void _wino_shared_sums(const WinoGrid* q, real* dw, real* work, const real* coef, intp group, intp block,
+cdef void _wino_shared_sums(const WinoGrid* q, real* dw, real* work, const real* coef, intp group, intp first,
                             intp part, intp parts) noexcept nogil:
-    """A thread's share of the sums; transformed back at once if there is one block only."""
+    """A thread's share of the blocks of sums; transformed back after the last batch of tiles."""
+    cdef intp high = _wino_ceil(q.co, q.rows), total = high * _wino_ceil(_wino_ceil(q.ci, LANES), q.cols), i, o, c
+    cdef intp o1, c1
+    cdef bint last = first + q.batch >= q.row_blocks * q.col_blocks
     cdef real* area = work + q.shared + part * q.per_thread
     cdef const WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    cdef const real* X = work + q.at_x
-    cdef const real* Q = work + q.at_q
-    cdef intp o0 = q.co * part // parts, o1 = q.co * (part + 1) // parts, groups, g, a, b, c
-    if q.row_blocks * q.col_blocks > 1:
-        _wino_sums(q, k, Q + o0, X, work + o0 * q.row_s, o0, o1, 0, q.ci, block == 0)
-        return
-    groups = _wino_ceil(o1 - o0, 2 * WINO_TILES)
-    for c in range(_wino_ceil(q.ci, 2 * LANES)):
-        for g in range(groups):
-            a, b = o0 + (o1 - o0) * g // groups, o0 + (o1 - o0) * (g + 1) // groups
-            _wino_sums(q, k, Q + a, X + c * 2 * LANES, area + q.at_s, a, b, 0, 2 * LANES, 1)
-            _wino_taps_rows(q, area + q.at_s, 1, dw, group, a, b, c * 2 * LANES, min(q.ci, (c + 1) * 2 * LANES),
-                            coef)
-
-
-cdef void _wino_taps_rows(const WinoGrid* q, const real* S, intp parts, real* dw, intp group, intp o0,
-                          intp o1, intp c0, intp c1, const real* coef) noexcept nogil:
-    """Sums at (o0, c0) to dw (Co, Ci/g, taps)."""
-    cdef intp taps = q.rh * q.rw, o, c
-    for o in range(o0, o1):
-        for c in range(_wino_ceil(c1 - c0, LANES)):
-            _wino_taps(q, S + (o - o0) * q.row_s + c * LANES, parts,
-                       dw + ((group * q.co + o) * q.ci + c0 + c * LANES) * taps,
-                       min(c1 - c0 - c * LANES, <intp> LANES), coef)
+    cdef real* S
+    for i in range(total * part // parts, total * (part + 1) // parts):
+        o, c = i % high * q.rows, i // high * q.cols
+        o1, c1 = min(q.co, o + q.rows), min(_wino_ceil(q.ci, LANES), c + q.cols)
+        S = area + q.at_s if first == 0 and last else work + q.at_s + i * q.part_s
+        _wino_sums(q, work + q.at_q, work + q.at_x, S, k.tiles, o, o1, c, c1, first == 0)
+        if last:
+            _wino_taps_rows(q, S, 1, dw, group, o, o1, c, c1, coef)
 
 
 def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.ndarray work, cnp.ndarray grid,
@@ -219,30 +258,28 @@ def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.nda
     cdef real* wp = data(dw_)
     cdef real* kp = data(work)
     cdef real* cp = data(coef)
-    cdef intp group, block, blocks = q.row_blocks * q.col_blocks
-    cdef int t, parts = 1 if by_panels else <int> q.segments
+    cdef intp group, i, first, blocks = q.row_blocks * q.col_blocks
+    cdef int t, parts = <int> q.parts
     for group in range(q.g):
-        if threads == 1:
-            with nogil:
-                if by_panels:
-                    for block in range(blocks):
-                        _wino_shared_tiles(q, dp, xp, kp, cp, group, block, 0, 1)
-                        _wino_shared_sums(q, wp, kp, cp, group, block, 0, 1)
-                else:
-                    _wino_own_tiles(q, dp, xp, kp, cp, group, 0, 1)
-                if blocks > 1 or not by_panels:
-                    _wino_taps_rows(q, kp, parts, wp, group, 0, q.co, 0, q.ci, cp)
+        if not by_panels:
+            if threads == 1:
+                with nogil:
+                    _wino_own_tiles(q, dp, xp, kp, cp, group, 0)
+                    _wino_own_taps(q, wp, kp, cp, group, 0, 1)
+                continue
+            for t in prange(parts, nogil=True, schedule="static", num_threads=threads):
+                _wino_own_tiles(q, dp, xp, kp, cp, group, t)
+            for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+                _wino_own_taps(q, wp, kp, cp, group, t, threads)
             continue
-        if by_panels:
-            for block in range(blocks):
-                for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                    _wino_shared_tiles(q, dp, xp, kp, cp, group, block, t, threads)
-                for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                    _wino_shared_sums(q, wp, kp, cp, group, block, t, threads)
-        else:
+        for i in range(_wino_ceil(blocks, q.batch)):
+            first = i * q.batch
+            if threads == 1:
+                with nogil:
+                    _wino_shared_tiles(q, dp, xp, kp, cp, group, first, 0, 1)
+                    _wino_shared_sums(q, wp, kp, cp, group, first, 0, 1)
+                continue
             for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                _wino_own_tiles(q, dp, xp, kp, cp, group, t, threads)
-        if blocks > 1 or not by_panels:
+                _wino_shared_tiles(q, dp, xp, kp, cp, group, first, t, threads)
             for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                _wino_taps_rows(q, kp + q.co * t // threads * q.row_s, parts, wp, group, q.co * t // threads,
-                           q.co * (t + 1) // threads, 0, q.ci, cp)
+                _wino_shared_sums(q, wp, kp, cp, group, first, t, threads)

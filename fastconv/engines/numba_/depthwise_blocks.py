@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 from numba import extending, types
-from numba.core import cgutils
 from numba.np.arrayobj import populate_array
 
 from . import emit
@@ -37,7 +36,8 @@ def local(typingctx, a, n):
     vec, kind, n = vector_of(a), types.Array(a.dtype, 1, "C"), n.literal_value
 
     def codegen(context, builder, sig, args):
-        room = cgutils.alloca_once(builder, ir.ArrayType(vec.llvm, -(-n // vec.lanes)))
+        with builder.goto_entry_block():  # cgutils.alloca_once would clear it every time
+            room = builder.alloca(ir.ArrayType(vec.llvm, -(-n // vec.lanes)))
         array = context.make_array(kind)(context, builder)
         data = builder.bitcast(room, array.data.type)
         populate_array(array, data, [I64(n)], [I64(vec.itemsize)], I64(vec.itemsize), meminfo=None)

@@ -15,8 +15,8 @@ from .depthwise_blocks import address, local
 from .direct_tiles import load_block
 from .launch import shared_step
 from .target import VECTOR_BYTES
+from .winograd_blocks import AHEAD, inputs_1d, outputs_1d, products, weights_1d
 from .winograd_blocks import TILES as MOST
-from .winograd_blocks import inputs_1d, outputs_1d, products, weights_1d
 from .winograd_tables import ceil, make_block, pack, tiles_at, unpack
 
 _TAPS = 16  # filters that are transformed one after the other
@@ -119,21 +119,21 @@ def stage(s, flat, a, rs, cs, out, ors, ocs, between, k, last):
 def inputs(q, c, table, t, work, slots, V, coef):
     """The tiles of a block, channels c .. c + lanes of a group, from slots to V."""
     L, between = v.lanes(work), address(local(work, _SQUARE), 0)
-    flat, P, vs, row = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.VF) // L, v.at(q, at.ROW_V)  # of all channels
+    flat, P, vs, held = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.VF) // L, v.at(q, at.HELD)  # tiles of a vector
     rs = v.at(q, at.DH) * v.at(table, t + at.WI)
     cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
     n, tiles = 2 * P + 2, v.at(table, t + at.TILES)
     groups = ceil(tiles, MOST)
     for g in range(groups):
         a, b = tiles * g // groups, tiles * (g + 1) // groups
-        to = V + (a * row + c if row else a * v.at(q, at.CIP) + (b - a) * c)
+        to = V + (a * L + held * c if held else a * v.at(q, at.CIP) + (b - a) * c)
         for k in range(a, b):
             tile = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k) * L)
             for s in range(flat, 2):
                 source, gap, step, out, out_gap, out_step, many = stage(
                     s, flat, tile, rs, cs, address(work, to), n * vs, vs, between, n, n)
                 inputs_1d(0, P, source, gap, step, out, out_gap, out_step, many, coef, 0)
-            to += row if row else L
+            to += L
 
 
 @v.copied
@@ -161,7 +161,8 @@ def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weight
                     m = products_at + f * v.at(q, at.MF) + a * L
                     for k in range(0, n, v.at(q, at.SUM)):  # short sums have smaller errors
                         products(v.lanes(work), b - a, work, x + k * (b - a), 1, (b - a) * L, L, u,
-                                 iu + f * v.at(q, at.UF) + k * 2 * L, 2 * L, work, m, L, tiles * L,
+                                 iu + f * v.at(q, at.UF) + k * 2 * L, 2 * L, L,
+                                 iu + f * v.at(q, at.UF) + (k + AHEAD) * 2 * L, work, m, L, tiles * L,
                                  min(n - k, v.at(q, at.SUM)), j == 0 and k == 0)  # fmt: skip
     if multiply:
         for s in range(2 if co - o > L else 1):

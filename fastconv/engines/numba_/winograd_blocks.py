@@ -13,7 +13,8 @@ from .target import VECTOR_BYTES
 intrinsic = extending.intrinsic(prefer_literal=True)
 
 TILES = 14 if VECTOR_BYTES == 64 else 6  # tiles of a block of products: 28 (or 12) sums
-_AHEAD = 16  # steps from the prefetch of weights to their use
+ROWS = 8 if VECTOR_BYTES == 64 else 4  # the same of grad_weight, where they are outputs
+AHEAD = 16  # steps from the prefetch of weights to their use
 _INPUTS = 1, 2, 3, 4  # pairs of points
 _OUTPUTS = (1, 2), (2, 4), (2, 2), (3, 4), (3, 2), (4, 4)  # pairs, outputs
 _SUMS = (1, 3), (2, 3), (2, 5), (3, 5), (3, 7), (4, 7)  # the same of grad_weight, whose outputs are taps
@@ -206,21 +207,22 @@ def store_block(typingctx, a, i, stride, values, bias, rows, n):
 
 
 @intrinsic
-def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, m, im, mt, mv, count, first):
-    """Products of n <= TILES scalars and 2 vectors, summed over count (> 0) steps::
+def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, uv, ahead, m, im, mt, mv, count, first):
+    """Products of n <= TILES scalars and 2 vectors, summed over count (> 0) steps, prefetching u[ahead + k*us]::
 
         m[im + t*mt + s*mv :+ lanes] (+)= sum over k < count of
-            x[ix + k//group*jump + k%group*step + t*ps] * u[iu + k*us + s*lanes :+ lanes]
+            x[ix + k//group*jump + k%group*step + t*ps] * u[iu + k*us + s*uv :+ lanes]
 
     x, u IN, m OUT, or INOUT unless `first`. ps: an integer literal.
     """
     vec, PS = vector_of(x), ps.literal_value
 
     def codegen(context, b, sig, args):
-        _, n, x_, ix, step, jump, group, u_, iu, us, m_, im, mt, mv, count, first = args
+        _, n, x_, ix, step, jump, group, u_, iu, us, uv, ahead, m_, im, mt, mv, count, first = args
         scalars, vectors = emit.pointer(context, b, x, x_, ix), emit.pointer(context, b, u, u_, iu)
         out = emit.pointer(context, b, m, m_, im)
-        ahead = [b.add(b.mul(us, I64(_AHEAD)), I64(byte // vec.itemsize)) for byte in range(0, 2 * VECTOR_BYTES, LINE)]
+        ahead = b.sub(ahead, iu)
+        lines = [b.add(ahead, I64(byte // vec.itemsize)) for byte in range(0, 2 * VECTOR_BYTES, LINE)]
         groups = b.sdiv(b.add(count, b.sub(group, I64(1))), group)
 
         def tile(nt):
@@ -229,8 +231,8 @@ def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, m, im, mt, m
                 left = emit.call(b, "llvm.smin.i64", I64, [left, group])
                 with _loop(b, I64(0), left, list(outer)) as (_, inner):
                     p, f, *sums = inner
-                    pair = [emit.load(b, vec, b.gep(f, [I64(s * vec.lanes)])) for s in range(2)]
-                    for distance in ahead:
+                    pair = [emit.load(b, vec, place) for place in (f, b.gep(f, [uv]))]
+                    for distance in lines:
                         emit.prefetch(b, b.gep(f, [distance]))
                     for t in range(nt):
                         scalar = emit.splat(b, vec.llvm, b.load(b.gep(p, [I64(t * PS)])))
@@ -257,4 +259,4 @@ def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, m, im, mt, m
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(ps, i, x, i, i, i, i, u, i, i, m, i, i, i, i, types.boolean), codegen
+    return types.void(ps, i, x, i, i, i, i, u, i, i, i, i, m, i, i, i, i, types.boolean), codegen

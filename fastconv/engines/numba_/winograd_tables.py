@@ -10,9 +10,9 @@ from .winograd_blocks import gather, scatter, store_block
 
 #: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py
 (N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, PAIRS, M, R, FLAT, ALONG_W, SUM,
- ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, ROW_V,
- ROW_Q, QF, ROW_S, SF, AT_X, AT_Q, AT_S, PART_S, SEGMENTS, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U, AT_TABLE,
- PER_THREAD) = range(57)  # fmt: skip
+ ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, HELD,
+ BATCH, QF, SQUARE, ROWS, COLS, AT_X, AT_Q, AT_S, PART_S, PARTS, SEGMENT, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U,
+ AT_TABLE, PER_THREAD) = range(59)  # fmt: skip
 
 #: a table: tiles, slots of input and output, slots in a row of them; runs and pixels of input and of output;
 #: then the runs (image, row, column, rows, columns), the slots of their pixels, and of tiles' first pixels
@@ -48,13 +48,14 @@ def _region(q, table, t, output, image, w, h0, h1, c0, c1, base, top, left, widt
     """Rows h0..h1, columns c0..c1 of a plane: pixel (h, c) to slot base + (h - top) * width + c - left."""
     runs, pixels = v.at(table, t + X_RUNS + 2 * output), v.at(table, t + X_PIXELS + 2 * output)
     slots = slots_at(q, t, output)
-    together = h1 - h0 if c1 - c0 == w else 1  # whole rows are one run
-    for h in range(h0, h1 if c1 > c0 else h0, together):
+    h1 = max(h0, h1) if c1 > c0 else h0  # nothing, if all of it is padding
+    together = max(1, h1 - h0) if c1 - c0 == w else 1  # whole rows are one run
+    for h in range(h0, h1, together):
         run = runs_at(q, t, output) + RUN * runs
         for k, number in enumerate((image, h, c0, together, c1 - c0)):
             v.put(table, run + k, number)
         runs += 1
-    for h in range(h0, h1 if c1 > c0 else h0):
+    for h in range(h0, h1):
         for c in range(c0, c1):
             v.put(table, slots + pixels, base + (h - top) * width + c - left if 0 <= c - left < width else trash)
             pixels += 1
