@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import filtering, filters, spectral
+from . import filtering, filters
 
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
@@ -121,8 +121,6 @@ def _by_size(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
         return None  # SciPy has rules of its own for axes of one element
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
-    if filters.choose(w.shape, separable=False) == "fft" and not spectral.has_tiles():
-        return None
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "constant", 0.0)
     return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then

@@ -8,7 +8,6 @@ import numpy as np
 
 from . import filtering
 from .api import conv2d
-from .engines.loader import absent
 from .errors import BackendRefused
 from .filtering import Window
 
@@ -20,12 +19,7 @@ def pays_from(channels: int) -> int:
 
     The planes of a colour image are split and joined, and leave the cache.
     """
-    return (16 * 16 if channels == 1 else 20 * 20) if has_tiles() else 45 * 45
-
-
-def has_tiles() -> bool:
-    """Whether the tiles of FFTs that stay in cache are compiled here; SciPy's transforms pay later."""
-    return absent("cython") is None
+    return 16 * 16 if channels == 1 else 20 * 20
 
 
 def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str, engine: str | None) -> bool:
@@ -35,8 +29,8 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     """
     spread = how == "fft"
     names = [how if engine is None else f"{how}/{engine}"]
-    if spread and has_tiles() and engine != "numba":
-        names.insert(0, "fft_tiled")
+    if spread:
+        names.insert(0, names[0].replace("fft", "fft_tiled"))
     (kh, kw), (oh, ow, c) = kernel.shape, y.shape
     w = kernel.astype(dtype)
     band = max(kh, 64, BAND_BYTES // ((ow + kw - 1) * c * w.itemsize) - kh)

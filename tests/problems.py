@@ -96,7 +96,7 @@ n1ci8ih6iw34co31kh5kw5sh2sw2ph2pw2_f32              5x5 with stride 2, few rows
 n1ci16ih6iw2co32kh1kw5sh2pw2g2_f32                  the same in groups, taller than wide
 n1ci9ih9iw12co34kh5kw1sw3pw1_f32                    Kx1, stride along the width
 n3ci6ih14iw14co16kh5kw5_f32                         LeNet's second layer: no padding, one vector of outputs
-n1ci20ih11iw22co50kh4kw5sh3sw3pt2pb1pr3_f32         stride 3, many channels, a last panel of few outputs
+n1ci20ih11iw22co50kh4kw5sh3sw3pt2pb1pl0pr3_f32      stride 3, many channels, a last panel of few outputs
 n1ci18ih14iw15co20kh3kw3ph12pw12dh12dw12_f32        taps that meet few columns
 n1ci1ih15iw1co1kh1kw1ph1_f32                        padding that no tap needs: more outputs than pixels and padding
 """

@@ -156,5 +156,5 @@ def plain_bound(p: ConvProblem, pass_: str, block: int = 2**62) -> float:
     approach to probabilistic rounding error analysis" (SIAM J. Sci. Comput. 2019), theorem 2.4; blocks
     of b terms, then their sums, make that ``(sqrt(b) + sqrt(K / b)) u`` (section 4.1).
     """
-    k = terms(p, pass_)
+    k, block = terms(p, pass_), max(block, 1)
     return UNIT_ROUNDOFF[p.dtype] * (math.sqrt(min(k, block)) + math.sqrt(max(k / block, 1)))
