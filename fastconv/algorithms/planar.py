@@ -103,7 +103,7 @@ class Planar(Backend):
             rows = p.n * p.g * oh * _ROW / threads
         seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads)
         seconds += moved / (2.5 * rates.copy_gbs * 1e9 * threads)
-        return Cost(flops * waste, moved, seconds + rows + 2 * p.g * rates.launch_us * 1e-6)
+        return Cost(flops * waste, moved, seconds + rows + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         packed = np.empty((p.g, w.size // p.g), w.dtype)
@@ -235,7 +235,7 @@ class Planar(Backend):
         moved = float(compulsory_bytes(p)) * (1 if cfg.flat == 2 else 3) + 8 * (units + threads) * outputs * pairs
         rate = 0.85 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
-        return Cost(flops, moved, seconds + 2 * p.g * rates.launch_us * 1e-6)
+        return Cost(flops, moved, seconds + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from ..problem import ConvProblem
 from . import transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .winograd_layout import (
+    ROWS,
     Blocks,
     ceil_div,
     count_tiles,
@@ -109,6 +110,8 @@ class Winograd(Backend):
         if pass_ == "grad_weight":
             again, length = ceil_div(again, max(1, grid.batch)), min(tiles, cfg.sum)  # times that sums are added to
             product = 0.95 * length / (length + 5)
+            flops = 2.0 * p.g * tiles * frequencies * grid.cip * ceil_div(grid.co, ROWS) * ROWS
+            co = ceil_div(grid.co, panel // 2) * (panel // 2)
             if cfg.by_panels:
                 pieces = p.g * ceil_div(grid.co, grid.rows) * ceil_div(grid.cip * p.itemsize, 64 * grid.cols)
         stages = p.g * frequencies * p.itemsize * (tiles * (grid.cip + co) + again * _NEAR * grid.ci * co)

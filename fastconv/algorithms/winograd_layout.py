@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..problem import ConvProblem
 
 _BATCH = 16 << 20  # bytes of transforms that grad_weight holds at once, in the shared cache
-_ROWS = 8  # outputs of any engine's register block divide it
+ROWS = 8  # outputs of any engine's register block divide it
 _SUMS = 600 << 10  # bytes of sums that stay in a core's own cache
 
 
@@ -182,13 +182,13 @@ def _sums(co: int, vectors: int, line: int, threads: int) -> tuple[int, int]:
     All, if threads is 0; else what fits the cache and gives threads the most even shares.
     """
     if threads == 0:
-        return ceil_div(co, _ROWS) * _ROWS, vectors
+        return ceil_div(co, ROWS) * ROWS, vectors
     cols = min(vectors, 4)
-    most = max(1, min(ceil_div(co, _ROWS), _SUMS // (line * cols * _ROWS)))
+    most = max(1, min(ceil_div(co, ROWS), _SUMS // (line * cols * ROWS)))
 
     def share(k: int) -> tuple[int, int]:
-        return ceil_div(ceil_div(co, k * _ROWS) * ceil_div(vectors, cols), threads) * k, -k
-    return min(range(1, most + 1), key=share) * _ROWS, cols
+        return ceil_div(ceil_div(co, k * ROWS) * ceil_div(vectors, cols), threads) * k, -k
+    return min(range(1, most + 1), key=share) * ROWS, cols
 
 
 def weights_size(grid: Grid, lanes: int) -> int:
