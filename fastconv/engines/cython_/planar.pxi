@@ -90,6 +90,10 @@ cdef void _planar_panel(const real* w, real* u, intp i, intp blocks, intp nout, 
                 d[t] = w[c * ws + (a + t) * T + k] if adjoint else w[(a + t) * ws + c * T + k]
 
 
+cdef enum:
+    FEW_RUN = 16                    # vectors of pixels
+
+
 def pointwise(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, intp c0, intp C, intp o0, intp nout,
               cnp.ndarray work, intp per, int threads):
     """1x1, stride 1, no padding: y[n, o] OUT = sum over c of u[o, c] x[n, c]; `per` register blocks of pixels a task."""
@@ -113,12 +117,41 @@ def pointwise(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, int
                    tiles * (i % tasks + 1) // tasks, wp + threadid() * size)
 
 
+cdef inline void _few_outputs(const int n, const real* x, const real* u, real* y, const real* bias, intp C, intp HW,
+                              real* sums) noexcept nogil:
+    """n outputs of FEW_RUN vectors of pixels: sums stay in first-level cache while runs of four channels stream by."""
+    cdef intp c, r
+    cdef int o, k, four
+    cdef vec a, v[4]
+    for c in range(0, C, 4):
+        four = <int> min(<intp> 4, C - c)
+        for r in range(FEW_RUN):
+            for k in range(4):
+                fetch_l2(x + (c + 4 + k) * HW + r * LANES)
+                v[k] = vload(x + (c + k) * HW + r * LANES) if k < four else vzero()
+            for o in range(n):
+                a = vload(sums + (o * FEW_RUN + r) * LANES) if c else vset(bias[o] if bias != NULL else 0)
+                for k in range(4):
+                    a += vset(u[(c + k) * n + o] if k < four else 0) * v[k]
+                if c + 4 < C: vstore(sums + (o * FEW_RUN + r) * LANES, a)
+                else: vstore(y + o * HW + r * LANES, a)
+
+
 cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, intp C, intp nout, intp HW, intp t0, intp t1,
                      real* buf) noexcept nogil:
     """Tiles [t0, t1) of 2 * LANES pixels: copies of all channels stay in cache while the outputs pass by."""
     cdef intp t, c, b, o, k, q, nb = (nout + TILE - 1) // TILE, zero = 0, full = min(t1, HW // (2 * LANES))
     cdef real* d = buf
-    cdef real* out = buf + (t1 - t0) * C * 2 * LANES
+    cdef real* out
+    if nout <= 4:                                             # nothing to gain from a copy
+        while t0 + FEW_RUN // 2 <= full:
+            q = t0 * 2 * LANES
+            if nout == 1: _few_outputs(1, x + q, u, y + q, bias, C, HW, buf)
+            elif nout == 2: _few_outputs(2, x + q, u, y + q, bias, C, HW, buf)
+            elif nout == 3: _few_outputs(3, x + q, u, y + q, bias, C, HW, buf)
+            else: _few_outputs(4, x + q, u, y + q, bias, C, HW, buf)
+            t0 += FEW_RUN // 2
+    out = buf + (t1 - t0) * C * 2 * LANES
     for t in range(t0, t1):
         q = t * 2 * LANES
         for c in range(C):
