@@ -91,7 +91,7 @@ class Depthwise(Backend):
             return None
         height = max(ih - first, (oh - 1) * step[0] + last - first + 1)
         width = max(iw - start, (ow - 1) * step[1] + end - start + 1)
-        vectors = p.kh * p.kw + out + _TALL * uw + line + height * width + _TALL * step[1]
+        vectors = p.kh * p.kw + out + _TALL * uw + 2 * line + height * width + _TALL * step[1]
         return Maps(height, width, first, start, vectors * line)
 
     def _bands(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
@@ -138,6 +138,7 @@ class Depthwise(Backend):
     def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int) -> int:
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
         tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
+        tables += 0 if isinstance(cfg, Bands) else 8 * max(p.ih * p.iw, p.oh * p.ow)
         parts = cfg.parts if isinstance(cfg, Bands) else 1
         sums = p.co * (p.ci // p.g) * p.kh * p.kw * parts if parts > 1 else 0
         return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize

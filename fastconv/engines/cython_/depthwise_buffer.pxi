@@ -11,6 +11,7 @@ cdef extern from *:
     #define FC_TALL (VBYTES == 64 ? 14 : 8) /* output rows whose sums stay in registers */
     #define FC_HALF (FC_TALL / 2)
     #define FC_LOW (FC_TALL / 4)
+    #define FC_PAIR FC_HALF /* pixels of which two rows fit the registers */
 
     /* a value the compiler must keep in a register: it would load it again for each of its uses */
     static inline __attribute__((always_inline)) vec fc_hold(vec v) {
@@ -21,13 +22,21 @@ cdef extern from *:
     #endif
         return v;
     }
+
+    /* an address the compiler must compute first: it would keep the sum of it and every offset */
+    static inline __attribute__((always_inline)) const real *fc_base(const real *p) {
+        __asm__("" : "+r"(p));
+        return p;
+    }
     """
     vec fc_hold(vec v) nogil
+    const real* fc_base(const real* p) nogil
     enum:
         FC_LINE
         FC_TALL
         FC_HALF
         FC_LOW
+        FC_PAIR
 
 cdef struct DwAxis:  # taps of one axis by growing source position: first + i * step holds tap + i * turn
     intp n
@@ -161,6 +170,12 @@ cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
         fetch(p + i * FC_LINE)
+
+
+cdef inline void _dw_fetch_far(const real* p, intp lines) noexcept nogil:
+    cdef intp i
+    for i in range(lines):
+        fetch_far(p + i * FC_LINE)
 
 
 cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:
