@@ -49,19 +49,23 @@ cdef void _dw_transpose_in(const real* x, intp plane, real* d) noexcept nogil:
 
 cdef void _dw_transpose_out(const real* s, real* y, intp plane) noexcept nogil:
     cdef vec m[16]
-    cdef int l, n
+    cdef int l, n = <int> min(plane, LANES)
     cdef intp q = 0, f
+    cdef real* p
     while q < plane:
         f = max(min(q, plane - LANES), 0)
-        n = <int> min(plane, LANES)
         for l in range(LANES):
             m[l] = vload(s + (f + l) * LANES)
         vtranspose(m)
-        for l in range(LANES):
-            if n == LANES:
-                vstore(y + l * plane + f, m[l])
-            else:
-                vstore_part(y + l * plane + f, m[l], n)
+        p = y + f
+        if n == LANES:
+            for l in range(LANES):
+                vstore(p, m[l])
+                p = <real*> fc_base(p + plane)
+        else:
+            for l in range(LANES):
+                vstore_part(p, m[l], n)
+                p = <real*> fc_base(p + plane)
         q += LANES
 
 
