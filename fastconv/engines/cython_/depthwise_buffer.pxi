@@ -11,7 +11,6 @@ cdef extern from *:
     #define FC_TALL (VBYTES == 64 ? 14 : 8) /* output rows whose sums stay in registers */
     #define FC_HALF (FC_TALL / 2)
     #define FC_LOW (FC_TALL / 4)
-    #define FC_PAIR FC_HALF /* pixels of which two rows fit the registers */
 
     /* a value the compiler must keep in a register: it would load it again for each of its uses */
     static inline __attribute__((always_inline)) vec fc_hold(vec v) {
@@ -36,7 +35,6 @@ cdef extern from *:
         FC_TALL
         FC_HALF
         FC_LOW
-        FC_PAIR
 
 cdef struct DwAxis:  # taps of one axis by growing source position: first + i * step holds tap + i * turn
     intp n

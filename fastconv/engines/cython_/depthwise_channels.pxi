@@ -75,7 +75,7 @@ cdef inline void _dw_pixels(const int R, const int P, const int S, const int U, 
 
     The pixels read every S-th vector and write every U-th: constants, so that they are offsets in the code.
     """
-    cdef vec a[28]
+    cdef vec a[14]
     cdef vec u
     cdef int r, i
     cdef intp j
@@ -93,15 +93,15 @@ cdef inline void _dw_pixels(const int R, const int P, const int S, const int U, 
             vstore(y + r * out_row + i * U * LANES, a[r * P + i])
 
 
-cdef inline void _dw_pixel_rows(const int R, const int S, const int U, const DwTaps* t, const real* x, intp row,
-                                const real* k, real* y, intp out_row, intp n, vec bias) noexcept nogil:
+cdef inline void _dw_pixel_row(const int S, const int U, const DwTaps* t, const real* x, const real* k, real* y,
+                               intp n, vec bias) noexcept nogil:
     cdef intp m = 0
     while m < n:
         if n - m > FC_HALF:
-            _dw_pixels(R, FC_TALL, S, U, t, x + m * S * LANES, row, k, y + m * U * LANES, out_row, bias)
+            _dw_pixels(1, FC_TALL, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
             m += FC_TALL
         else:
-            _dw_pixels(R, FC_HALF, S, U, t, x + m * S * LANES, row, k, y + m * U * LANES, out_row, bias)
+            _dw_pixels(1, FC_HALF, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
             m += FC_HALF
 
 
@@ -111,15 +111,15 @@ cdef void _dw_rows(const DwMap* f, const DwTaps* t, const real* x, const real* k
     cdef intp row = f.step_h * f.width * LANES, out_row = f.dw_ * LANES
     if f.step_w == 1 and f.uw == 1:
         if rows == 2:
-            _dw_pixel_rows(2, 1, 1, t, x, row, k, y, out_row, n, bias)
+            _dw_pixels(2, FC_HALF, 1, 1, t, x, row, k, y, out_row, bias)
         else:
-            _dw_pixel_rows(1, 1, 1, t, x, row, k, y, out_row, n, bias)
+            _dw_pixel_row(1, 1, t, x, k, y, n, bias)
     elif f.step_w == 2 and f.uw == 1:
-        _dw_pixel_rows(1, 2, 1, t, x, row, k, y, out_row, n, bias)
+        _dw_pixel_row(2, 1, t, x, k, y, n, bias)
     elif f.step_w == 1 and f.uw == 2:
-        _dw_pixel_rows(1, 1, 2, t, x, row, k, y, out_row, n, bias)
+        _dw_pixel_row(1, 2, t, x, k, y, n, bias)
     else:
-        _dw_pixel_rows(1, <int> f.step_w, <int> f.uw, t, x, row, k, y, out_row, n, bias)
+        _dw_pixel_row(<int> f.step_w, <int> f.uw, t, x, k, y, n, bias)
 
 
 cdef inline intp _dw_first_channel(const DwMap* f, intp i) noexcept nogil:
@@ -140,7 +140,7 @@ cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real
     cdef real* out = weights + (f.taps + LANES) * LANES
     cdef real* source = _dw_map_source(f, buffer)
     cdef vec start = vzero()
-    cdef bint pairs = f.step_w == 1 and f.uh == 1 and f.uw == 1 and f.dw_ <= FC_PAIR
+    cdef bint pairs = f.step_w == 1 and f.uh == 1 and f.uw == 1 and f.dw_ <= FC_HALF
     _dw_transpose_in(w + c * f.taps, f.taps, weights)
     if bias != NULL:
         start = vload(bias + c)
