@@ -21,7 +21,6 @@ _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
-_TRANSPOSE, _COPY, _JOB = 2.2e-9, 1e-9, 3e-8  # seconds a vector, a vector and a job, beside the products
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 
 
@@ -91,7 +90,7 @@ class Depthwise(Backend):
             return None
         height = max(ih - first, (oh - 1) * step[0] + last - first + 1)
         width = max(iw - start, (ow - 1) * step[1] + end - start + 1)
-        vectors = p.kh * p.kw + out + _TALL * uw + line + height * width + _TALL * step[1]
+        vectors = p.kh * p.kw + out + _TALL * uw + 2 * line + height * width + _TALL * step[1]
         return Maps(height, width, first, start, vectors * line)
 
     def _bands(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
@@ -138,25 +137,32 @@ class Depthwise(Backend):
     def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int) -> int:
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
         tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
+        tables += 0 if isinstance(cfg, Bands) else 8 * max(p.ih * p.iw, p.oh * p.ow)
         parts = cfg.parts if isinstance(cfg, Bands) else 1
         sums = p.co * (p.ci // p.g) * p.kh * p.kw * parts if parts > 1 else 0
         return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int, rates: Rates) -> Cost:
         flops, moved = nominal_flops(p), compulsory_bytes(p)
-        peak, numbers = rates.fma_gflops * 1e9, p.n * (p.ci * p.ih * p.iw + p.co * p.oh * p.ow)
-        lanes = self.vector_bytes // p.itemsize
-        if isinstance(cfg, Maps):
-            busy = flops / (0.5 * peak) + numbers * _TRANSPOSE / lanes
-        else:
-            across = p.ow if pass_ != "grad_input" else -(-p.iw // p.sw)
-            filled = across / _up(across, lanes)
-            shared = p.dh == 1 and (p.sh <= 2 or pass_ == "grad_input")  # rows in registers serve several taps
-            jobs = p.n * (p.ci + p.co) * -(-p.oh // cfg.rows)
-            busy = flops / ((0.6 if shared else 0.35) * filled * peak) + numbers * _COPY / lanes + jobs * _JOB
         bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
-        seconds = max(busy / threads, moved / (bandwidth * 1e9))
+        busy = flops * self._slowness(p, pass_, cfg) / (rates.fma_gflops * 1e9 * threads)
+        seconds = busy + moved / (2e9 * bandwidth)  # images that are fetched ahead arrive while others are computed
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
+
+    def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands | Maps) -> float:
+        """Time of the kernels as a multiple of what the products alone take: fitted to measurements."""
+        if isinstance(cfg, Maps):
+            return 1.6
+        back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
+        across = -(-p.iw // p.sw) if back else p.ow
+        if p.dh == 1 and (p.sh <= 2 or back):  # rows in registers serve several taps
+            taps = -(-p.kh // p.sh) if back else p.kh
+            slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
+        else:
+            slow = 3.0
+        slow += 0.2 if pass_ == "grad_weight" else 0.25 + p.g / p.co if back and p.sw > 1 else 0.0
+        slow += 0.35e-6 * max(0, cfg.share * p.itemsize - (1 << 18))  # bands that outgrow the cache
+        return slow * _up(across, lanes) / across
 
     def forward(
         self, p: ConvProblem, cfg: Bands | Maps, x: Array, w: Array, bias: Array | None, y: Array, work: Array,

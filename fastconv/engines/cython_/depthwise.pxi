@@ -186,18 +186,27 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
             k += high
 
 
+cdef void _dw_filter_share(const DwGeometry* f, const DwTaps* taps, const real* x, const real* w,
+                           const real* bias, real* y, intp first, intp end, real* buffer) noexcept nogil:
+    cdef intp job
+    _dw_clear(buffer, 0, f.share)  # what lies around the images stays zero
+    for job in range(first, end):
+        _dw_filter_job(f, taps, x, w, bias, y, job, buffer)
+
+
 cdef void _dw_run_filter(DwGeometry* f, const DwTaps* taps, const real* x, const real* w, const real* bias,
                          real* y, intp n, real* buffers, int threads) noexcept:
     """All jobs; each thread has `share` numbers of `buffers` to itself."""
-    cdef intp job
+    cdef intp jobs = n * f.g * f.bands
+    cdef int i
     f.ahead = _dw_beyond_cache(f, n)
     if threads == 1:
         with nogil:
-            for job in range(n * f.g * f.bands):
-                _dw_filter_job(f, taps, x, w, bias, y, job, buffers)
+            _dw_filter_share(f, taps, x, w, bias, y, 0, jobs, buffers)
         return
-    for job in prange(n * f.g * f.bands, nogil=True, schedule="static", num_threads=threads):
-        _dw_filter_job(f, taps, x, w, bias, y, job, buffers + threadid() * f.share)
+    for i in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        _dw_filter_share(f, taps, x, w, bias, y, jobs * i / threads, jobs * (i + 1) / threads,
+                         buffers + i * f.share)
 
 
 def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, intp sh, intp sw,
@@ -210,7 +219,6 @@ def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarra
     f.step, f.split, f.uh, f.uw, f.top = sh, sw, 1, 1, -pt
     f.rows, f.bands, f.height = rows, (f.dh_ + rows - 1) / rows, height
     f.left, f.width, f.share = left, width, share
-    f.used = min(width, (left + f.dw_ + ((KW - 1) * dw) / sw + LANES) / LANES * LANES)
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
     cdef DwTaps t
     cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
@@ -230,7 +238,6 @@ def depthwise_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh,
     f.step, f.split, f.uh, f.uw, f.top = 1, 1, sh, sw, top
     f.rows, f.height, f.left, f.width, f.share = rows, height, left, width, share
     f.bands = ((f.dh_ + sh - 1) / sh + rows - 1) / rows
-    f.used = width
     f.wd, f.ws, f.wg = KH * KW, Cg * KH * KW, Og * Cg * KH * KW
     cdef DwTaps* t = <DwTaps*> data(work)
     taken = sh * sw * sizeof(DwTaps) / sizeof(intp)

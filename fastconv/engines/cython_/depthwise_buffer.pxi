@@ -21,8 +21,15 @@ cdef extern from *:
     #endif
         return v;
     }
+
+    /* an address the compiler must compute first: it would keep the sum of it and every offset */
+    static inline __attribute__((always_inline)) const real *fc_base(const real *p) {
+        __asm__("" : "+r"(p));
+        return p;
+    }
     """
     vec fc_hold(vec v) nogil
+    const real* fc_base(const real* p) nogil
     enum:
         FC_LINE
         FC_TALL
@@ -52,7 +59,6 @@ cdef struct DwGeometry:
     intp uh, uw  # destination rows and columns come from this many phases
     intp rows, bands  # output rows of a job (of each phase), jobs of an image and group
     intp height, left, width  # buffer: rows, columns in front of the image, columns of one remainder
-    intp used  # columns that must be zero where there is no image
     intp top  # source row of buffer row 0, for output row 0
     intp wd, ws, wg  # weights from one destination channel, source channel and group to the next
     intp share  # numbers of scratch memory a thread
@@ -101,12 +107,17 @@ cdef inline intp _dw_tabulate(const DwGeometry* f, DwTaps* t, DwAxis r, DwAxis c
     return 2 * t.cols
 
 
+cdef inline void _dw_clear(real* d, intp i, intp end) noexcept nogil:
+    """Whole vectors of zeros."""
+    while i < end:
+        vstore(d + i, vzero())
+        i += LANES
+
+
 cdef inline void _dw_copy_row(const DwGeometry* f, const real* s, real* d) noexcept nogil:
-    cdef intp i = 0, q, n, w = f.sw_, edge = (w + f.split - 1) / f.split
+    """One source row; the columns around it are zero already."""
+    cdef intp i = 0, q, n, w = f.sw_
     cdef vec a, b
-    for q in range(f.split):
-        _dw_clear(d + q * f.width, 0, f.left)
-        _dw_clear(d + q * f.width, f.left + (edge + LANES - 1) / LANES * LANES, f.used)
     d += f.left
     if f.split == 1:
         while i + LANES <= w:
@@ -115,32 +126,26 @@ cdef inline void _dw_copy_row(const DwGeometry* f, const real* s, real* d) noexc
         if i < w:
             vstore(d + i, vload_part(s + i, <int> (w - i)))
     elif f.split == 2:
-        while i < edge:
-            n = w - 2 * i
-            if n >= 2 * LANES:
-                a, b = vload(s + 2 * i), vload(s + 2 * i + LANES)
-            else:
-                a = vload_part(s + 2 * i, <int> min(n, LANES))
-                b = vload_part(s + 2 * i + LANES, <int> max(n - LANES, 0))
+        while 2 * (i + LANES) <= w:
+            a, b = vload(s + 2 * i), vload(s + 2 * i + LANES)
             vstore(d + i, veven(a, b))
             vstore(d + f.width + i, vodd(a, b))
             i += LANES
+        n = w - 2 * i
+        if n > 0:
+            a, b = vload_part(s + 2 * i, <int> min(n, LANES)), vzero()
+            if n > LANES:
+                b = vload_part(s + 2 * i + LANES, <int> (n - LANES))
+            vstore(d + i, veven(a, b))
+            vstore(d + f.width + i, vodd(a, b))
     else:
         for q in range(f.split):
-            for i in range((edge + LANES - 1) / LANES * LANES):
-                n = i * f.split + q
-                d[q * f.width + i] = s[n] if n < w else 0
-
-
-cdef inline void _dw_clear(real* d, intp i, intp end) noexcept nogil:
-    """Whole vectors of zeros."""
-    while i < end:
-        vstore(d + i, vzero())
-        i += LANES
+            for i in range((w - q + f.split - 1) / f.split):
+                d[q * f.width + i] = s[i * f.split + q]
 
 
 cdef void _dw_copy_in(const DwGeometry* f, const real* x, intp first, intp count, real* b) noexcept nogil:
-    """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros outside it."""
+    """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros for those outside."""
     cdef intp c, r, pitch = f.split * f.width
     cdef real* d
     for c in range(f.cs):
@@ -161,6 +166,12 @@ cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
         fetch(p + i * FC_LINE)
+
+
+cdef inline void _dw_fetch_far(const real* p, intp lines) noexcept nogil:
+    cdef intp i
+    for i in range(lines):
+        fetch_far(p + i * FC_LINE)
 
 
 cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:

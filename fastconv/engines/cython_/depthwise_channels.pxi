@@ -10,131 +10,190 @@ cdef struct DwMap:
     intp first, start  # source row and column of buffer row and column 0
     intp height, width
     intp taps
+    intp* pixels  # where each pixel of a source image lies in the map
     intp share
     bint ahead  # fetch the next job's images: they come from beyond L2
 
 
-cdef inline void _dw_transpose_in(const real* x, intp plane, real* d, intp W, intp width) noexcept nogil:
-    """LANES planes into one map of vectors, rows of W pixels into rows of `width`."""
+cdef inline void _dw_transpose(const real* x, intp plane, real* d, const intp* at) noexcept nogil:
     cdef vec m[16]
-    cdef int l, n
-    cdef intp q = 0, f, row, col
+    cdef int l, n = <int> min(plane, LANES)
+    cdef intp q = 0, f
+    cdef const real* p
     while q < plane:
         f = max(min(q, plane - LANES), 0)
-        n = <int> min(plane, LANES)
+        p = x + f
         for l in range(LANES):
-            m[l] = vload(x + l * plane + f) if n == LANES else vload_part(x + l * plane + f, n)
+            m[l] = vload(p) if n == LANES else vload_part(p, n)
+            p = fc_base(p + plane)
         vtranspose(m)
-        row, col = f / W, f % W
-        for l in range(LANES):
-            if l < n:
-                vstore(d + (row * width + col) * LANES, m[l])
-                col += 1
-                if col == W:
-                    row, col = row + 1, 0
+        if n == LANES:
+            for l in range(LANES):
+                vstore(d + ((f + l) * LANES if at == NULL else at[f + l]), m[l])
+        else:
+            for l in range(LANES):
+                if l < n:
+                    vstore(d + (l * LANES if at == NULL else at[l]), m[l])
         q += LANES
 
 
-cdef inline void _dw_transpose_out(const real* s, real* y, intp plane) noexcept nogil:
+cdef void _dw_transpose_map(const real* x, intp plane, real* d, const intp* at) noexcept nogil:
+    """LANES planes into one map of vectors, pixel q at at[q]."""
+    _dw_transpose(x, plane, d, at)
+
+
+cdef void _dw_transpose_in(const real* x, intp plane, real* d) noexcept nogil:
+    """LANES planes into vectors one after the other."""
+    _dw_transpose(x, plane, d, NULL)
+
+
+cdef void _dw_transpose_out(const real* s, real* y, intp plane) noexcept nogil:
     cdef vec m[16]
-    cdef int l, n
+    cdef int l, n = <int> min(plane, LANES)
     cdef intp q = 0, f
+    cdef real* p
     while q < plane:
         f = max(min(q, plane - LANES), 0)
-        n = <int> min(plane, LANES)
         for l in range(LANES):
             m[l] = vload(s + (f + l) * LANES)
         vtranspose(m)
-        for l in range(LANES):
-            if n == LANES:
-                vstore(y + l * plane + f, m[l])
-            else:
-                vstore_part(y + l * plane + f, m[l], n)
+        p = y + f
+        if n == LANES:
+            for l in range(LANES):
+                vstore(p, m[l])
+                p = <real*> fc_base(p + plane)
+        else:
+            for l in range(LANES):
+                vstore_part(p, m[l], n)
+                p = <real*> fc_base(p + plane)
         q += LANES
 
 
-cdef inline void _dw_pixels(const int P, const DwTaps* t, const real* x, intp xs, const real* k, real* y,
-                            intp ys, vec bias) noexcept nogil:
-    """P pixels of a row, all taps; what lies behind the row is overwritten by the next one."""
+cdef inline void _dw_pixels(const int R, const int P, const int S, const int U, const DwTaps* t, const real* x,
+                            intp row, const real* k, real* y, intp out_row, vec bias) noexcept nogil:
+    """P pixels of R rows, all taps; what lies behind a row is overwritten by the next one.
+
+    The pixels read every S-th vector and write every U-th: constants, so that they are offsets in the code.
+    """
     cdef vec a[14]
     cdef vec u
-    cdef int r
+    cdef int r, i
     cdef intp j
     cdef const real* p
-    for r in range(P):
-        a[r] = bias
+    for i in range(R * P):
+        a[i] = bias
     for j in range(t.cols):
         u = vload(k + t.weight[j] * LANES)
-        p = x + t.at[j] * LANES
-        for r in range(P):
-            a[r] += u * vload(p + r * xs)
-    for r in range(P):
-        vstore(y + r * ys, a[r])
+        p = fc_base(x + t.at[j] * LANES)
+        for r in range(R):
+            for i in range(P):
+                a[r * P + i] += u * vload(p + r * row + i * S * LANES)
+    for r in range(R):
+        for i in range(P):
+            vstore(y + r * out_row + i * U * LANES, a[r * P + i])
 
 
-cdef void _dw_pixel_row(const DwTaps* t, const real* x, intp xs, const real* k, real* y, intp ys, intp n,
-                        vec bias) noexcept nogil:
+cdef inline void _dw_pixel_row(const int S, const int U, const DwTaps* t, const real* x, const real* k, real* y,
+                               intp n, vec bias) noexcept nogil:
     cdef intp m = 0
     while m < n:
         if n - m > FC_HALF:
-            _dw_pixels(FC_TALL, t, x + m * xs, xs, k, y + m * ys, ys, bias)
+            _dw_pixels(1, FC_TALL, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
             m += FC_TALL
         else:
-            _dw_pixels(FC_HALF, t, x + m * xs, xs, k, y + m * ys, ys, bias)
+            _dw_pixels(1, FC_HALF, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
             m += FC_HALF
+
+
+cdef void _dw_rows(const DwMap* f, const DwTaps* t, const real* x, const real* k, real* y, intp rows, intp n,
+                   vec bias) noexcept nogil:
+    """A row of n pixels of a phase, or two."""
+    cdef intp row = f.step_h * f.width * LANES, out_row = f.dw_ * LANES
+    if f.step_w == 1 and f.uw == 1:
+        if rows == 2:
+            _dw_pixels(2, FC_HALF, 1, 1, t, x, row, k, y, out_row, bias)
+        else:
+            _dw_pixel_row(1, 1, t, x, k, y, n, bias)
+    elif f.step_w == 2 and f.uw == 1:
+        _dw_pixel_row(2, 1, t, x, k, y, n, bias)
+    elif f.step_w == 1 and f.uw == 2:
+        _dw_pixel_row(1, 2, t, x, k, y, n, bias)
+    else:
+        _dw_pixel_row(<int> f.step_w, <int> f.uw, t, x, k, y, n, bias)
 
 
 cdef inline intp _dw_first_channel(const DwMap* f, intp i) noexcept nogil:
     return min(i * LANES, f.c - LANES)
 
 
+cdef inline real* _dw_map_source(const DwMap* f, real* buffer) noexcept nogil:
+    """The map of a thread's buffer, behind its weights and outputs."""
+    return buffer + (f.taps + f.dh_ * f.dw_ + FC_TALL * f.uw + 2 * LANES) * LANES
+
+
 cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias,
                       real* y, intp job, real* buffer) noexcept nogil:
     """LANES channels of one image."""
     cdef intp blocks = (f.c + LANES - 1) / LANES, n = job / blocks, c = _dw_first_channel(f, job % blocks)
-    cdef intp i, l, k, a, b, row
+    cdef intp k, a, b, row, rows, step = 0
     cdef real* weights = buffer
-    cdef real* out = weights + f.taps * LANES
-    cdef real* source = out + (f.dh_ * f.dw_ + FC_TALL * f.uw + LANES) * LANES
-    cdef real* corner = source - (f.first * f.width + f.start) * LANES  # pixel 0, 0
+    cdef real* out = weights + (f.taps + LANES) * LANES
+    cdef real* source = _dw_map_source(f, buffer)
     cdef vec start = vzero()
-    for i in range(f.taps):
-        for l in range(LANES):
-            weights[i * LANES + l] = w[(c + l) * f.taps + i]
+    cdef bint pairs = f.step_w == 1 and f.uh == 1 and f.uw == 1 and f.dw_ <= FC_HALF
+    _dw_transpose_in(w + c * f.taps, f.taps, weights)
     if bias != NULL:
         start = vload(bias + c)
-    _dw_clear(source, 0, f.height * f.width * LANES)
-    _dw_transpose_in(x + (n * f.c + c) * f.sh_ * f.sw_, f.sh_ * f.sw_, corner, f.sw_, f.width)
+    _dw_transpose_map(x + (n * f.c + c) * f.sh_ * f.sw_, f.sh_ * f.sw_, source, f.pixels)
     cdef intp steps = (f.dh_ + f.uh - 1) / f.uh
     cdef intp lines_x = LANES * f.sh_ * f.sw_ / FC_LINE / steps + 1
     cdef intp lines_y = LANES * f.dh_ * f.dw_ / FC_LINE / steps + 1
     cdef const real* next_x = x + (n * f.c + c + LANES) * f.sh_ * f.sw_
-    cdef const real* next_y = y + (n * f.c + c + LANES) * f.dh_ * f.dw_
-    for k in range(steps):
+    cdef const real* next_y = y + (n * f.c + c) * f.dh_ * f.dw_
+    k = 0
+    while k < steps:
+        rows = 2 if pairs and k + 1 < steps else 1
         if f.ahead:
-            _dw_fetch(next_x + k * lines_x * FC_LINE, lines_x)
-            _dw_fetch_w(next_y + k * lines_y * FC_LINE, lines_y)
+            _dw_fetch_far(next_x + k * lines_x * FC_LINE, rows * lines_x)
+            _dw_fetch_w(next_y + k * lines_y * FC_LINE, rows * lines_y)
         for a in range(f.uh):
             row = k * f.uh + a
             if row < f.dh_:
                 for b in range(min(f.uw, f.dw_)):
-                    _dw_pixel_row(t + a * f.uw + b, source + k * f.step_h * f.width * LANES, f.step_w * LANES,
-                                  weights, out + (row * f.dw_ + b) * LANES, f.uw * LANES,
-                                  (f.dw_ - b + f.uw - 1) / f.uw, start)
+                    _dw_rows(f, t + a * f.uw + b, source + k * f.step_h * f.width * LANES, weights,
+                             out + (row * f.dw_ + b) * LANES, rows, (f.dw_ - b + f.uw - 1) / f.uw, start)
+        k += rows
     _dw_transpose_out(out, y + (n * f.c + c) * f.dh_ * f.dw_, f.dh_ * f.dw_)
+
+
+cdef void _dw_map_share(const DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias, real* y,
+                        intp first, intp end, real* buffer) noexcept nogil:
+    cdef intp job
+    _dw_clear(_dw_map_source(f, buffer), 0, f.height * f.width * LANES)  # what lies around the maps stays zero
+    for job in range(first, end):
+        _dw_map_job(f, t, x, w, bias, y, job, buffer)
 
 
 cdef void _dw_run_map(DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias, real* y,
                       intp n, real* buffers, int threads) noexcept:
-    cdef intp job, jobs = n * ((f.c + LANES - 1) / LANES)
+    cdef intp jobs = n * ((f.c + LANES - 1) / LANES)
+    cdef int i
     f.ahead = n * f.c * (f.sh_ * f.sw_ + f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
     if threads == 1:
         with nogil:
-            for job in range(jobs):
-                _dw_map_job(f, t, x, w, bias, y, job, buffers)
+            _dw_map_share(f, t, x, w, bias, y, 0, jobs, buffers)
         return
-    for job in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-        _dw_map_job(f, t, x, w, bias, y, job, buffers + threadid() * f.share)
+    for i in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        _dw_map_share(f, t, x, w, bias, y, jobs * i / threads, jobs * (i + 1) / threads, buffers + i * f.share)
+
+
+cdef inline intp _dw_map_pixels(DwMap* f, intp* room) noexcept nogil:
+    """Where the pixels of a source image go in the map."""
+    cdef intp q
+    f.pixels = room
+    for q in range(f.sh_ * f.sw_):
+        room[q] = ((q / f.sw_ - f.first) * f.width + q % f.sw_ - f.start) * LANES
+    return f.sh_ * f.sw_
 
 
 cdef inline intp _dw_map_taps(const DwMap* f, DwTaps* t, DwAxis r, DwAxis c, intp kw,
@@ -163,6 +222,7 @@ def depthwise_map_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.nd
     cdef DwTaps t
     cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt),
                                    _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
+    taken += _dw_map_pixels(&f, <intp*> data(work) + taken)
     _dw_run_map(&f, &t, data(x), data(w), data(bias) if bias.shape[0] else NULL, data(y), x.shape[0],
              data(work) + _dw_table_size(taken), threads)
 
@@ -181,13 +241,14 @@ def depthwise_map_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp
         for b in range(sw):
             taken += _dw_map_taps(&f, t + a * sw + b, _dw_adjoint_axis(KH, sh, dh, pt, a),
                                _dw_adjoint_axis(KW, sw, dw, pl, b), KW, <intp*> data(work) + taken)
+    taken += _dw_map_pixels(&f, <intp*> data(work) + taken)
     _dw_run_map(&f, t, data(dy), data(w), NULL, data(dx), dy.shape[0],
                 data(work) + _dw_table_size(taken), threads)
 
 
-cdef inline void _dw_pixel_sums(const int P, const DwTaps* t, const real* x, intp xs, const real* dy,
+cdef inline void _dw_pixel_sums(const int P, const int S, const DwTaps* t, const real* x, const real* dy,
                                 real* sums) noexcept nogil:
-    """Products of P pixels of a row, added to every tap's sums."""
+    """Products of P pixels of a row, S vectors apart, added to every tap's sums."""
     cdef vec g[14]
     cdef vec a, b
     cdef int r
@@ -196,55 +257,64 @@ cdef inline void _dw_pixel_sums(const int P, const DwTaps* t, const real* x, int
     for r in range(P):
         g[r] = vload(dy + r * LANES)
     for j in range(t.cols):
-        p = x + t.at[j] * LANES
+        p = fc_base(x + t.at[j] * LANES)
         a, b = vload(sums + j * LANES), vzero()
         for r in range(P):
             if r % 2:
-                b += g[r] * vload(p + r * xs)
+                b += g[r] * vload(p + r * S * LANES)
             else:
-                a += g[r] * vload(p + r * xs)
+                a += g[r] * vload(p + r * S * LANES)
         vstore(sums + j * LANES, a + b)
+
+
+cdef inline void _dw_row_sums(const int S, const DwTaps* t, const real* x, const real* dy, intp n,
+                              real* sums) noexcept nogil:
+    cdef intp m = 0
+    while m < n:
+        if n - m >= FC_TALL:
+            _dw_pixel_sums(FC_TALL, S, t, x + m * S * LANES, dy + m * LANES, sums)
+            m += FC_TALL
+        elif n - m >= FC_HALF:
+            _dw_pixel_sums(FC_HALF, S, t, x + m * S * LANES, dy + m * LANES, sums)
+            m += FC_HALF
+        else:
+            _dw_pixel_sums(1, S, t, x + m * S * LANES, dy + m * LANES, sums)
+            m += 1
 
 
 cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const real* x, real* dw, intp i,
                        intp n_images, real* buffer) noexcept nogil:
     """LANES channels' weights, summed over all images."""
-    cdef intp c = _dw_first_channel(f, i), n, k, m, j, l
+    cdef intp c = _dw_first_channel(f, i), n, k, size_x = f.sh_ * f.sw_, size_y = f.dh_ * f.dw_
     cdef real* sums = buffer
-    cdef real* g = sums + f.taps * LANES
-    cdef real* source = g + (f.dh_ * f.dw_ + LANES) * LANES
-    cdef real* corner = source - (f.first * f.width + f.start) * LANES  # pixel 0, 0
-    cdef real* p
-    cdef intp lines_x = LANES * f.sh_ * f.sw_ / FC_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / FC_LINE + 1
+    cdef real* g = sums + (f.taps + LANES) * LANES
+    cdef real* source = _dw_map_source(f, buffer)
+    cdef real* row
+    cdef intp lines_x = LANES * size_x / FC_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / FC_LINE + 1
     cdef intp next_c
-    cdef const real* next_x
-    cdef const real* next_y
     _dw_clear(sums, 0, f.taps * LANES)
-    _dw_clear(source, 0, f.height * f.width * LANES)
     for n in range(n_images):
-        _dw_transpose_in(x + (n * f.c + c) * f.sh_ * f.sw_, f.sh_ * f.sw_, corner, f.sw_, f.width)
-        _dw_transpose_in(dy + (n * f.c + c) * f.dh_ * f.dw_, f.dh_ * f.dw_, g, f.dw_, f.dw_)
+        _dw_transpose_map(x + (n * f.c + c) * size_x, size_x, source, f.pixels)
+        _dw_transpose_in(dy + (n * f.c + c) * size_y, size_y, g)
         next_c = _dw_first_channel(f, i + 1) if n + 1 == n_images else c + f.c * (n + 1)
-        next_x, next_y = x + next_c * f.sh_ * f.sw_, dy + next_c * f.dh_ * f.dw_
         for k in range(f.dh_):
             if f.ahead:
-                _dw_fetch(next_x + k * lines_x * FC_LINE, lines_x)
-                _dw_fetch(next_y + k * lines_y * FC_LINE, lines_y)
-            m = 0
-            while m < f.dw_:
-                p = source + (k * f.step_h * f.width + m * f.step_w) * LANES
-                if f.dw_ - m >= FC_TALL:
-                    _dw_pixel_sums(FC_TALL, t, p, f.step_w * LANES, g + (k * f.dw_ + m) * LANES, sums)
-                    m += FC_TALL
-                elif f.dw_ - m >= FC_HALF:
-                    _dw_pixel_sums(FC_HALF, t, p, f.step_w * LANES, g + (k * f.dw_ + m) * LANES, sums)
-                    m += FC_HALF
-                else:
-                    _dw_pixel_sums(1, t, p, f.step_w * LANES, g + (k * f.dw_ + m) * LANES, sums)
-                    m += 1
-    for j in range(f.taps):
-        for l in range(LANES):
-            dw[(c + l) * f.taps + j] = sums[j * LANES + l]
+                _dw_fetch(x + next_c * size_x + k * lines_x * FC_LINE, lines_x)
+                _dw_fetch(dy + next_c * size_y + k * lines_y * FC_LINE, lines_y)
+            row = source + k * f.step_h * f.width * LANES
+            if f.step_w == 1:
+                _dw_row_sums(1, t, row, g + k * f.dw_ * LANES, f.dw_, sums)
+            else:
+                _dw_row_sums(<int> f.step_w, t, row, g + k * f.dw_ * LANES, f.dw_, sums)
+    _dw_transpose_out(sums, dw + c * f.taps, f.taps)
+
+
+cdef void _dw_sums_share(const DwMap* f, const DwTaps* t, const real* dy, const real* x, real* dw, intp first,
+                         intp end, intp n_images, real* buffer) noexcept nogil:
+    cdef intp i
+    _dw_clear(_dw_map_source(f, buffer), 0, f.height * f.width * LANES)  # what lies around the maps stays zero
+    for i in range(first, end):
+        _dw_map_sums(f, t, dy, x, dw, i, n_images, buffer)
 
 
 def depthwise_map_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt,
@@ -260,6 +330,7 @@ def depthwise_map_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, in
     cdef DwTaps t
     cdef intp taken = _dw_map_taps(&f, &t, _dw_correlation_axis(KH, dh, pt),
                                    _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
+    taken += _dw_map_pixels(&f, <intp*> data(work) + taken)
     f.ahead = N * f.c * (f.sh_ * f.sw_ + f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
     cdef real* buffers = data(work) + _dw_table_size(taken)
     cdef const real* dp = data(dy)
@@ -267,8 +338,7 @@ def depthwise_map_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, in
     cdef real* wp = data(dw_)
     if threads == 1:
         with nogil:
-            for i in range(blocks):
-                _dw_map_sums(&f, &t, dp, xp, wp, i, N, buffers)
+            _dw_sums_share(&f, &t, dp, xp, wp, 0, blocks, N, buffers)
         return
-    for i in prange(blocks, nogil=True, schedule="static", num_threads=threads):
-        _dw_map_sums(&f, &t, dp, xp, wp, i, N, buffers + threadid() * share)
+    for i in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        _dw_sums_share(&f, &t, dp, xp, wp, blocks * i / threads, blocks * (i + 1) / threads, N, buffers + i * share)

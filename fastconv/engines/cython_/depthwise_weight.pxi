@@ -181,18 +181,26 @@ cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, c
         _dw_reduce_sums(t, f.step == 2, sums + o * size, dw + part * f.g * f.wg + g * f.wg + o * f.wd)
 
 
+cdef void _dw_weight_share(const DwGeometry* f, const DwTaps* t, const real* dy, const real* x, real* dw,
+                           intp n, intp parts, intp first, intp end, real* sums) noexcept nogil:
+    cdef intp job
+    _dw_clear(sums, 0, f.share)  # what lies around the images stays zero
+    for job in range(first, end):
+        _dw_weight_job(f, t, dy, x, dw, n, parts, job, sums)
+
+
 def depthwise_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt, intp pl,
                           intp dh, intp dw, intp g, intp rows, intp height, intp left, intp width,
                           intp share, intp parts, cnp.ndarray work, int threads):
     """dy, x IN; dw_ OUT; work WORK. Groups have `parts` partial sums each, which are added in order."""
     cdef intp Cg = dw_.shape[1], Og = dw_.shape[0] / g, KH = dw_.shape[2], KW = dw_.shape[3], N = x.shape[0]
-    cdef intp job, i, p
+    cdef intp jobs = g * parts, i, p
+    cdef int th
     cdef DwGeometry f
     f.cs, f.cd, f.g, f.sh_, f.sw_, f.dh_, f.dw_ = Cg, Og, g, x.shape[2], x.shape[3], dy.shape[2], dy.shape[3]
     f.step, f.split, f.uh, f.uw, f.top = sh, sw, 1, 1, -pt
     f.rows, f.bands, f.height = rows, (f.dh_ + rows - 1) / rows, height
     f.left, f.width, f.share = left, width, share
-    f.used = min(width, (left + f.dw_ + ((KW - 1) * dw) / sw + LANES) / LANES * LANES)
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
     cdef DwTaps t
     cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
@@ -205,11 +213,11 @@ def depthwise_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp s
     cdef const real* xp = data(x)
     if threads == 1:
         with nogil:
-            for job in range(g * parts):
-                _dw_weight_job(&f, &t, dp, xp, partial, N, parts, job, buffers)
+            _dw_weight_share(&f, &t, dp, xp, partial, N, parts, 0, jobs, buffers)
     else:
-        for job in prange(g * parts, nogil=True, schedule="static", num_threads=threads):
-            _dw_weight_job(&f, &t, dp, xp, partial, N, parts, job, buffers + threadid() * share)
+        for th in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            _dw_weight_share(&f, &t, dp, xp, partial, N, parts, jobs * th / threads, jobs * (th + 1) / threads,
+                             buffers + th * share)
     if parts > 1:
         for i in range(g * f.wg):
             out[i] = partial[i]
