@@ -102,8 +102,8 @@ class Direct(Backend):
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         launches = -(-p.g // cfg.groups) * (-(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1)
-        launches *= rates.launch_us if threads > 1 else 2.5
-        return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * 1e-6)
+        each = rates.launch_us if threads > 1 else 2.5
+        return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * each * 1e-6)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """grad_weight sums the pixels of a strip, then the strips."""

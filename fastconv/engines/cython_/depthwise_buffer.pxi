@@ -168,10 +168,10 @@ cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
         fetch(p + i * FC_LINE)
 
 
-cdef inline void _dw_fetch_far(const real* p, intp lines) noexcept nogil:
+cdef inline void _dw_fetch_l2(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
-        fetch_far(p + i * FC_LINE)
+        fetch_l2(p + i * FC_LINE)
 
 
 cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:

@@ -154,7 +154,7 @@ cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real
     while k < steps:
         rows = 2 if pairs and k + 1 < steps else 1
         if f.ahead:
-            _dw_fetch_far(next_x + k * lines_x * FC_LINE, rows * lines_x)
+            _dw_fetch_l2(next_x + k * lines_x * FC_LINE, rows * lines_x)
             _dw_fetch_w(next_y + k * lines_y * FC_LINE, rows * lines_y)
         for a in range(f.uh):
             row = k * f.uh + a

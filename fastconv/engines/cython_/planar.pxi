@@ -122,7 +122,8 @@ cdef inline void _few_outputs(const int n, const real* x, const real* u, real* y
     """n outputs of FEW_RUN vectors of pixels: sums stay in first-level cache while runs of four channels stream by."""
     cdef intp c, r
     cdef int o, k, four
-    cdef vec a, v[4]
+    cdef vec a
+    cdef vec v[4]
     for c in range(0, C, 4):
         four = <int> min(<intp> 4, C - c)
         for r in range(FEW_RUN):
