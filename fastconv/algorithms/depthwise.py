@@ -155,12 +155,17 @@ class Depthwise(Backend):
             return 1.6
         back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
         across = -(-p.iw // p.sw) if back else p.ow
-        if p.dh == 1 and (p.sh <= 2 or back):  # rows in registers serve several taps
-            taps = -(-p.kh // p.sh) if back else p.kh
+        if (p.dh == 1 and (p.sh <= 2 or back)) or (back and p.dh == p.sh):  # rows in registers serve several taps
+            taps = -(-p.kh // p.sh) if back and p.dh != p.sh else p.kh
             slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
         else:
             slow = 3.0
-        slow += 0.2 if pass_ == "grad_weight" else 0.25 + p.g / p.co if back and p.sw > 1 else 0.0
+        if pass_ == "grad_weight":  # sums of every tap are fetched and put back for each block of rows
+            tall, left = divmod(p.oh, _TALL if p.sh == 1 else _TALL // 2)
+            blocks = tall + left // 7 + left % 7 // 3 + left % 7 % 3
+            slow += 0.45 * _TALL * blocks / max(1, p.oh) - 0.25
+        elif back and p.sw > 1:
+            slow += 0.25 + p.g / p.co
         slow += 0.35e-6 * max(0, cfg.share * p.itemsize - (1 << 18))  # bands that outgrow the cache
         return slow * _up(across, lanes) / across
 

@@ -92,13 +92,17 @@ class Direct(Backend):
             rate *= 0.7
         if cfg.block == 1 and pass_ != "grad_weight":  # an offset is fetched for every tap and channel
             rate *= tile * nv / (tile * nv + 2)
+        if p.kh > p.ih:  # a few taps at a time
+            rate *= 0.75
         if cfg.block == 1 and pass_ == "grad_weight" and p.kw > 1 and p.dw > 1:
             rate *= 0.3  # taps that are no neighbours: one sum at a time
+        elif cfg.block == 1 and pass_ == "grad_weight":
+            rate *= min(1.0, (p.kw + 1) / 7)  # few sums in registers
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
-            sink = p.n * p.co * p.oh * p.ow
+            sink = p.n * p.co * p.oh * p.ow * cfg.splits
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         launches = -(-p.g // cfg.groups) * (-(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1)

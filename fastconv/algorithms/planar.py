@@ -233,7 +233,9 @@ class Planar(Backend):
         waste *= 1 + 8 * lanes / (cfg.images * rows * width)  # sums across lanes
         flops, units = nominal_flops(p) * waste, p.n * cfg.strips / cfg.images
         moved = float(compulsory_bytes(p)) * (1 if cfg.flat == 2 else 3) + 8 * (units + threads) * outputs * pairs
-        rate = 0.85 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
+        rate = 1.0 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
+        if p.kh == p.kw == 1:
+            rate = 0.9
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
         return Cost(flops, moved, seconds + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 

@@ -122,11 +122,11 @@ cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums
     p = x + g * s.plane + (a * sh - s.first) * s.row
     d += (a - r0) * OW * LANES
     if s.block != 1 or k.nkw > 1 and k.co[1] != 1:            # tap by tap: channels, or dilated taps of few of them
-        n = s.block if s.block != 1 else 1
+        n = s.block
         for v in range(k.nkw):
             j0 = min(OW, _first(k.co[v] - s.pl, sw))
             j1 = min(OW, _stop(k.co[v] - s.pl, sw, s.w))
-            for c_ in range((n + SUMS - 1) // SUMS if j0 < j1 else 0):
+            for c_ in range((min(n, s.c - g * n) + SUMS - 1) // SUMS if j0 < j1 else 0):
                 c = c_ * SUMS
                 _pixel_sums_of(min(<intp> SUMS, n), p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
                                dv, OW - (j1 - j0), b - a, j1 - j0, sums + (v * n + c) * 2 * LANES)

@@ -59,18 +59,20 @@ def _sums(copy, dy, sums, taps, work, image, plane, row, first, pt, pl, h, wd, C
                         r1 -= 1
                     if r0 < r1:
                         ix = n * image + (group * groups + item // nkh) * plane + (r0 * sh - first) * row
-                        _sum_item(copy, ix, sh * row, step, block, taps, item % nkh, work, buffer + (r0 - top) * OW * L,
-                                  pixels * L, r1 - r0, OW, sw, pl, wd, sums, to + item * size)  # fmt: skip
+                        count = min(block, C - item // nkh * block)
+                        id_ = buffer + (r0 - top) * OW * L
+                        _sum_item(copy, ix, sh * row, step, block, count, taps, item % nkh, work, id_, pixels * L,
+                                  r1 - r0, OW, sw, pl, wd, sums, to + item * size)  # fmt: skip
 
 
 @v.inline
-def _sum_item(copy, ix, row, step, block, taps, u, d, id_, dv, rows, OW, sw, pl, wd, sums, to):
+def _sum_item(copy, ix, row, step, block, count, taps, u, d, id_, dv, rows, OW, sw, pl, wd, sums, to):
     """All taps of kernel row u of one channel block; sums [nkw][block][2 * lanes]."""
     L = v.lanes(sums)
     nkh, nkw = v.at(taps, 0), v.at(taps, 1)
     off = 2 + nkh + nkw + u * nkw
     together = block == 1 and (nkw == 1 or v.at(taps, 2 + nkh + 1) == 1)  # taps that are neighbours
-    width = nkw if together else block  # numbers side by side in the copy
+    width = nkw if together else count  # numbers side by side in the copy
     most = TILE if block == 1 else min(_SUMS, L)
     for tap in range(0, nkw, nkw if together else 1):
         j0, j1 = (0, OW) if together else columns(wd, sw, pl - v.at(taps, 2 + nkh + tap), OW)
