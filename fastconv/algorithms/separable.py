@@ -26,7 +26,7 @@ from .planar import Planar
 _PAIRS = 64  # channel pairs a group up to which the fused step is used
 _BAND = 192 << 10  # bytes of rows between the two filters: in second-level cache
 _GROWTH = 4  # by which terms of factors may be larger than the kernel
-_COLUMNS, _ROWS = 0.4, 0.25  # of the FMA peak
+_COLUMNS, _ROWS = 0.68, 0.44  # of the FMA peak
 _ROW, _THIN = 1e-8, 1.6  # seconds for a row beside its products; how much slower helpers are than they expect
 _HELPERS = Planar, Direct, Im2col  # for many channels: the first that does not refuse
 
