@@ -41,6 +41,25 @@ STRIDES = [
         (37, 41, 9, 2, 4),
     )
 ]
+# 3x3, one column of padding on the left: rows stream by; one, two and more vectors, bands of rows, odd paddings
+STREAMS = [
+    f"n{n}ci{c}ih{h}iw{w}co{c}kh3kw3sh{s}sw{s}pt{pt}pb{pb}pl1pr{pr}g{c}_f32"
+    for n, c, h, w, s, pt, pb, pr in (
+        (2, 3, 9, 16, 1, 1, 1, 1),
+        (1, 3, 1, 31, 1, 1, 1, 1),
+        (1, 3, 2, 32, 1, 1, 1, 1),
+        (2, 2, 56, 56, 1, 1, 1, 1),
+        (1, 3, 11, 65, 1, 0, 2, 1),
+        (1, 2, 12, 80, 1, 5, 0, 1),
+        (1, 1, 150, 49, 1, 1, 1, 1),
+        (2, 3, 17, 63, 2, 1, 1, 1),
+        (1, 3, 16, 64, 2, 1, 0, 0),
+        (1, 3, 3, 66, 2, 0, 0, 0),
+        (1, 2, 13, 97, 2, 2, 1, 2),
+        (1, 3, 1, 40, 2, 1, 1, 4),
+        (1, 1, 160, 113, 2, 1, 1, 0),
+    )
+]
 MAPS = [
     "n2ci33ih7iw7co33kh3kw3ph1pw1g33_f32",
     "n1ci40ih14iw14co40kh5kw5ph2pw2g40_f32",
@@ -67,7 +86,7 @@ FEW = [
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("name", NAMES)
 def test_paths(name: str, pass_: str, dtype: str) -> None:
-    problems = [with_dtype(text, dtype) for text in (*ROWS, *STRIDES, *MAPS, *FEW)]
+    problems = [with_dtype(text, dtype) for text in (*ROWS, *STRIDES, *STREAMS, *MAPS, *FEW)]
     backend = fastconv.get_backend(name)
     assert not [str(p) for p in problems if backend.refuse(p, pass_)]
     failed = battery.failures(name, pass_, problems)
@@ -105,6 +124,20 @@ def test_unread_pixels_do_not_reach_the_weights(name: str) -> None:
     x[:, :, 3::4], x[:, :, :, 3::4] = np.nan, np.inf
     dw = fastconv.conv2d_grad_weight(dy, x, p.w_shape, stride=4, groups=2, backend=name)
     assert (dw == p.oh * p.ow).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_corners_meet_their_own_taps_only(name: str, stride: int, corner: tuple[int, int]) -> None:
+    """An infinite pixel in a corner reaches the weights that it meets, and no others."""
+    p = parse(f"n1ci2ih35iw37co2kh3kw3sh{stride}sw{stride}ph1pw1g2_f32")
+    dy, x = np.ones(p.y_shape, "f"), np.ones(p.x_shape, "f")
+    x[0, 1, corner[0], corner[1]] = np.inf
+    dw = fastconv.conv2d_grad_weight(dy, x, p.w_shape, stride=stride, padding=1, groups=2, backend=name)
+    patches = np.lib.stride_tricks.sliding_window_view(np.pad(x[0, 1], 1), (3, 3))[::stride, ::stride]
+    assert np.array_equal(np.isfinite(dw[1, 0]), np.isfinite(patches.sum((0, 1))))
+    assert np.isfinite(dw[0]).all() and not np.isnan(dw).any()
 
 
 @pytest.mark.parametrize("engine", loader.ENGINES)

@@ -45,8 +45,8 @@ cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* 
     cdef const real* p
     for r in range(R):
         a[r] = vset(bias)
-        if not first and r < rows:
-            a[r] = vload(y + r * ys) if lanes == LANES else vload_part(y + r * ys, lanes)
+    if not first:
+        fc_take_rows(a, R, y, ys, rows, lanes)
     for j in range(t.cols):
         p = x + t.at[j]
         for i in range(K):
@@ -55,14 +55,7 @@ cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* 
         _dw_feed5(K, S, R, 5, a, k, p, pitch)
         _dw_feed5(K, S, R, 10, a, k, p, pitch)
         _dw_feed5(K, S, R, 15, a, k, p, pitch)
-    if lanes == LANES:
-        for r in range(R):
-            if r < rows:
-                vstore(y + r * ys, a[r])
-    else:
-        for r in range(R):
-            if r < rows:
-                vstore_part(y + r * ys, a[r], lanes)
+    fc_put_rows(a, R, y, ys, rows, lanes)
 
 
 cdef inline void _dw_by_rows(const int K, const int S, const DwTaps* t, const real* x, intp pitch,
@@ -149,13 +142,22 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
     cdef const real* next_x
     cdef const real* next_y
     cdef real start
+    w += g * f.wg
     buffer += 0 if f.uw == 1 else f.uw * FC_TALL * LANES
     x += (n * f.g + g) * f.cs * f.sh_ * f.sw_
     y += (n * f.g + g) * f.cd * f.dh_ * f.dw_
+    if f.stream:
+        start = bias[g] if bias != NULL else 0
+        if f.uh == 2:
+            _dw_spread_plane(f, x, w, y, 2 * k0, min(2 * (k0 + count), f.dh_))
+        elif f.stream == 2:
+            _dw_filter_plane2(f, x, w, start, y, k0, k0 + count)
+        else:
+            _dw_filter_plane(f, taps, x, w, start, y, k0, k0 + count)
+        return
     _dw_copy_in(f, x, k0 * f.step + f.top, f.height - (f.rows - count) * f.step, buffer)
     next_x = x + (f.cs * f.sh_ * f.sw_ if last else (k0 + count) * f.step * f.sw_)
     next_y = y + (f.cd * f.dh_ * f.dw_ if last else (k0 + count) * f.uh * f.dw_)
-    w += g * f.wg
     for a in range(f.uh):
         end = min(k0 + f.rows, (f.dh_ - a + f.uh - 1) / f.uh)
         k = k0
@@ -189,7 +191,8 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
 cdef void _dw_filter_share(const DwGeometry* f, const DwTaps* taps, const real* x, const real* w,
                            const real* bias, real* y, intp first, intp end, real* buffer) noexcept nogil:
     cdef intp job
-    _dw_clear(buffer, 0, f.share)  # what lies around the images stays zero
+    if not f.stream:
+        _dw_clear(buffer, 0, f.share)  # what lies around the images stays zero
     for job in range(first, end):
         _dw_filter_job(f, taps, x, w, bias, y, job, buffer)
 
@@ -220,6 +223,7 @@ def depthwise_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarra
     f.rows, f.bands, f.height = rows, (f.dh_ + rows - 1) / rows, height
     f.left, f.width, f.share = left, width, share
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
+    f.stream = _dw_streams(&f, KH, KW, dh, dw, pl)
     cdef DwTaps t
     cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
                                    _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))
@@ -239,6 +243,8 @@ def depthwise_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh,
     f.rows, f.height, f.left, f.width, f.share = rows, height, left, width, share
     f.bands = ((f.dh_ + sh - 1) / sh + rows - 1) / rows
     f.wd, f.ws, f.wg = KH * KW, Cg * KH * KW, Og * Cg * KH * KW
+    f.stream = _dw_streams(&f, KH, KW, dh, dw, pl)
+    f.pt = pt
     cdef DwTaps* t = <DwTaps*> data(work)
     taken = sh * sw * sizeof(DwTaps) / sizeof(intp)
     for a in range(sh):

@@ -27,7 +27,24 @@ cdef extern from *:
         __asm__("" : "+r"(p));
         return p;
     }
+
+    /* sums of a block of rows; unrolled, since an array that is indexed by a variable lives in memory */
+    static inline __attribute__((always_inline)) void fc_take_rows(vec *a, const int R, const real *y, Py_ssize_t ys,
+                                                                   int rows, int lanes) {
+        FC_UNROLL for (int r = 0; r < R; r++)
+            if (r < rows) a[r] = lanes == LANES ? vload(y + r * ys) : vload_part(y + r * ys, lanes);
+    }
+    static inline __attribute__((always_inline)) void fc_put_rows(const vec *a, const int R, real *y, Py_ssize_t ys,
+                                                                  int rows, int lanes) {
+        if (lanes == LANES) {
+            FC_UNROLL for (int r = 0; r < R; r++) if (r < rows) vstore(y + r * ys, a[r]);
+        } else {
+            FC_UNROLL for (int r = 0; r < R; r++) if (r < rows) vstore_part(y + r * ys, a[r], lanes);
+        }
+    }
     """
+    void fc_take_rows(vec* a, int R, const real* y, intp ys, int rows, int lanes) nogil
+    void fc_put_rows(const vec* a, int R, real* y, intp ys, int rows, int lanes) nogil
     vec fc_hold(vec v) nogil
     const real* fc_base(const real* p) nogil
     enum:
@@ -59,9 +76,11 @@ cdef struct DwGeometry:
     intp uh, uw  # destination rows and columns come from this many phases
     intp rows, bands  # output rows of a job (of each phase), jobs of an image and group
     intp height, left, width  # buffer: rows, columns in front of the image, columns of one remainder
+    intp pt  # padding above the image, for grad_input at stride 2
     intp top  # source row of buffer row 0, for output row 0
     intp wd, ws, wg  # weights from one destination channel, source channel and group to the next
     intp share  # numbers of scratch memory a thread
+    int stream  # rows stream by at this stride, see depthwise_rows.pxi; or 0
     bint ahead  # fetch the next job's images: they come from beyond L2
 
 

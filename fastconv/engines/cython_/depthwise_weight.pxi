@@ -151,6 +151,14 @@ cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, c
     for i in range(items * part / parts, items * (part + 1) / parts):
         k0 = i % f.bands * f.rows
         rows = min(f.rows, f.dh_ - k0)
+        if f.stream:
+            image = i / f.bands * f.g + g
+            next_x, next_y = x + image * f.sh_ * f.sw_, dy + image * f.dh_ * f.dw_
+            if f.stream == 2:
+                _dw_gather_plane2(f, next_x, next_y, k0, k0 + rows, sums)
+            else:
+                _dw_gather_plane(f, next_x, next_y, k0, k0 + rows, sums)
+            continue
         _dw_copy_in(f, x + (i / f.bands * f.g + g) * f.cs * f.sh_ * f.sw_, k0 * f.step + f.top,
                  f.height - (f.rows - rows) * f.step, buffer)
         k = (i + 1) % items % f.bands * f.rows  # what comes next: another band, image or group
@@ -202,6 +210,7 @@ def depthwise_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp s
     f.rows, f.bands, f.height = rows, (f.dh_ + rows - 1) / rows, height
     f.left, f.width, f.share = left, width, share
     f.wd, f.ws, f.wg = Cg * KH * KW, KH * KW, Og * Cg * KH * KW
+    f.stream = _dw_streams(&f, KH, KW, dh, dw, pl)
     cdef DwTaps t
     cdef intp taken = _dw_tabulate(&f, &t, _dw_correlation_axis(KH, dh, pt),
                                    _dw_correlation_axis(KW, dw, pl), KW, <intp*> data(work))

@@ -35,17 +35,19 @@ FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
-/* the first n lanes, or lanes a .. b, nothing beside them touched; other lanes load as zero */
+/* the first n lanes (of a vector that is there: vkeep), or lanes a .. b, nothing beside them touched; others are zero */
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+FC_INLINE vec vkeep(vec v, int n) { return (vec)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v); }
 FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << b) - (1u << a)), p); }
 FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << b) - (1u << a)), (__m512)v); }
 #elif VBYTES == 64
 #include <immintrin.h>
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
 FC_INLINE void vstore_part(real *p, vec v, int n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+FC_INLINE vec vkeep(vec v, int n) { return (vec)_mm512_maskz_mov_pd((__mmask8)((1u << n) - 1), (__m512d)v); }
 FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << b) - (1u << a)), p); }
 FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << b) - (1u << a)), (__m512d)v); }
 #elif VBYTES == 32 && defined(__AVX2__)
@@ -58,6 +60,7 @@ static const lane_index fc_mask[2 * LANES] = { /* from LANES - n on: n times -1,
 #endif
 };
 FC_INLINE __m256i fc_leading(int n) { return _mm256_loadu_si256((const __m256i *)(fc_mask + LANES - n)); }
+FC_INLINE vec vkeep(vec v, int n) { return (vec)((__m256i)v & fc_leading(n)); }
 FC_INLINE __m256i fc_between(int a, int b) { return _mm256_andnot_si256(fc_leading(a), fc_leading(b)); }
 #ifdef FC_DOUBLE
 FC_INLINE vec vload_part(const real *p, int n) { return (vec)_mm256_maskload_pd(p, fc_leading(n)); }
@@ -71,6 +74,7 @@ FC_INLINE vec vload_range(const real *p, int a, int b) { return (vec)_mm256_mask
 FC_INLINE void vstore_range(real *p, vec v, int a, int b) { _mm256_maskstore_ps(p, fc_between(a, b), (__m256)v); }
 #endif
 #else
+FC_INLINE vec vkeep(vec v, int n) { vec k = {0}; memcpy(&k, &v, (size_t)n * sizeof(real)); return k; }
 FC_INLINE vec vload_range(const real *p, int a, int b) {
     vec v = {0};
     memcpy((real *)&v + a, p + a, (size_t)(b - a) * sizeof(real));
@@ -164,13 +168,16 @@ FC_INLINE real vsum(vec v) {
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 1); }
 FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 3); }
+FC_INLINE vec vslide_back1(vec a, vec b) { return (vec)_mm512_alignr_epi32((__m512i)b, (__m512i)a, 15); }
 #elif VBYTES == 64
 FC_INLINE vec vslide1(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 1); }
 FC_INLINE vec vslide3(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 3); }
+FC_INLINE vec vslide_back1(vec a, vec b) { return (vec)_mm512_alignr_epi64((__m512i)b, (__m512i)a, 7); }
 #else
 #define FC_SLIDE(i, k) ((i) + (k))
 FC_INLINE vec vslide1(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, 1); }
 FC_INLINE vec vslide3(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, (LANES > 2 ? 3 : 0)); }
+FC_INLINE vec vslide_back1(vec a, vec b) { return FC_SHUFFLE(a, b, FC_SLIDE, (LANES - 1)); }
 #endif
 FC_INLINE vec veven(vec a, vec b) { return FC_SHUFFLE(a, b, FC_EVEN, 0); }
 FC_INLINE vec vodd(vec a, vec b) { return FC_SHUFFLE(a, b, FC_ODD, 0); }
