@@ -21,6 +21,7 @@ _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
+_NARROW = 40  # bytes of a row from which rows that stream by are faster than maps
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 
 
@@ -69,11 +70,18 @@ class Depthwise(Backend):
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Bands | Maps:
         return self._maps(p, pass_, threads) or self._bands(p, pass_, threads)
 
+    def _streams(self, p: ConvProblem) -> bool:
+        """Whether rows stream by (the engine looks again): 3x3, and the left column of a window in the padding."""
+        taps = (p.kh, p.kw, p.dh, p.dw, p.pl) == (3, 3, 1, 1, 1) and p.g == p.ci == p.co
+        return self.engine == "cython" and taps and ((p.sh, p.sw, p.ow) == (1, 1, p.iw) or (p.sh, p.sw) == (2, 2))
+
     def _maps(self, p: ConvProblem, pass_: str, threads: int) -> Maps | None:
         """Lanes are channels where rows would not fill a vector."""
         line = _LINE // p.itemsize
         jobs = p.ci // line * (1 if pass_ == "grad_weight" else p.n)
         small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
+        if self._streams(p) and min(p.iw, p.ow) * p.itemsize >= (_NARROW if pass_ != "grad_weight" else _LINE):
+            return None
         if not (p.g == p.ci == p.co and p.ci >= self.vector_bytes // p.itemsize and small and jobs >= threads):
             return None
         if pass_ == "grad_input":
@@ -147,6 +155,8 @@ class Depthwise(Backend):
         bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
         busy = flops * self._slowness(p, pass_, cfg) / (rates.fma_gflops * 1e9 * threads)
         seconds = busy + moved / (2e9 * bandwidth)  # images that are fetched ahead arrive while others are computed
+        if isinstance(cfg, Bands) and self._streams(p):
+            seconds = max(busy, moved / (2e9 * bandwidth))
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
     def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands | Maps) -> float:
@@ -155,6 +165,8 @@ class Depthwise(Backend):
             return 1.6
         back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
         across = -(-p.iw // p.sw) if back else p.ow
+        if self._streams(p):
+            return (1.7 if p.sh == 1 else 3.0) * _up(across, lanes) / across
         if (p.dh == 1 and (p.sh <= 2 or back)) or (back and p.dh == p.sh):  # rows in registers serve several taps
             taps = -(-p.kh // p.sh) if back and p.dh != p.sh else p.kh
             slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
