@@ -151,7 +151,10 @@ def gather_block(typingctx, which, x, ix, pitch, taps, it, cols, dy, ys, n, sums
 
         def block(K, S, R):
             rows = [b.gep(dy, [b.mul(ys, I64(r))]) for r in range(R)]
-            rows = [emit.load_part(b, vec, p, n) if MASKS else emit.load(b, vec, p) for p in rows]
+            if MASKS:
+                rows = [emit.load_part(b, vec, p, n) for p in rows]
+            else:  # what lies behind n lanes may be NaN
+                rows = [b.select(mask, emit.load(b, vec, p), zero) for p in rows]
             sets = 2 if R + 2 * K < _REGISTERS else 1  # sums of even and of odd source rows do not wait for each other
             with _loop(b, I64(0), cols, [out]) as (j, carried):
                 p = b.gep(source, [b.load(b.gep(at, [j]))])
