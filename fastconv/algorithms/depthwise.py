@@ -80,7 +80,8 @@ class Depthwise(Backend):
         line = _LINE // p.itemsize
         jobs = p.ci // line * (1 if pass_ == "grad_weight" else p.n)
         small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
-        if self._streams(p) and min(p.iw, p.ow) * p.itemsize >= (_NARROW if pass_ != "grad_weight" else _LINE):
+        narrow = _LINE if pass_ == "grad_weight" and p.n == 1 else _NARROW
+        if self._streams(p) and min(p.iw, p.ow) * p.itemsize >= narrow:
             return None
         if not (p.g == p.ci == p.co and p.ci >= self.vector_bytes // p.itemsize and small and jobs >= threads):
             return None

@@ -123,37 +123,27 @@ cdef inline void _dw_columns(const int V, const int v, const real* p, bint more,
     before[0], x[0] = x[0], after
 
 
-cdef inline void _dw_gather_row(const int V, const real* p, bint less, bint more, int lanes, vec* sums, const vec* a,
-                                const vec* b, const vec* c) noexcept nogil:
-    """One row of x, with the rows of dy above it, beside it and below it."""
+cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const bint C, const real* p, bint less, bint more,
+                                int lanes, vec* sums, const vec* a, const vec* b, const vec* c) noexcept nogil:
+    """One row of x, with the rows of dy above it (if A), beside it (B) and below it (C)."""
     cdef vec before = vset(p[-1]) if less else vzero(), next = _dw_beside(V, 0, p, more, lanes), left, right, x
     cdef int v
     for v in range(V):
         fetch(p + FC_AHEAD + v * LANES)
         x = next
         _dw_columns(V, v, p, more, lanes, &before, &next, &left, &right)
-        sums[0] += c[v] * left
-        sums[1] += b[v] * left
-        sums[2] += a[v] * left
-        sums[3] += c[v] * x
-        sums[4] += b[v] * x
-        sums[5] += a[v] * x
-        sums[6] += c[v] * right
-        sums[7] += b[v] * right
-        sums[8] += a[v] * right
-
-
-cdef inline void _dw_gather_pair(const int V, const real* p, bint less, bint more, int lanes, vec* sums,
-                                 const vec* a) noexcept nogil:
-    """One row of x with one of dy."""
-    cdef vec before = vset(p[-1]) if less else vzero(), next = _dw_beside(V, 0, p, more, lanes), left, right, x
-    cdef int v
-    for v in range(V):
-        x = next
-        _dw_columns(V, v, p, more, lanes, &before, &next, &left, &right)
-        sums[0] += a[v] * left
-        sums[3] += a[v] * x
-        sums[6] += a[v] * right
+        if C:
+            sums[0] += c[v] * left
+            sums[3] += c[v] * x
+            sums[6] += c[v] * right
+        if B:
+            sums[1] += b[v] * left
+            sums[4] += b[v] * x
+            sums[7] += b[v] * right
+        if A:
+            sums[2] += a[v] * left
+            sums[5] += a[v] * x
+            sums[8] += a[v] * right
 
 
 cdef inline void _dw_take_row(const int V, vec* a, const real* p, int lanes) noexcept nogil:
@@ -161,21 +151,6 @@ cdef inline void _dw_take_row(const int V, vec* a, const real* p, int lanes) noe
     for v in range(V):
         fetch(p + FC_AHEAD + v * LANES)
         a[v] = _dw_beside(V, v, p, False, lanes)
-
-
-cdef inline void _dw_gather_edges(const int V, const DwGeometry* f, const real* x, const real* dy, intp first, intp end,
-                                  bint less, bint more, int lanes, vec* sums) noexcept nogil:
-    """The first two and the last two rows of x, which do not meet three rows of dy."""
-    cdef vec a[2]
-    cdef intp t, rows = end - first
-    cdef int u
-    for t in range(rows + 2):
-        if 2 <= t < rows:
-            continue
-        for u in range(3):
-            if 0 <= t - u < rows:
-                _dw_take_row(V, a, dy + (first + t - u) * f.dw_, lanes)
-                _dw_gather_pair(V, _dw_source_row(f, x, first + t + f.top), less, more, lanes, sums + u, a)
 
 
 cdef inline void _dw_gather_rows3(const int V, const DwGeometry* f, const real* x, const real* dy, intp first, intp end,
@@ -186,31 +161,41 @@ cdef inline void _dw_gather_rows3(const int V, const DwGeometry* f, const real* 
     cdef vec sums[9]
     cdef bint less = col > 0, more = col + V * LANES < f.sw_
     cdef int v, lanes = <int> min(f.sw_ - col - (V - 1) * LANES, LANES)
-    cdef intp row = first + 2
+    cdef intp row = first
     x += col
     dy += col
     for v in range(9):
         sums[v] = vload(total + v * LANES)
+    _dw_take_row(V, a, dy + row * f.dw_, lanes)
+    _dw_gather_row(V, False, False, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, a)
+    row += 1
     if row < end:
-        _dw_take_row(V, a, dy + first * f.dw_, lanes)
-        _dw_take_row(V, b, dy + (first + 1) * f.dw_, lanes)
+        _dw_take_row(V, b, dy + row * f.dw_, lanes)
+        _dw_gather_row(V, False, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, b)
+        row += 1
+    else:
+        _dw_gather_row(V, False, True, False, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, a)
     while row < end:
         _dw_take_row(V, c, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, b, c)
+        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, b, c)
         row += 1
         if row == end:
             break
         _dw_take_row(V, a, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, b, c, a)
+        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, b, c, a)
         row += 1
         if row == end:
             break
         _dw_take_row(V, b, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, c, a, b)
+        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, c, a, b)
         row += 1
+    _dw_take_row(V, b, dy + (end - 1) * f.dw_, lanes)
+    if end - first > 1:
+        _dw_take_row(V, a, dy + (end - 2) * f.dw_, lanes)
+        _dw_gather_row(V, True, True, False, _dw_source_row(f, x, end + f.top), less, more, lanes, sums, a, b, b)
+    _dw_gather_row(V, True, False, False, _dw_source_row(f, x, end + 1 + f.top), less, more, lanes, sums, b, b, b)
     for v in range(9):
         vstore(total + v * LANES, sums[v])
-    _dw_gather_edges(V, f, x, dy, first, end, less, more, lanes, <vec*> total)
 
 
 cdef void _dw_gather_plane(const DwGeometry* f, const real* x, const real* dy, intp first, intp end,
