@@ -20,6 +20,8 @@ from .direct import Direct
 from .phases import geometry, rows_of, sides
 
 _FEW = 8  # outputs a group
+_STEM = 4  # channels a group that are not worth a block
+_MIDDLE = 9  # outputs beside 3 vectors of pixels
 _STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
 _TASK = 128 << 10  # bytes of pixels a task of a 1x1 kernel, in second-level cache
 _ROW = 60e-9  # seconds that a row of results takes besides its sums
@@ -50,8 +52,8 @@ class Planar(Backend):
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         c, outputs, _, _ = sides(p, pass_)
-        if pass_ != "grad_weight" and not _in_place(p) and outputs > _FEW:
-            return f"more than {_FEW} outputs a group pay for the packed copy of direct"
+        if pass_ != "grad_weight" and not _in_place(p) and outputs > _FEW and c > _STEM:
+            return f"more than {_FEW} outputs of more than {_STEM} channels a group pay for the packed copy of direct"
         if p.g > 1 and min(c, outputs) < 8:
             return f"groups of {c} to {outputs} channels are depthwise-like"
         return None
@@ -60,11 +62,12 @@ class Planar(Backend):
         if pass_ == "grad_weight":
             return self._units(p, threads)
         tile = 14 if self.vector_bytes == 64 else 6
-        c, _, oh, ow = sides(p, pass_)
+        c, outputs, oh, ow = sides(p, pass_)
         if _in_place(p):
             blocks = -(-oh * ow * p.itemsize // (2 * self.vector_bytes))
             task = min(max(_TASK // (c * 2 * self.vector_bytes), 1), -(-blocks * p.n // (4 * threads)))
             return Blocks(tile, 0, task)
+        tile = _MIDDLE if tile == 14 and outputs > tile else tile
         geo = geometry(p, pass_, 1)
         fixed, step = geo.reach[1] - geo.reach[0] + 1, geo.rows[2] / geo.rows[1]
         rows = int((_STRIP / (c * geo.nph * geo.wph * p.itemsize) - fixed) / step)
@@ -95,6 +98,10 @@ class Planar(Backend):
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
             rate, rows = 0.9 * min(1.0, block / 7), 0.0
+        elif outputs > _FEW:  # a stem: sums of few products, written in place
+            vectors = max(-(-ow // lanes), 2) if lanes * p.itemsize == 64 else -(-ow // (2 * lanes)) * 2
+            waste, rate, rows = vectors * lanes / ow, 0.95 / (1 + 10 / (c * p.kh * p.kw)), 0.0
+            moved *= 0.5
         else:
             width = -(-ow // p.sw) if pass_ == "grad_input" else ow
             waste = -(-width // (2 * lanes)) * 2 * lanes / width

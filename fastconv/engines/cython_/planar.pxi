@@ -18,7 +18,7 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
             a[t][j] = vset(bias[t]) if bias != NULL else vzero()
     for t in range(nt):
         for j in range(nv):
-            fetch_w(y + t * ys + j * LANES)
+            fetch_w(y + t * ys + (nv + j) * LANES)
     for k in range(T):
         p = x + off[k]
         for c in range(C):
@@ -38,7 +38,7 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
 
 cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const intp* off, intp T, const real* w,
                      const real* bias, real* y, intp ys) noexcept nogil:
-    """nt <= TILE outputs x 2 vectors, or at most 6 (with 16 registers 3) x 4."""
+    """nt <= TILE outputs x 2 vectors, at most 9 x 3, or at most 6 (with 16 registers 3) x 4: see _vectors."""
     if nv == 4:
         if nt == 1: _planar(1, 4, x, plane, C, off, T, w, bias, y, ys)
         elif nt == 2: _planar(2, 4, x, plane, C, off, T, w, bias, y, ys)
@@ -46,6 +46,16 @@ cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const in
         elif TILE == 14 and nt == 4: _planar(4, 4, x, plane, C, off, T, w, bias, y, ys)
         elif TILE == 14 and nt == 5: _planar(5, 4, x, plane, C, off, T, w, bias, y, ys)
         elif TILE == 14: _planar(6, 4, x, plane, C, off, T, w, bias, y, ys)
+    elif nv == 3:
+        if nt == 1: _planar(1, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif nt == 2: _planar(2, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif nt == 3: _planar(3, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 4: _planar(4, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 5: _planar(5, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 6: _planar(6, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 7: _planar(7, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14 and nt == 8: _planar(8, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif TILE == 14: _planar(9, 3, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 1: _planar(1, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 2: _planar(2, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 3: _planar(3, 2, x, plane, C, off, T, w, bias, y, ys)
@@ -60,6 +70,13 @@ cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const in
     elif TILE == 14 and nt == 12: _planar(12, 2, x, plane, C, off, T, w, bias, y, ys)
     elif TILE == 14 and nt == 13: _planar(13, 2, x, plane, C, off, T, w, bias, y, ys)
     elif TILE == 14: _planar(14, 2, x, plane, C, off, T, w, bias, y, ys)
+
+
+cdef inline int _vectors(intp left, intp nt) noexcept nogil:
+    """Vectors of a register block of nt outputs, where so many are left: none too many, if there are enough."""
+    if left % 2 == 1 and left > 1 and nt <= (9 if TILE == 14 else 3):
+        return 3
+    return 4 if left >= 4 and nt <= (6 if TILE == 14 else 3) else 2
 
 
 def planar_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp T, cnp.ndarray pos, intp tile, bint adjoint,
@@ -219,12 +236,15 @@ def planar_rows(cnp.ndarray x, cnp.ndarray u, cnp.ndarray y, cnp.ndarray bias, c
 cdef void _planar_strip(Source* s, Rows* r, Copy* q, Taps* phases, const real* x, const real* u, real* y, const real* bias,
                         intp nout, intp tile, intp i0, intp i1, intp T, real* work) noexcept nogil:
     cdef intp first = (i0 + r.r0) // r.rd * r.rm + r.rs + q.reach0, last = (i1 - 1 + r.r0) // r.rd * r.rm + r.rs + q.reach1
-    cdef intp i, c, row, b, o, n, k, base, lo, count, start, m, nb = (nout + tile - 1) // tile
+    cdef intp i, c, row, b, o, n, k, base, count, start, m, nb = (nout + tile - 1) // tile
     cdef intp stride = (r.ow // r.cd + 4 * LANES) // (4 * LANES) * 4 * LANES
     cdef real* line = work                                    # [phase][output][stride]: one row of results
     cdef real* buf = work + r.cd * nout * stride
+    cdef real* out
     cdef const real* p
     cdef Taps* t
+    cdef int nv
+    cdef bint whole
     for c in range(s.c):
         for row in range(first, last + 1):
             if row % q.rstep == 0:
@@ -233,29 +253,29 @@ cdef void _planar_strip(Source* s, Rows* r, Copy* q, Taps* phases, const real* x
                               buf + c * s.plane + (row - first) * s.row)
                 else:
                     memset(buf + c * s.plane + (row - first) * s.row, 0, s.row * sizeof(real))
-    for i in range(i0, i1):
-        base = (i + r.r0) // r.rd * r.rm + r.rs
-        for b in range(r.cd):
-            t = phases + (i + r.r0) % r.rd * r.cd + b
-            start = (b - r.c0 % r.cd + r.cd) % r.cd
-            count = (r.ow - start + r.cd - 1) // r.cd if start < r.ow else 0
-            lo = (start + r.c0) // r.cd + r.cs
-            p = buf + (base - first) * s.row + lo
-            for o in range(nb):
-                n = nout * o // nb
-                k = nout * (o + 1) // nb - n
+    for o in range(nb):                                       # a block's weights stay in cache
+        n = nout * o // nb
+        k = nout * (o + 1) // nb - n
+        for i in range(i0, i1):
+            base = (i + r.r0) // r.rd * r.rm + r.rs
+            for b in range(r.cd):
+                t = phases + (i + r.r0) % r.rd * r.cd + b
+                start = (b - r.c0 % r.cd + r.cd) % r.cd
+                count = (r.ow - start + r.cd - 1) // r.cd if start < r.ow else 0
+                p = buf + (base - first) * s.row + (start + r.c0) // r.cd + r.cs
                 m = 0
                 while m < count:
-                    if count - m > 2 * LANES and k <= (6 if TILE == 14 else 3):
-                        _planar_of(k, 4, p + m, s.plane, s.c, t.off, t.nkh * t.nkw, u + (n * T + k * t.base) * s.c,
-                                   bias + n if bias != NULL else NULL, line + (b * nout + n) * stride + m, stride)
-                        m += 4 * LANES
-                    else:
-                        _planar_of(k, 2, p + m, s.plane, s.c, t.off, t.nkh * t.nkw, u + (n * T + k * t.base) * s.c,
-                                   bias + n if bias != NULL else NULL, line + (b * nout + n) * stride + m, stride)
-                        m += 2 * LANES
-        for o in range(nout):
-            _interleave(line + o * stride, nout * stride, y + (o * r.oh + i) * r.ow, r.ow, r.c0, r.cd)
+                    nv = _vectors((count - m + LANES - 1) // LANES, k)
+                    whole = r.cd == 1 and m + nv * LANES <= count
+                    out = y + (n * r.oh + i) * r.ow + m if whole else line + (b * nout + n) * stride + m
+                    _planar_of(<int> k, nv, p + m, s.plane, s.c, t.off, t.nkh * t.nkw, u + (n * T + k * t.base) * s.c,
+                               bias + n if bias != NULL else NULL, out, r.oh * r.ow if whole else stride)
+                    if r.cd == 1 and not whole:
+                        for c in range(n, n + k):
+                            memcpy(y + (c * r.oh + i) * r.ow + m, line + c * stride + m, (count - m) * sizeof(real))
+                    m += nv * LANES
+            for c in range(n, n + k if r.cd > 1 else n):
+                _interleave(line + c * stride, nout * stride, y + (c * r.oh + i) * r.ow, r.ow, r.c0, r.cd)
 
 
 cdef void _interleave(const real* line, intp phase, real* y, intp ow, intp c0, intp cd) noexcept nogil:
@@ -263,9 +283,7 @@ cdef void _interleave(const real* line, intp phase, real* y, intp ow, intp c0, i
     cdef intp j, b, k, full
     cdef vec p
     cdef vec q
-    if cd == 1:
-        memcpy(y, line, ow * sizeof(real))
-    elif cd == 2:
+    if cd == 2:
         full = ow // 2
         b = c0 % 2
         for j in range(full // LANES):
