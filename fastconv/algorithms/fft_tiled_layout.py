@@ -167,10 +167,16 @@ def split(line: Line, t: int) -> tuple[int, int]:
 
 @lru_cache(1024)
 def factors(t: int, taps: int) -> tuple[int, int]:
-    """The two lengths of a transform; the second may hold all taps, so that the first pass is left out."""
+    """The two lengths of a transform; the second may hold all taps, so that the first pass is left out.
+
+    Or half of the first pass, so that it takes about half as long: then the longer it is, the better.
+    """
     pairs = [(t // b, b) for b in RADICES if t % b == 0 and t // b in RADICES]
     few = [pair for pair in pairs if pair[1] >= taps]
-    return min(few or pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]) if not few else (pair[1], pair[1]))
+    half = [pair for pair in pairs if (pair[0] + 1) // 2 * pair[1] >= taps]
+    if few:
+        return min(few, key=lambda pair: pair[1])
+    return max(half) if half else min(pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]))
 
 
 def reach(a: Axis) -> int:
@@ -253,7 +259,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
         shared.append(shared[-1] + whole_lines(size * lanes))
     passes = ROW * max(h.n1, h.m1, w.n1, w.m1)
     for size in (
-        2 * ceil_div(w.t, lanes) * lanes, 4 * h.t + 4, passes, a, kernel, columns_w, product, rows, sums,
+        2 * ceil_div(w.t, lanes) * lanes, 4 * h.t + 8, passes, a, kernel, columns_w, product, rows, sums,
     ):  # fmt: skip
         own.append(own[-1] + whole_lines(size * lanes))
     for pair in (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2):

@@ -117,7 +117,7 @@ cdef void _ft_weight_unit(const FtGrid* q, const real* w, intp group, intp c, in
 cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, intp v, intp d0, intp nv, intp r0,
                            intp tiles, FtScratch* s) noexcept nogil:
     """Column v of up to two blocks of outputs, from d0 on (r0 in R): weights, products, rows of the sums to Z."""
-    cdef intp k0 = 0, k1, b, c, o, u, t, k, i, pairs = _ft_ceil(q.h.taps, 2)
+    cdef intp k0 = 0, k1, b, c, o, u, t, k, i
     cdef const vec* r
     while k0 < q.sblocks:
         k1 = min(k0 + q.src_chunk, q.sblocks)
@@ -126,7 +126,7 @@ cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, 
             for c in range(min(<intp> LANES, q.ci - b % q.cib * LANES)):
                 for o in range(nv):
                     r = R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + r0 + o) * q.unit_r
-                    _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w, 2 * q.unit_r, 0)
+                    _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w, 2 * q.unit_r)
                 k += 1
         for u in range(q.h.t):
             for i in range(tiles * q.sblocks):  # too many streams for the hardware to see

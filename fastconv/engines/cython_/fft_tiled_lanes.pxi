@@ -11,7 +11,7 @@ cdef struct FtAxis:
 cdef struct FtGrid:
     FtAxis h, w
     intp n, g, ci, co  # channels of a group
-    intp so, sc, taps, kernel, row_k  # weights: steps of outputs and inputs, taps of a kernel, vectors of one transposed, and of a row
+    intp so, sc, taps, kernel, row_k  # weights: steps of outputs and inputs, taps; vectors of kernels, of their rows
     intp cib, cob, sblocks, dblocks  # vectors of channels; and of phases and channels
     intp tiles, tile_block, dst_block, src_chunk  # tiles in all; tiles, vectors taken together
     intp row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
@@ -148,8 +148,12 @@ cdef inline void _ft_clear(vec* a, intp count) noexcept nogil:
         a[i] = vzero()
 
 
-cdef inline void _ft_separate(const vec* p, const vec* n, intp first, intp pairs, intp ahead, vec* column) noexcept nogil:
-    """Rows of column v from those of columns v and -v of the complex signals (all times two)."""
+cdef inline void _ft_separate(const vec* p, const vec* n, intp first, intp pairs, intp ahead,
+                              vec* column) noexcept nogil:
+    """Rows of column v from those of columns v and -v of the complex signals (all times two).
+
+    What lies `ahead` is wanted next.
+    """
     cdef intp j
     for j in range(first):
         column[4 * j] = column[4 * j + 1] = column[4 * j + 2] = column[4 * j + 3] = vzero()
@@ -231,11 +235,10 @@ cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, F
     if count <= 0 or pairs[0] <= first[0]:
         first[0] = pairs[0] = 0
         return
-    j = 2 * _ft_ceil(count, LANES) * LANES
-    _ft_clear(s.row + j, 2 * _ft_reach(&s.w, count) - j)
     for j in range(first[0], pairs[0]):
         _ft_load_row(k, 2 * j, count, s.row)
         _ft_load_row(k, 2 * j + 1 if 2 * j + 1 < rows else k.last, count, s.row + 1)
+        _ft_clear(s.row + 2 * count, 2 * (_ft_reach(&s.w, count) - count))  # whole vectors were loaded
         _ft_transform(&s.w, s.row, s.row + 1, 2, count, a + 2 * j, a + 2 * j + 1, q.row_a, q.w.t, s.y, 2)
 
 
@@ -244,7 +247,7 @@ cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, i
     """Transform of column v: x[frequency] complex."""
     cdef intp count = min(rows, 2 * pairs)
     _ft_separate(a + v * q.row_a, a + (q.w.t - v if v else 0) * q.row_a, first, pairs, 0, s.column)
-    _ft_clear(s.column + 4 * pairs, 2 * _ft_reach(&s.h, count) - 4 * pairs)
+    _ft_clear(s.column + 2 * count, 2 * (_ft_reach(&s.h, count) - count))
     _ft_transform(&s.h, s.column, s.column + 1, 2, count, x, x + 1, 2, q.h.t, s.y, q.row_x)
 
 
@@ -339,11 +342,12 @@ cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScrat
 
 
 cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w,
-                                   intp out, intp ahead, intp to) noexcept nogil:
+                                   intp out, intp ahead) noexcept nogil:
     """Transform of column v of kernels, from those of their rows."""
     cdef intp pairs = _ft_ceil(q.h.taps, 2)
     _ft_separate(r + v * q.row_r, r + (q.w.t - v if v else 0) * q.row_r, 0, pairs, ahead, s.kernel)
-    _ft_transform(&s.mh, s.kernel, s.kernel + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y, to)
+    _ft_clear(s.kernel + 2 * q.h.taps, 4 * pairs - 2 * q.h.taps)
+    _ft_transform(&s.mh, s.kernel, s.kernel + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y, 0)
 
 
 cdef void _ft_lane(const FtGrid* q, const real* planes, bint source, intp channel, intp tile, intp phase, intp l,
