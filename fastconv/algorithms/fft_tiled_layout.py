@@ -265,8 +265,8 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     for pair in (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2):
         tw.append(tw[-1] + 2 * pair[0] * pair[1])
     sizes = (
-        p.n, p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob, tiles, tile_block, dst_block, chunk,
-        row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
+        p.n, p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob,
+        tiles, tile_block, dst_block, chunk, row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
         *shared, own[-1], *own[:-1], *tw[:-1], int(cfg.mode == IMAGES), parts,
     )  # fmt: skip
     return h, w, Sizes._make(sizes), shared[-1] + threads * own[-1]
