@@ -149,6 +149,8 @@ def kernel_rows(s, w, k, r, step):
         for j in range(pairs):
             o = address(r, (phase * step + 2 * j) * L)
             p = address(taps, 2 * (phase * pairs + j) * row * L)
+            for i in range(2 * v.at(s, at.W + at.T)):  # of the next pair
+                v.prefetch_write(o, (i // 2 * v.at(s, at.ROW_R) + 2 + i % 2) * L)
             transform(s, at.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.ROW_R),
                       v.at(s, at.W + at.T))  # fmt: skip
 
