@@ -124,6 +124,19 @@ def test_every_length(name: str, length: int) -> None:
         battery.compare(backend, "forward", p, d, battery.raw(backend, "forward", p, d, 1), exact=False)
 
 
+@pytest.mark.parametrize("mode", [CHANNELS, POINTWISE, IMAGES])
+@pytest.mark.parametrize("length", [20, 25, 45, 54, 72])
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_that_fill_their_transform(name: str, length: int, mode: int) -> None:
+    """Few taps, half a transform, one more, and all of it: what lies behind the taps counts as zero."""
+    for taps in (length // 4, length // 2, length // 2 + 1, length):
+        p = ConvProblem.from_shapes((2, 3, length, length), (3, 1, taps, taps), groups=3)
+        backend, d = _Fixed(name, Tiles(mode, length, length, 2, 2, 1)), real_data(p)
+        for pass_ in PASSES:
+            if all(length >= line.taps + line.outputs - 1 for line in lines(p, pass_)):  # else too many tiles
+                battery.compare(backend, pass_, p, d, battery.raw(backend, pass_, p, d, 1), exact=False)
+
+
 def test_one_tile_lets_zeros_wrap() -> None:
     """A small map needs a transform of its height and one padding, not both."""
     p = parse("n1ci1ih56iw56co1kh31kw31ph15pw15_f32")

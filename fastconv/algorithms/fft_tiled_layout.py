@@ -17,6 +17,7 @@ from ..problem import ConvProblem
 from .base import Array
 
 RADICES = 4, 5, 6, 8, 9, 10, 12
+ROW = 2 * RADICES[-1] + 2  # vectors of a row between the two passes of a transform
 LENGTHS = tuple(sorted({a * b for a in RADICES for b in RADICES}))
 
 
@@ -85,6 +86,7 @@ class Sizes(NamedTuple):
     sc: int
     taps: int
     kernel: int
+    row_k: int
     cib: int
     cob: int
     sblocks: int
@@ -165,10 +167,22 @@ def split(line: Line, t: int) -> tuple[int, int]:
 
 @lru_cache(1024)
 def factors(t: int, taps: int) -> tuple[int, int]:
-    """The two lengths of a transform; the second may hold all taps, so that the first pass is left out."""
+    """The two lengths of a transform; the second may hold all taps, so that the first pass is left out.
+
+    Or half of the first pass, so that it takes about half as long: then the longer it is, the better.
+    """
     pairs = [(t // b, b) for b in RADICES if t % b == 0 and t // b in RADICES]
     few = [pair for pair in pairs if pair[1] >= taps]
-    return min(few or pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]) if not few else (pair[1], pair[1]))
+    half = [pair for pair in pairs if (pair[0] + 1) // 2 * pair[1] >= taps]
+    if few:
+        return min(few, key=lambda pair: pair[1])
+    return max(half) if half else min(pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]))
+
+
+def reach(a: Axis) -> int:
+    """Numbers of a kernel's row that transforms read, zero from its taps on: see _ft_reach."""
+    half = (a.m1 + 1) // 2 * a.m2
+    return a.m2 if a.taps <= a.m2 else half if a.taps <= half else a.t
 
 
 def _twiddles(n1: int, n2: int) -> Array:
@@ -187,14 +201,14 @@ def axis(line: Line, t: int) -> Axis:
 
 
 @lru_cache(4096)
-def places(p: ConvProblem, flip: bool, h: Line, w: Line) -> Array:
-    """Where the taps of a kernel lie in the array of phases, each of whole pairs of rows."""
+def places(p: ConvProblem, flip: bool, h: Line, w: Line, size: int) -> Array:
+    """Where the taps of a kernel lie in the array of phases, each of whole pairs of rows of a size."""
     u, v = np.divmod(np.arange(p.kh * p.kw), p.kw)
     ph, pw = max(h.sp, h.dp), max(w.sp, w.dp)
     row, col = u // ph, v // pw
     if flip:
         row, col = h.taps - 1 - row, w.taps - 1 - col
-    found: Array = ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * w.taps + col
+    found: Array = ((u % ph * pw + v % pw) * ceil_div(h.taps, 2) * 2 + row) * size + col
     return found
 
 
@@ -218,9 +232,10 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     tile_block, dst_block, chunk = (
         min(a, b) for a, b in ((cfg.tile_block, tiles), (cfg.dst_block, dp * cob), (cfg.src_chunk, sp * cib))
     )
-    row_a, row_x, row_r, row_z = 2 * ceil_div(h.t, 2) + 2, 2 * h.t + 2, 2 * w.t + 2, 2 * ceil_div(h.out, 2) + 2
-    unit_a, unit_x, unit_r, unit_z = w.t * row_a, columns * row_x + 2, pairs * row_r, w.t * row_z + 2
-    row_w, row_p, kernel = 4 * chunk * lanes + 2, 2 * h.t + 2, sp * dp * pairs * 2 * w.taps
+    row_a, row_x, row_r, row_z = 2 * ceil_div(h.t, 2) + 2, 2 * h.t + 2, 2 * pairs + 1, 2 * ceil_div(h.out, 2) + 2
+    unit_a, unit_x, unit_r, unit_z = w.t * row_a, columns * row_x + 2, w.t * row_r, w.t * row_z + 2
+    row_w, row_p, row_k = 4 * chunk * lanes + 2, 2 * h.t + 2, reach(w)
+    kernel = sp * dp * pairs * 2 * row_k
     parts, kernels = 1, sp * ci * dp * cob * unit_r
     x, z, rows, sums = tile_block * sp * cib * unit_x, 0, 0, 0
     if cfg.mode == CHANNELS:
@@ -242,16 +257,16 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     shared, own, tw = [0], [0], [0]
     for size in (x, kernels, z):
         shared.append(shared[-1] + whole_lines(size * lanes))
-    passes = max(x.t * 2 + 2 * max(x.n1, x.m1) for x in (h, w))
+    passes = ROW * max(h.n1, h.m1, w.n1, w.m1)
     for size in (
-        2 * ceil_div(w.t, lanes) * lanes, 2 * h.t + 4, passes, a, kernel, columns_w, product, rows, sums,
+        2 * ceil_div(w.t, lanes) * lanes, 4 * h.t + 8, passes, a, kernel, columns_w, product, rows, sums,
     ):  # fmt: skip
         own.append(own[-1] + whole_lines(size * lanes))
     for pair in (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2):
         tw.append(tw[-1] + 2 * pair[0] * pair[1])
     sizes = (
-        p.n, p.g, ci, co, so, sc, taps, kernel, cib, cob, sp * cib, dp * cob, tiles, tile_block, dst_block, chunk,
-        row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
+        p.n, p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob,
+        tiles, tile_block, dst_block, chunk, row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
         *shared, own[-1], *own[:-1], *tw[:-1], int(cfg.mode == IMAGES), parts,
     )  # fmt: skip
     return h, w, Sizes._make(sizes), shared[-1] + threads * own[-1]
@@ -261,7 +276,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
 def arrays(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Array, Array, Sizes]:
     """What the steps take: sizes, then the places of the taps; twiddle factors."""
     h, w, sizes, _ = layout(p, pass_, cfg, threads, lanes)
-    table = places(p, pass_ == "grad_input", *lines(p, pass_))
+    table = places(p, pass_ == "grad_input", *lines(p, pass_), sizes.row_k)
     grid = np.concatenate([np.array([*h, *w, *sizes], np.intp), table.astype(np.intp)])
     pairs = (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)
     return grid, np.concatenate([_twiddles(*pair) for pair in pairs]).astype(p.dtype), sizes

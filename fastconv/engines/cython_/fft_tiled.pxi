@@ -5,9 +5,11 @@
 cdef extern from *:
     """
     #define FT_TILES (VBYTES == 64 ? 6 : 2) /* rows of the register block: two complex vectors each */
+    #define FT_APART (VBYTES == 64 ? 4 : 2) /* complex vectors that leave registers for twice as many sums */
     """
     enum:
         FT_TILES
+        FT_APART
 
 
 cdef void _ft_channel_lanes(const FtGrid* q, const real* planes, bint source, intp group, intp tile, intp block,
@@ -24,17 +26,17 @@ cdef inline void _ft_multiply_block(const int nm, const int nv, const real* a, i
                                     intp start, const FtGrid* q, bint channels, const vec* b, intp bk, intp bv,
                                     vec* c, intp cm, intp cv, bint first) noexcept nogil:
     """c[m][v] (+)= sum over k of a[m][k] * conj(b[k][v]), complex; k runs over blocks of channels, or over tiles."""
-    cdef vec re[6][2]
-    cdef vec im[6][2]
+    cdef vec re[2][6][2]
+    cdef vec im[2][6][2]
     cdef vec br[2]
     cdef vec bi[2]
     cdef vec ar, ai
     cdef intp i, l, count = 1
-    cdef int m, v
+    cdef int m, v, other = nm * nv <= FT_APART  # sums in two chains: one would wait for itself
     for m in range(nm):
         for v in range(nv):
-            re[m][v] = vzero()
-            im[m][v] = vzero()
+            re[0][m][v] = re[other][m][v] = vzero()
+            im[0][m][v] = im[other][m][v] = vzero()
     for i in range(start, start + blocks):
         if channels:
             count = min(<intp> LANES, q.ci - i % q.cib * LANES)
@@ -46,20 +48,23 @@ cdef inline void _ft_multiply_block(const int nm, const int nv, const real* a, i
                 ar = vset(a[m * am + l])
                 ai = vset(a[m * am + l + LANES])
                 for v in range(nv):
-                    re[m][v] += ar * br[v]
-                    im[m][v] += ai * br[v]
+                    re[0][m][v] += ar * br[v]
+                    im[0][m][v] += ai * br[v]
                 for v in range(nv):
-                    re[m][v] += ai * bi[v]
-                    im[m][v] -= ar * bi[v]
+                    re[other][m][v] += ai * bi[v]
+                    im[other][m][v] -= ar * bi[v]
             b += bk
         a += ak
     for m in range(nm):
         for v in range(nv):
+            if other:
+                re[0][m][v] += re[1][m][v]
+                im[0][m][v] += im[1][m][v]
             if not first:
-                re[m][v] += c[m * cm + v * cv]
-                im[m][v] += c[m * cm + v * cv + 1]
-            c[m * cm + v * cv] = re[m][v]
-            c[m * cm + v * cv + 1] = im[m][v]
+                re[0][m][v] += c[m * cm + v * cv]
+                im[0][m][v] += c[m * cm + v * cv + 1]
+            c[m * cm + v * cv] = re[0][m][v]
+            c[m * cm + v * cv + 1] = im[0][m][v]
 
 
 cdef inline void _ft_multiply_rows(const int nv, intp nm, const real* a, intp am, intp ak, intp blocks, intp start,
@@ -112,7 +117,7 @@ cdef void _ft_weight_unit(const FtGrid* q, const real* w, intp group, intp c, in
 cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, intp v, intp d0, intp nv, intp r0,
                            intp tiles, FtScratch* s) noexcept nogil:
     """Column v of up to two blocks of outputs, from d0 on (r0 in R): weights, products, rows of the sums to Z."""
-    cdef intp k0 = 0, k1, b, c, o, u, t, k, i, pairs = _ft_ceil(q.h.taps, 2)
+    cdef intp k0 = 0, k1, b, c, o, u, t, k, i
     cdef const vec* r
     while k0 < q.sblocks:
         k1 = min(k0 + q.src_chunk, q.sblocks)
@@ -121,12 +126,7 @@ cdef void _ft_product_unit(const FtGrid* q, const vec* X, const vec* R, vec* Z, 
             for c in range(min(<intp> LANES, q.ci - b % q.cib * LANES)):
                 for o in range(nv):
                     r = R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + r0 + o) * q.unit_r
-                    for i in range(2 * pairs, 3 * pairs):  # of the weights after the next ones
-                        fetch(r + i * q.row_r + 2 * v)
-                        fetch(r + i * q.row_r + 2 * v + 1)
-                        fetch(r + i * q.row_r + 2 * (q.w.t - v))
-                        fetch(r + i * q.row_r + 2 * (q.w.t - v) + 1)
-                    _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w)
+                    _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w, 2 * q.unit_r)
                 k += 1
         for u in range(q.h.t):
             for i in range(tiles * q.sblocks):  # too many streams for the hardware to see
@@ -156,7 +156,7 @@ cdef void _ft_sources(const FtGrid* q, const real* x, const real* w, real* work,
     if kernels:
         memset(s.taps, 0, q.kernel * LANES * sizeof(real))  # rows and columns that a phase does not have
     for i in range(kernels * part // parts, kernels * (part + 1) // parts):
-        _ft_weight_unit(q, w, group, i // blocks, block + i % blocks, &s, R)
+        _ft_weight_unit(q, w, group, i % q.ci, block + i // q.ci, &s, R)
 
 
 cdef void _ft_products(const FtGrid* q, real* work, const vec* R, const real* twiddles, intp tiles, intp block,

@@ -11,7 +11,7 @@ cdef struct FtAxis:
 cdef struct FtGrid:
     FtAxis h, w
     intp n, g, ci, co  # channels of a group
-    intp so, sc, taps, kernel  # weights: steps of outputs and inputs, taps of a kernel, numbers of one transposed
+    intp so, sc, taps, kernel, row_k  # weights: steps of outputs and inputs, taps; vectors of kernels, of their rows
     intp cib, cob, sblocks, dblocks  # vectors of channels; and of phases and channels
     intp tiles, tile_block, dst_block, src_chunk  # tiles in all; tiles, vectors taken together
     intp row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
@@ -142,17 +142,31 @@ cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, 
                 vstore_range(p, m[l], <int> a, <int> b)
 
 
-cdef inline void _ft_separate(const vec* p, const vec* n, intp step, intp first, intp pairs,
+cdef inline void _ft_clear(vec* a, intp count) noexcept nogil:
+    cdef intp i
+    for i in range(count):
+        a[i] = vzero()
+
+
+cdef inline void _ft_separate(const vec* p, const vec* n, intp first, intp pairs, intp ahead,
                               vec* column) noexcept nogil:
-    """Rows of column v from those of columns v and -v of the complex signals (all times two)."""
+    """Rows of column v from those of columns v and -v of the complex signals (all times two).
+
+    What lies `ahead` is wanted next.
+    """
     cdef intp j
     for j in range(first):
         column[4 * j] = column[4 * j + 1] = column[4 * j + 2] = column[4 * j + 3] = vzero()
     for j in range(first, pairs):
-        column[4 * j] = p[j * step] + n[j * step]
-        column[4 * j + 1] = p[j * step + 1] - n[j * step + 1]
-        column[4 * j + 2] = p[j * step + 1] + n[j * step + 1]
-        column[4 * j + 3] = n[j * step] - p[j * step]
+        if ahead:
+            fetch(p + 2 * j + ahead)
+            fetch(p + 2 * j + 1 + ahead)
+            fetch(n + 2 * j + ahead)
+            fetch(n + 2 * j + 1 + ahead)
+        column[4 * j] = p[2 * j] + n[2 * j]
+        column[4 * j + 1] = p[2 * j + 1] - n[2 * j + 1]
+        column[4 * j + 2] = p[2 * j + 1] + n[2 * j + 1]
+        column[4 * j + 3] = n[2 * j] - p[2 * j]
 
 
 cdef inline void _ft_put(vec* z, vec re, vec im, bint add) noexcept nogil:
@@ -183,6 +197,7 @@ cdef struct FtScratch:
     FtTransform h, w, mh, mw
     vec* row
     vec* column
+    vec* kernel  # a column of one; zero from its rows on
     vec* y
     vec* a
     vec* taps
@@ -200,6 +215,8 @@ cdef void _ft_scratch(const FtGrid* q, const real* twiddles, real* work, intp pa
     s.mw = FtTransform(q.w.m1, q.w.m2, twiddles + q.twiddle_mw)
     s.row = <vec*> (own + q.own_row)
     s.column = <vec*> (own + q.own_col)
+    s.kernel = s.column + 2 * q.h.t + 4
+    _ft_clear(s.kernel, 2 * q.h.t)
     s.y = <vec*> (own + q.own_y)
     s.a = <vec*> (own + q.own_a)
     s.taps = <vec*> (own + q.own_taps)
@@ -221,20 +238,23 @@ cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, F
     for j in range(first[0], pairs[0]):
         _ft_load_row(k, 2 * j, count, s.row)
         _ft_load_row(k, 2 * j + 1 if 2 * j + 1 < rows else k.last, count, s.row + 1)
-        _ft_transform(&s.w, s.row, s.row + 1, 2, count, a + 2 * j, a + 2 * j + 1, q.row_a, q.w.t, s.y)
+        _ft_clear(s.row + 2 * count, 2 * (_ft_reach(&s.w, count) - count))  # whole vectors were loaded
+        _ft_transform(&s.w, s.row, s.row + 1, 2, count, a + 2 * j, a + 2 * j + 1, q.row_a, q.w.t, s.y, 2)
 
 
 cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, intp pairs, intp rows,
                             FtScratch* s, vec* x) noexcept nogil:
     """Transform of column v: x[frequency] complex."""
-    _ft_separate(a + v * q.row_a, a + (q.w.t - v if v else 0) * q.row_a, 2, first, pairs, s.column)
-    _ft_transform(&s.h, s.column, s.column + 1, 2, min(rows, 2 * pairs), x, x + 1, 2, q.h.t, s.y)
+    cdef intp count = min(rows, 2 * pairs)
+    _ft_separate(a + v * q.row_a, a + (q.w.t - v if v else 0) * q.row_a, first, pairs, 0, s.column)
+    _ft_clear(s.column + 2 * count, 2 * (_ft_reach(&s.h, count) - count))
+    _ft_transform(&s.h, s.column, s.column + 1, 2, count, x, x + 1, 2, q.h.t, s.y, q.row_x)
 
 
 cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp rows, bint add, FtScratch* s, vec* z,
                                  intp column, intp row) noexcept nogil:
     """Rows of column v, and of its counterpart, from its frequencies; `column` and `row` vectors to the next."""
-    _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y)
+    _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y, 0)
     _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
 
 
@@ -245,7 +265,7 @@ cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes
     for j in range(k.first // 2, _ft_ceil(min(k.last, q.h.out), 2)):
         for i in range(q.w.t):
             fetch(z + i * row_z + 2 * j + 2)
-        _ft_transform(&s.w, z + 2 * j + 1, z + 2 * j, row_z, q.w.t, s.row + 1, s.row, 2, q.w.out, s.y)
+        _ft_transform(&s.w, z + 2 * j + 1, z + 2 * j, row_z, q.w.t, s.row + 1, s.row, 2, q.w.out, s.y, 0)
         _ft_store_row(k, 2 * j, q.w.out, s.row, bias)
         if 2 * j + 1 < q.h.out:
             _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1, bias)
@@ -297,19 +317,16 @@ cdef inline real _ft_scale(const FtGrid* q) noexcept nogil:
 
 cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r,
                           intp step) noexcept nogil:
-    """Row transforms of the kernels of up to LANES lanes: r[pair of rows][column]; `step` between phases."""
-    cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j, i
+    """Row transforms of the kernels of up to LANES lanes: r[column][pair of rows]; `step` between phases."""
+    cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j
     cdef const vec* t = s.taps
     cdef vec* o
-    cdef bint far = q.ci * q.dblocks * q.unit_r * sizeof(vec) > 2 << 20
     _ft_load_taps(w, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
     for b in range(phases):
         for j in range(pairs):
-            o = r + b * step + j * q.row_r
-            for i in range(2 * q.w.t if far else 0):        # the next row, which lies beyond L2
-                fetch_w(o + q.row_r + i)
-            _ft_transform(&s.mw, t, t + q.w.taps, 1, q.w.taps, o, o + 1, 2, q.w.t, s.y)
-            t += 2 * q.w.taps
+            o = r + b * step + 2 * j
+            _ft_transform(&s.mw, t, t + q.row_k, 1, q.w.taps, o, o + 1, q.row_r, q.w.t, s.y, 2)
+            t += 2 * q.row_k
 
 
 cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScratch* s) noexcept nogil:
@@ -319,17 +336,18 @@ cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScrat
     cdef vec* t = s.taps
     for b in range(phases):
         for j in range(pairs):
-            p = r + b * step + j * q.row_r
-            _ft_transform(&s.w, p + 1, p, 2, q.w.t, t + q.w.taps, t, 1, q.w.taps, s.y)
-            t += 2 * q.w.taps
+            p = r + b * step + 2 * j
+            _ft_transform(&s.w, p + 1, p, q.row_r, q.w.t, t + q.row_k, t, 1, q.w.taps, s.y, 0)
+            t += 2 * q.row_k
 
 
 cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w,
-                                   intp out) noexcept nogil:
+                                   intp out, intp ahead) noexcept nogil:
     """Transform of column v of kernels, from those of their rows."""
     cdef intp pairs = _ft_ceil(q.h.taps, 2)
-    _ft_separate(r + 2 * v, r + 2 * (q.w.t - v if v else 0), q.row_r, 0, pairs, s.column)
-    _ft_transform(&s.mh, s.column, s.column + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y)
+    _ft_separate(r + v * q.row_r, r + (q.w.t - v if v else 0) * q.row_r, 0, pairs, ahead, s.kernel)
+    _ft_clear(s.kernel + 2 * q.h.taps, 4 * pairs - 2 * q.h.taps)
+    _ft_transform(&s.mh, s.kernel, s.kernel + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y, 0)
 
 
 cdef void _ft_lane(const FtGrid* q, const real* planes, bint source, intp channel, intp tile, intp phase, intp l,

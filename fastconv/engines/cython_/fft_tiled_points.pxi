@@ -64,7 +64,7 @@ cdef void _ft_point_tile(const FtGrid* q, const vec* spectra, const real* scalar
                 if k == 0: _ft_point_product(True, True, q.h.t, x, x, f, sum)
                 else: _ft_point_product(True, False, q.h.t, x, x, f, sum)
             else:
-                _ft_weight_column(q, spectra + k * q.unit_r, v, s, s.w_, 2)
+                _ft_weight_column(q, spectra + k * q.unit_r, v, s, s.w_, 2, 0)
                 if k == 0: _ft_point_product(False, True, q.h.t, x, s.w_, scalars, sum)
                 else: _ft_point_product(False, False, q.h.t, x, s.w_, scalars, sum)
         _ft_column_back(q, sum, v, q.h.out, False, s, z, q.row_a, 2)
@@ -84,7 +84,7 @@ cdef void _ft_point_spectra(const FtGrid* q, const real* w, real* work, const re
         _ft_point_kernels(q, w, i * LANES, 0, pairs, 0, &s, s.r, q.unit_r)
         for b in range(sp * dp):
             for v in range(columns):
-                _ft_weight_column(q, s.r + b * q.unit_r, v, &s, s.w_, 2)
+                _ft_weight_column(q, s.r + b * q.unit_r, v, &s, s.w_, 2, 0)
                 for l in range(min(<intp> LANES, pairs - i * LANES)):
                     e = i * LANES + l
                     e = (e // q.ci * sp * dp + b) * q.ci + e % q.ci
@@ -190,7 +190,7 @@ cdef void _ft_point_sums(const FtGrid* q, const real* dy, const real* x, real* w
                     else: _ft_point_product(False, False, q.h.t, s.p, s.w_, twiddles, sum)
                     if j == stop - 1:
                         _ft_column_back(q, sum, v, q.h.taps, False, &s,
-                                        <vec*> (work + q.at_r) + (i * phases + b) * q.unit_r, 2, q.row_r)
+                                        <vec*> (work + q.at_r) + (i * phases + b) * q.unit_r, q.row_r, 2)
 
 
 cdef void _ft_point_results(const FtGrid* q, real* dw, real* work, const real* twiddles, intp part,

@@ -46,8 +46,8 @@ cdef void _ft_weight_products(const FtGrid* q, real* work, const real* twiddles,
         for c in range(n):
             for o in range(nv):
                 _ft_column_back(q, s.p + (2 * c + o) * q.row_p, v, q.h.taps, not first, &s,
-                                R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + d + o) * q.unit_r, 2,
-                                q.row_r)
+                                R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + d + o) * q.unit_r,
+                                q.row_r, 2)
 
 
 cdef void _ft_weight_results(const FtGrid* q, real* dw, real* work, const real* twiddles, intp group, intp part,

@@ -129,10 +129,9 @@ def _product_unit(s, X, R, Z, i, nv, first, tiles):
                 for o in range(nv):
                     place = (b // cib * ci + b % cib * L + c) * v.at(s, at.DBLOCKS) + first + o
                     r = address(R, place * unit_r * L)
-                    for j in range(2 * pairs, 3 * pairs):  # of the weights after the next ones
-                        for e in range(2):
-                            v.prefetch(r, (j * row_r + 2 * i + e) * L)
-                            v.prefetch(r, (j * row_r + 2 * (t - i) + e) * L)
+                    for j in range(2 * pairs):  # of the weights after the next ones
+                        v.prefetch(r, (2 * unit_r + i * row_r + j) * L)
+                        v.prefetch(r, (2 * unit_r + (t - i) * row_r + j) * L)
                     weight_column(s, r, i, address(weights, 2 * (k * nv + o) * L), row_w)
                 k += 1
         for u in range(high):

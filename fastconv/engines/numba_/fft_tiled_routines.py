@@ -100,8 +100,8 @@ def column(s, a, i, start, stop, count, x):
 def weight_column(s, r, i, w, out):
     """Transform of column i of kernels, from those of their rows."""
     L, t, c, taps = v.lanes(r), v.at(s, at.W + at.T), kept(r, s, at.COLUMN), v.at(s, at.H + at.REACH)
-    other = t - i if i else 0
-    separate(address(r, 2 * i * L), address(r, 2 * other * L), v.at(s, at.ROW_R), 0, ceil(taps, 2), c)
+    other, row = t - i if i else 0, v.at(s, at.ROW_R)
+    separate(address(r, i * row * L), address(r, other * row * L), 2, 0, ceil(taps, 2), c)
     transform(s, at.KERNEL_H, c, address(c, L), 2, taps, w, address(w, L), out, v.at(s, at.H + at.T))
 
 
@@ -137,31 +137,35 @@ def column_back(s, x, i, count, add, z, step, row):
 
 @routine("aian")
 def kernel_rows(s, w, k, r, step):
-    """Row transforms of the kernels of all lanes: r[pair of rows][column]; `step` between phases."""
+    """Row transforms of the kernels of all lanes: r[column][pair of rows]; `step` between phases."""
     L, count, taps, t = v.lanes(w), v.at(s, at.TAPS), kept(w, s, at.KERNELS), v.at(s, at.W + at.REACH)
     row, places, scale = kept(w, s, at.ROW), kept(s, s, at.PLACES), v.splat(_scale(s, w))
     for i in range(0, count, L):
         load_block(w, k, 0, i, i + L <= v.at(k, at.RIGHT_ALL), row)
         for lane in range(min(L, count - i)):
             v.store(taps, v.at(places, i + lane) * L, v.load(row, 2 * lane * L) * scale)
-    pairs = ceil(v.at(s, at.H + at.REACH), 2)
-    for phase in range(v.at(s, at.KERNEL) // (2 * pairs * t)):
+    pairs, row = ceil(v.at(s, at.H + at.REACH), 2), v.at(s, at.ROW_K)
+    for phase in range(v.at(s, at.KERNEL) // (2 * pairs * row)):
         for j in range(pairs):
-            o = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L)
-            p = address(taps, 2 * (phase * pairs + j) * t * L)
-            transform(s, at.KERNEL_W, p, address(p, t * L), 1, t, o, address(o, L), 2, v.at(s, at.W + at.T))
+            o = address(r, (phase * step + 2 * j) * L)
+            p = address(taps, 2 * (phase * pairs + j) * row * L)
+            for i in range(2 * v.at(s, at.W + at.T)):  # of the next pair
+                v.prefetch_write(o, (i // 2 * v.at(s, at.ROW_R) + 2 + i % 2) * L)
+            transform(s, at.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.ROW_R),
+                      v.at(s, at.W + at.T))  # fmt: skip
 
 
 @routine("an")
 def kernel_rows_back(s, r, step):
     """The reverse, to the scratch for kernels; not scaled."""
     L, taps, t = v.lanes(r), kept(r, s, at.KERNELS), v.at(s, at.W + at.REACH)
-    pairs = ceil(v.at(s, at.H + at.REACH), 2)
+    pairs, row = ceil(v.at(s, at.H + at.REACH), 2), v.at(s, at.ROW_K)
     for phase in range(v.at(s, at.H + at.SP) * v.at(s, at.W + at.SP)):
         for j in range(pairs):
-            p = address(r, (phase * step + j * v.at(s, at.ROW_R)) * L)
-            o = address(taps, 2 * (phase * pairs + j) * t * L)
-            transform(s, at.TILE_W, address(p, L), p, 2, v.at(s, at.W + at.T), address(o, t * L), o, 1, t)
+            p = address(r, (phase * step + 2 * j) * L)
+            o = address(taps, 2 * (phase * pairs + j) * row * L)
+            transform(s, at.TILE_W, address(p, L), p, v.at(s, at.ROW_R), v.at(s, at.W + at.T), address(o, row * L), o,
+                      1, t)  # fmt: skip
 
 
 @routine("ai")

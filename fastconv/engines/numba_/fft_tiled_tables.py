@@ -21,14 +21,14 @@ intrinsic = extending.intrinsic(prefer_literal=True)
  SP, DP) = range(21)  # fmt: skip
 H, W = 0, 21  # the axes
 #: the other sizes, see FtGrid there
-(N, G, CI, CO, SO, SC, TAPS, KERNEL, CIB, COB, SBLOCKS, DBLOCKS, TILES, TILE_BLOCK, DST_BLOCK, SRC_CHUNK,
+(N, G, CI, CO, SO, SC, TAPS, KERNEL, ROW_K, CIB, COB, SBLOCKS, DBLOCKS, TILES, TILE_BLOCK, DST_BLOCK, SRC_CHUNK,
  ROW_A, UNIT_A, ROW_X, UNIT_X, ROW_R, UNIT_R, ROW_Z, UNIT_Z, ROW_W, ROW_P, AT_X, AT_R, AT_Z, OWN, PER_THREAD,
  OWN_ROW, OWN_COL, OWN_Y, OWN_A, OWN_TAPS, OWN_W, OWN_P, OWN_R, OWN_SUMS, TW_H, TW_W, TW_MH, TW_MW,
- LANES_ARE_TILES, PARTS, SIZES) = range(42, 89)  # fmt: skip
+ LANES_ARE_TILES, PARTS, SIZES) = range(42, 90)  # fmt: skip
 #: addresses: of the taps' places; of scratch; two factors and twiddles of the transforms of tiles and of weights
-PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS = range(SIZES, 98)
-TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(98, 110, 3)
-ROUTINES = 110
+PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS = range(SIZES, 99)
+TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(99, 111, 3)
+ROUTINES = 111
 
 #: lanes: of each, the tile's first pixel in the planes, and its rows and columns that lie inside, from, to; then how
 #: many there are, pixels to the next one and to the next row, what is inside for any lane (rows, columns) and for all

@@ -77,4 +77,4 @@ def _product_unit(s, X, Q, R, i, nv, n, tiles, add):
     for c in range(n):
         for o in range(nv):
             column_back(s, address(products, (2 * c + o) * row_p * L), i, v.at(s, at.H + at.REACH), int(add),
-                        address(R, (c * dblocks + o) * v.at(s, at.UNIT_R) * L), 2, v.at(s, at.ROW_R))  # fmt: skip
+                        address(R, (c * dblocks + o) * v.at(s, at.UNIT_R) * L), v.at(s, at.ROW_R), 2)  # fmt: skip
