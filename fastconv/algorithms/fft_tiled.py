@@ -225,7 +225,7 @@ def _work(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> f
     outputs = p.g * s.co if images else ceil_div(p.g * s.co, lanes)
     if pass_ == "grad_weight":
         units = outputs * s.ci * max(1, min(blocks, threads))
-        work = outputs * s.ci * (blocks * (rows + back + 2 * column + 2 * product) + kernel + weights)
+        work = outputs * inputs * (blocks * (rows + back + 2 * column + 2 * product) + kernel + weights)
     elif images:
         phases = h.dp * w.dp
         units = p.g * blocks

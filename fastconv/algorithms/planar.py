@@ -52,7 +52,8 @@ class Planar(Backend):
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         c, outputs, _, _ = sides(p, pass_)
-        if pass_ != "grad_weight" and not _in_place(p) and outputs > _FEW and c > _STEM:
+        stem = c <= _STEM and (pass_ == "forward" or p.sh == p.sw == 1)
+        if pass_ != "grad_weight" and not _in_place(p) and outputs > _FEW and not stem:
             return f"more than {_FEW} outputs of more than {_STEM} channels a group pay for the packed copy of direct"
         if p.g > 1 and min(c, outputs) < 8:
             return f"groups of {c} to {outputs} channels are depthwise-like"
@@ -100,8 +101,9 @@ class Planar(Backend):
             rate, rows = 0.9 * min(1.0, block / 7), 0.0
         elif outputs > _FEW:  # a stem: sums of few products, written in place
             vectors = max(-(-ow // lanes), 2) if lanes * p.itemsize == 64 else -(-ow // (2 * lanes)) * 2
-            waste, rate, rows = vectors * lanes / ow, 0.95 / (1 + 10 / (c * p.kh * p.kw)), 0.0
-            moved *= 0.5
+            waste, rate = vectors * lanes / ow, 0.95 / (1 + 12 / (c * p.kh * p.kw))
+            moved += 2 * p.n * p.g * c * p.ih * p.iw * p.itemsize * (p.sw > 1)
+            rows = p.n * p.g * oh * _ROW / threads
         else:
             width = -(-ow // p.sw) if pass_ == "grad_input" else ow
             waste = -(-width // (2 * lanes)) * 2 * lanes / width
