@@ -149,6 +149,6 @@ def sum_steps(p: ConvProblem, parts: int, chunks: int, x: Strides, dy: Strides) 
 
 
 def image_of(p: ConvProblem, pass_: str, v: View, r0: int) -> tuple[int, ...]:
-    """The image as a flat plane from base row r0 on, see fc_plane in split_bf16.h."""
+    """The image as a flat plane from base row r0 on, see split_plane in split_bf16.h."""
     h, w = source(p, pass_)
     return h, w, v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs

@@ -4,39 +4,39 @@
    holds 16 pairs of numbers x 16 columns, the two of a pair side by side, 1 KB. One and the same loop over a table of
    steps (offset of the rows, offset of the columns, pairs) serves all passes and any number of parts. Units:
 
-   FC_AMX         tiles: 32 rows x 16 columns, five tiles in use
-   FC_AVX512_BF16 VDPBF16PS: up to 14 rows x 2 blocks of columns in registers
-   FC_PLAIN       float arithmetic of any machine
-   FC_TILES       the loops of FC_AMX on arrays instead of tiles: to test their indexing anywhere */
-#ifndef FC_SPLIT_BF16_H
-#define FC_SPLIT_BF16_H
+   SPLIT_AMX         tiles: 32 rows x 16 columns, five tiles in use
+   SPLIT_AVX512_BF16 VDPBF16PS: up to 14 rows x 2 blocks of columns in registers
+   SPLIT_PLAIN       float arithmetic of any machine
+   SPLIT_TILES       the loops of SPLIT_AMX on arrays instead of tiles: to test their indexing anywhere */
+#ifndef SPLIT_BF16_H
+#define SPLIT_BF16_H
 #include <stddef.h>
 #include "vector.h"
 
-enum { FC_PLAIN, FC_TILES, FC_AVX512_BF16, FC_AMX };
+enum { SPLIT_PLAIN, SPLIT_TILES, SPLIT_AVX512_BF16, SPLIT_AMX };
 typedef uint16_t bf16;
 typedef ptrdiff_t index_t;
 typedef uint32_t uvec __attribute__((vector_size(VBYTES), may_alias));
 
 #if VBYTES == 64 && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
-#define FC_BF16_UNITS 1
+#define SPLIT_BF16_UNITS 1
 #else
-#define FC_BF16_UNITS 0
+#define SPLIT_BF16_UNITS 0
 #endif
 
 /* ---- parts ---- */
 
-FC_INLINE uvec fc_round(vec a) { /* to bfloat16, halves away from zero; NaN stays NaN */
+FC_INLINE uvec split_round(vec a) { /* to bfloat16, halves away from zero; NaN stays NaN */
     uvec u = ((uvec)a + 0x8000u) & 0xffff0000u, nan = (uvec)(a != a);
     return (u & ~nan) | (nan & 0x7fc00000u);
 }
 FC_INLINE vec vpart(vec *a, vec *b) { /* pairs of the next part of a and b, which keep the rest */
-    uvec u = fc_round(*a), v = fc_round(*b);
+    uvec u = split_round(*a), v = split_round(*b);
     *a -= (vec)u;
     *b -= (vec)v;
     return (vec)(u >> 16 | v);
 }
-FC_INLINE float fc_float(bf16 b) {
+FC_INLINE float split_float(bf16 b) {
     uint32_t u = (uint32_t)b << 16;
     float f;
     memcpy(&f, &u, sizeof f);
@@ -45,10 +45,10 @@ FC_INLINE float fc_float(bf16 b) {
 
 typedef struct { /* a flat plane: column c of row k is pixel (row + k * rs, col + c * cs) of the image, or zero */
     index_t h, w, wph, row, rs, col, cs;
-} fc_plane;
+} split_plane;
 
 /* buf[channel][ld] = numbers q .. q + n of the planes of nc channels; up to LANES behind them are overwritten */
-static void fc_fill(real *buf, index_t ld, const real *x, index_t plane, index_t nc, index_t q, index_t n, const fc_plane *g) {
+static void split_fill(real *buf, index_t ld, const real *x, index_t plane, index_t nc, index_t q, index_t n, const split_plane *g) {
     index_t k = q / g->wph, c = q % g->wph;
     while (n > 0) {
         index_t end = c + n < g->wph ? c + n : g->wph, y = g->row + k * g->rs;
@@ -77,7 +77,7 @@ static void fc_fill(real *buf, index_t ld, const real *x, index_t plane, index_t
 }
 
 /* lines of 16 pairs: of 32 channels, one line a pixel, or (pixels) of neighbouring pixels of 16 channels */
-FC_INLINE void fc_lines(const int pixels, const real *buf, index_t ld, index_t lines, int parts, index_t apart, bf16 *o) {
+FC_INLINE void split_lines(const int pixels, const real *buf, index_t ld, index_t lines, int parts, index_t apart, bf16 *o) {
     for (index_t p = 0; p < lines; p += LANES)
         for (int half = 0; half < 16; half += LANES) {
             vec r[2 * LANES], m[LANES];
@@ -104,7 +104,7 @@ FC_INLINE void fc_lines(const int pixels, const real *buf, index_t ld, index_t l
 }
 
 /* n numbers (a multiple of 32) of a row: line by line, `step` apart */
-static void fc_rows(const real *buf, index_t n, int parts, index_t apart, index_t step, bf16 *o) {
+static void split_numbers(const real *buf, index_t n, int parts, index_t apart, index_t step, bf16 *o) {
     for (index_t p = 0; p < n; p += 2 * LANES) {
         vec a = vload(buf + p), b = vload(buf + p + LANES), e = veven(a, b), f = vodd(a, b);
         for (int k = 0; k < parts; k++) vstore((real *)(o + k * apart + p / 32 * step + p % 32), vpart(&e, &f));
@@ -118,17 +118,17 @@ typedef struct { /* where row t, column o goes: out[row of it][t * mt + (o / LAN
     index_t mt, mh;
     int add;
     index_t first, wide, count, next; /* a flat run: its first column, columns a row, those wanted, `out` of the next row */
-} fc_target;
+} split_target;
 
-static void fc_plain(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n, const fc_target *d) {
+static void split_plain(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n, const split_target *d) {
     for (int t = 0; t < nt; t++)
         for (int j = 0; j < nv; j++) {
             float a[16] = {0};
             for (index_t i = 0; i < n; i++)
                 for (index_t k = 0; k < s[3 * i + 2]; k++) {
                     const bf16 *p = x + s[3 * i] + t * 32 + 2 * k, *f = w + s[3 * i + 1] + j * wv + 32 * k;
-                    float even = fc_float(p[0]), odd = fc_float(p[1]);
-                    for (int o = 0; o < 16; o++) a[o] += even * fc_float(f[2 * o]) + odd * fc_float(f[2 * o + 1]);
+                    float even = split_float(p[0]), odd = split_float(p[1]);
+                    for (int o = 0; o < 16; o++) a[o] += even * split_float(f[2 * o]) + odd * split_float(f[2 * o + 1]);
                 }
             for (int o = 0; o < 16; o++) {
                 real *y = d->out + t * d->mt + (16 * j + o) / LANES * d->mh + o % LANES;
@@ -137,42 +137,42 @@ static void fc_plain(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, c
         }
 }
 
-typedef struct { uint32_t row[16][16]; } fc_tile;
+typedef struct { uint32_t row[16][16]; } split_tile;
 
-static void fc_tile_load(fc_tile *t, const bf16 *p) { memcpy(t, p, sizeof *t); }
-static void fc_tile_product(fc_tile *c, const fc_tile *a, const fc_tile *b) {
+static void split_tile_load(split_tile *t, const bf16 *p) { memcpy(t, p, sizeof *t); }
+static void split_tile_product(split_tile *c, const split_tile *a, const split_tile *b) {
     for (int m = 0; m < 16; m++)
         for (int k = 0; k < 16; k++)
             for (int o = 0; o < 16; o++) {
-                float sum, even = fc_float((bf16)a->row[m][k]) * fc_float((bf16)b->row[k][o]);
+                float sum, even = split_float((bf16)a->row[m][k]) * split_float((bf16)b->row[k][o]);
                 memcpy(&sum, &c->row[m][o], sizeof sum);
-                sum += even + fc_float((bf16)(a->row[m][k] >> 16)) * fc_float((bf16)(b->row[k][o] >> 16));
+                sum += even + split_float((bf16)(a->row[m][k] >> 16)) * split_float((bf16)(b->row[k][o] >> 16));
                 memcpy(&c->row[m][o], &sum, sizeof sum);
             }
 }
 
-#define FC_TARGET
-#define FC_NAME fc_emulated
-#define FC_DECLARE fc_tile tile[5];
-#define FC_ZERO(i) memset(tile + i, 0, sizeof *tile)
-#define FC_LOAD(i, p) fc_tile_load(tile + i, p)
-#define FC_PRODUCT(c, a, b) fc_tile_product(tile + c, tile + a, tile + b)
-#define FC_STORE(i, p) memcpy(p, tile + i, sizeof *tile)
+#define SPLIT_TARGET
+#define SPLIT_NAME split_emulated
+#define SPLIT_DECLARE split_tile tile[5];
+#define SPLIT_ZERO(i) memset(tile + i, 0, sizeof *tile)
+#define SPLIT_LOAD(i, p) split_tile_load(tile + i, p)
+#define SPLIT_PRODUCT(c, a, b) split_tile_product(tile + c, tile + a, tile + b)
+#define SPLIT_STORE(i, p) memcpy(p, tile + i, sizeof *tile)
 #include "split_tiles.h"
 
-#if FC_BF16_UNITS
-#define FC_TARGET __attribute__((target("amx-tile,amx-bf16")))
-#define FC_NAME fc_amx
-#define FC_DECLARE
-#define FC_ZERO(i) _tile_zero(i)
-#define FC_LOAD(i, p) _tile_loadd(i, p, 64)
-#define FC_PRODUCT(c, a, b) _tile_dpbf16ps(c, a, b)
-#define FC_STORE(i, p) _tile_stored(i, p, 64)
+#if SPLIT_BF16_UNITS
+#define SPLIT_TARGET __attribute__((target("amx-tile,amx-bf16")))
+#define SPLIT_NAME split_amx
+#define SPLIT_DECLARE
+#define SPLIT_ZERO(i) _tile_zero(i)
+#define SPLIT_LOAD(i, p) _tile_loadd(i, p, 64)
+#define SPLIT_PRODUCT(c, a, b) _tile_dpbf16ps(c, a, b)
+#define SPLIT_STORE(i, p) _tile_stored(i, p, 64)
 #include "split_tiles.h"
 
-#define FC_DP __attribute__((target("avx512bf16")))
-FC_DP FC_INLINE void fc_dp(const int nt, const int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
-                           const fc_target *d) {
+#define SPLIT_DP __attribute__((target("avx512bf16")))
+SPLIT_DP FC_INLINE void split_dp(const int nt, const int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
+                           const split_target *d) {
     __m512 a[14][2];
     FC_UNROLL for (int t = 0; t < nt; t++)
         FC_UNROLL for (int j = 0; j < nv; j++) a[t][j] = _mm512_setzero_ps();
@@ -197,22 +197,22 @@ FC_DP FC_INLINE void fc_dp(const int nt, const int nv, const bf16 *x, const bf16
             _mm512_storeu_ps(y, d->add ? _mm512_add_ps(_mm512_loadu_ps(y), a[t][j]) : a[t][j]);
         }
 }
-#define FC_CASE(t) case 2 * t: fc_dp(t, 1, x, w, wv, s, n, d); break; case 2 * t + 1: fc_dp(t, 2, x, w, wv, s, n, d); break;
-FC_DP static void fc_avx512(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
-                            const fc_target *d) {
+#define SPLIT_CASE(t) case 2 * t: split_dp(t, 1, x, w, wv, s, n, d); break; case 2 * t + 1: split_dp(t, 2, x, w, wv, s, n, d); break;
+SPLIT_DP static void split_avx512(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
+                            const split_target *d) {
     switch (2 * nt + nv - 1) {
-        FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7)
-        FC_CASE(8) FC_CASE(9) FC_CASE(10) FC_CASE(11) FC_CASE(12) FC_CASE(13) FC_CASE(14)
+        SPLIT_CASE(1) SPLIT_CASE(2) SPLIT_CASE(3) SPLIT_CASE(4) SPLIT_CASE(5) SPLIT_CASE(6) SPLIT_CASE(7)
+        SPLIT_CASE(8) SPLIT_CASE(9) SPLIT_CASE(10) SPLIT_CASE(11) SPLIT_CASE(12) SPLIT_CASE(13) SPLIT_CASE(14)
     }
 }
 #endif
 
-FC_INLINE int fc_rows_of(int unit) { return unit == FC_AMX || unit == FC_TILES ? 32 : 14; } /* a product takes at most */
+FC_INLINE int split_rows_of(int unit) { return unit == SPLIT_AMX || unit == SPLIT_TILES ? 32 : 14; } /* a product takes at most */
 
 /* tiles belong to the thread that configured them, from begin to end */
-static void fc_begin(int unit) {
-#if FC_BF16_UNITS
-    if (unit == FC_AMX) {
+static void split_begin(int unit) {
+#if SPLIT_BF16_UNITS
+    if (unit == SPLIT_AMX) {
         struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } c __attribute__((aligned(64)));
         memset(&c, 0, sizeof c);
         c.palette = 1;
@@ -222,22 +222,22 @@ static void fc_begin(int unit) {
 #endif
     (void)unit;
 }
-static void fc_end(int unit) {
-#if FC_BF16_UNITS
-    if (unit == FC_AMX) __asm__ volatile("tilerelease" ::: "memory");
+static void split_end(int unit) {
+#if SPLIT_BF16_UNITS
+    if (unit == SPLIT_AMX) __asm__ volatile("tilerelease" ::: "memory");
 #endif
     (void)unit;
 }
 
-static void fc_product(int unit, int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
-                       const fc_target *d) {
+static void split_product(int unit, int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
+                       const split_target *d) {
     switch (unit) {
-#if FC_BF16_UNITS
-    case FC_AVX512_BF16: fc_avx512(nt, nv, x, w, wv, s, n, d); break;
-    case FC_AMX: fc_amx(nt, nv, x, w, wv, s, n, d); break;
+#if SPLIT_BF16_UNITS
+    case SPLIT_AVX512_BF16: split_avx512(nt, nv, x, w, wv, s, n, d); break;
+    case SPLIT_AMX: split_amx(nt, nv, x, w, wv, s, n, d); break;
 #endif
-    case FC_TILES: fc_emulated(nt, nv, x, w, wv, s, n, d); break;
-    default: fc_plain(nt, nv, x, w, wv, s, n, d);
+    case SPLIT_TILES: split_emulated(nt, nv, x, w, wv, s, n, d); break;
+    default: split_plain(nt, nv, x, w, wv, s, n, d);
     }
 }
 #endif

@@ -8,27 +8,27 @@ from libc.stdint cimport uint16_t
 
 cdef extern from "split_bf16.h" nogil:
     enum:
-        FC_PLAIN
-        FC_TILES
-        FC_AVX512_BF16
-        FC_AMX
-        FC_BF16_UNITS
+        SPLIT_PLAIN
+        SPLIT_TILES
+        SPLIT_AVX512_BF16
+        SPLIT_AMX
+        SPLIT_BF16_UNITS
     ctypedef uint16_t bf16
-    ctypedef struct fc_plane:
+    ctypedef struct split_plane:
         intp h, w, wph, row, rs, col, cs
-    ctypedef struct fc_target:
+    ctypedef struct split_target:
         real* out
         intp mt, mh
         int add
         intp first, wide, count, next
     vec vpart(vec* a, vec* b)
-    void fc_fill(real* buf, intp ld, const real* x, intp plane, intp nc, intp q, intp n, const fc_plane* g)
-    void fc_lines(const int pixels, const real* buf, intp ld, intp lines, int parts, intp apart, bf16* o)
-    void fc_rows(const real* buf, intp n, int parts, intp apart, intp step, bf16* o)
-    int fc_rows_of(int unit)
-    void fc_begin(int unit)
-    void fc_end(int unit)
-    void fc_product(int unit, int nt, int nv, const bf16* x, const bf16* w, intp wv, const intp* s, intp n, const fc_target* d)
+    void split_fill(real* buf, intp ld, const real* x, intp plane, intp nc, intp q, intp n, const split_plane* g)
+    void split_lines(const int pixels, const real* buf, intp ld, intp lines, int parts, intp apart, bf16* o)
+    void split_numbers(const real* buf, intp n, int parts, intp apart, intp step, bf16* o)
+    int split_rows_of(int unit)
+    void split_begin(int unit)
+    void split_end(int unit)
+    void split_product(int unit, int nt, int nv, const bf16* x, const bf16* w, intp wv, const intp* s, intp n, const split_target* d)
 
 cdef extern from *:
     """
@@ -37,9 +37,9 @@ cdef extern from *:
     enum:
         SEGMENT
 
-SPLIT_UNITS = {"plain": FC_PLAIN, "tiles": FC_TILES}
-if FC_BF16_UNITS:
-    SPLIT_UNITS |= {"avx512_bf16": FC_AVX512_BF16, "amx": FC_AMX}
+SPLIT_UNITS = {"plain": SPLIT_PLAIN, "tiles": SPLIT_TILES}
+if SPLIT_BF16_UNITS:
+    SPLIT_UNITS |= {"avx512_bf16": SPLIT_AVX512_BF16, "amx": SPLIT_AMX}
 
 
 cdef struct SplitCopy:                   # of a band of images and rows
@@ -47,7 +47,7 @@ cdef struct SplitCopy:                   # of a band of images and rows
     intp nr, nc, length             # row and column phases; numbers of a plane
     intp channels                   # of a group
     int parts
-    fc_plane flat                   # of the first phase
+    split_plane flat                   # of the first phase
 
 
 def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple flat, bint pixels, int threads):
@@ -80,7 +80,7 @@ cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp gro
     """One share of a phase of a block of channels; blocks of pixel pairs are counted twice, for both ways to pair."""
     cdef intp piece = t % pieces, gamma = t // pieces % k.nc, rho = t // pieces // k.nc % k.nr, odd = 0
     cdef intp block, group, n, per = 16 if pixels else 32, nc, i, i_, first, last, lines, pixel = 1, size = k.flat.h * k.flat.w
-    cdef fc_plane f = k.flat
+    cdef split_plane f = k.flat
     cdef real buf[32 * (SEGMENT + LANES)]
     cdef intp ld = SEGMENT + LANES
     t = t // pieces // k.nc // k.nr
@@ -107,11 +107,11 @@ cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp gro
     last = lines * (piece + 1) // pieces
     for i_ in range((last - first + SEGMENT - 1) // SEGMENT):
         i = first + i_ * SEGMENT
-        fc_fill(buf, ld, x, size, nc, i * pixel + odd, min(<intp> SEGMENT, last - i) * pixel, &f)
+        split_fill(buf, ld, x, size, nc, i * pixel + odd, min(<intp> SEGMENT, last - i) * pixel, &f)
         if pixels:
-            fc_lines(1, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
+            split_lines(1, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
         else:
-            fc_lines(0, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
+            split_lines(0, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
 
 
 cdef void _split_panel(const real* w, intp ls, intp cs, intp nout, intp C, intp T, const intp* pos, int parts, bf16* u,
@@ -194,9 +194,9 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
     """Base rows [r0, r1) of one image and panel: products into m [vector][pixel][LANES], then out to the planes."""
     cdef intp start = max(b.i0, (b.r0 + r0) * b.rd - b.rt), stop = min(b.i1, (b.r0 + r1) * b.rd - b.rt), f, a, c, lo, hi, r, i
     cdef intp q, q0, n, nb, k, j0, pixels = (stop - start) * b.ow
-    cdef int nv = 2 if nout > 16 else 1, most = fc_rows_of(b.unit)
+    cdef int nv = 2 if nout > 16 else 1, most = split_rows_of(b.unit)
     cdef const intp* s
-    cdef fc_target d
+    cdef split_target d
     cdef real* o
     if stop <= start:
         return
@@ -227,7 +227,7 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
             while q < n:
                 d.out = o + q // b.wph * d.next
                 d.first = q % b.wph
-                fc_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s, b.phases[2 * f + 1], &d)
+                split_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s, b.phases[2 * f + 1], &d)
                 q += most
         else:
             d.first = 0
@@ -237,7 +237,7 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
                 for k in range(nb):
                     q = (hi - lo) * k // nb
                     d.out = o + i * d.next + q * d.mt
-                    fc_product(b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u, b.taps, s,
+                    split_product(b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u, b.taps, s,
                                b.phases[2 * f + 1], &d)
     for k in range((min(<intp> 32, nout) + LANES - 1) // LANES):
         _store(m + k * d.mh, y + k * LANES * b.plane + start * b.ow, b.plane, min(<intp> LANES, nout - k * LANES), pixels,
@@ -294,26 +294,26 @@ def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cn
                               mp + off, yp, image, nout, bp)
     elif threads == 1:
         with nogil:
-            fc_begin(b.unit)
+            split_begin(b.unit)
             for t in range(total):
                 _split_task(&b, t // panels // groups, strips, t // panels % groups, t % panels,
                             up + t % (groups * panels) * b.taps * 2, mp, yp, image, nout, bp)
-            fc_end(b.unit)
+            split_end(b.unit)
     else:
         for t in prange(total, nogil=True, schedule="static", num_threads=threads):
-            fc_begin(b.unit)
+            split_begin(b.unit)
             _split_task(&b, t // panels // groups, strips, t // panels % groups, t % panels,
                         up + t % (groups * panels) * b.taps * 2, mp + threadid() * msize, yp, image, nout, bp)
-            fc_end(b.unit)
+            split_end(b.unit)
 
 
 cdef void _split_panel_rows(SplitBand* b, intp total, intp strips, intp panel, const bf16* u, real* m, real* y, intp image,
                             intp nout, const real* bias) noexcept nogil:
     cdef intp t
-    fc_begin(b.unit)
+    split_begin(b.unit)
     for t in range(total):
         _split_task(b, t, strips, 0, panel, u, m, y, image, nout, bias)
-    fc_end(b.unit)
+    split_end(b.unit)
 
 
 cdef void _split_task(SplitBand* b, intp strip, intp strips, intp group, intp panel, const bf16* u, real* m, real* y, intp image,

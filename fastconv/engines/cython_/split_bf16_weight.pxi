@@ -4,7 +4,7 @@
 
 def split_pack_rows(cnp.ndarray dy, cnp.ndarray copy, tuple band, tuple layout, tuple flat, int threads):
     """copy OUT [image][group][part][chunk of 32 pixels][output][32]: dy in rows as long as those of x's copy."""
-    cdef fc_plane f
+    cdef split_plane f
     cdef intp n0, nb, o0, groups, co, chunks, image, group, part, t, C = dy.shape[1]
     cdef int parts
     n0, nb, o0, groups, co, chunks, parts = band
@@ -16,23 +16,23 @@ def split_pack_rows(cnp.ndarray dy, cnp.ndarray copy, tuple band, tuple layout, 
     if threads == 1:
         with nogil:
             for t in range(nb * groups * co):
-                _split_row(dp + (t // (groups * co) * C + t % (groups * co)) * size, &f, chunks, co, parts, part,
+                _split_plane(dp + (t // (groups * co) * C + t % (groups * co)) * size, &f, chunks, co, parts, part,
                            cp + t // (groups * co) * image + t // co % groups * group + t % co * 32)
         return
     for t in prange(nb * groups * co, nogil=True, schedule="static", num_threads=threads):
-        _split_row(dp + (t // (groups * co) * C + t % (groups * co)) * size, &f, chunks, co, parts, part,
+        _split_plane(dp + (t // (groups * co) * C + t % (groups * co)) * size, &f, chunks, co, parts, part,
                    cp + t // (groups * co) * image + t // co % groups * group + t % co * 32)
 
 
-cdef void _split_row(const real* dy, const fc_plane* f, intp chunks, intp co, int parts, intp part, bf16* d) noexcept nogil:
+cdef void _split_plane(const real* dy, const split_plane* f, intp chunks, intp co, int parts, intp part, bf16* d) noexcept nogil:
     """One plane of dy."""
     cdef real buf[16 * 32 + LANES]
     cdef intp q, q_, n
     for q_ in range((chunks + 15) // 16):
         q = q_ * 16
         n = 32 * min(<intp> 16, chunks - q)
-        fc_fill(buf, 0, dy, 0, 1, q * 32, n, f)
-        fc_rows(buf, n, parts, part, co * 32, d + q * co * 32)
+        split_fill(buf, 0, dy, 0, 1, q * 32, n, f)
+        split_numbers(buf, n, parts, part, co * 32, d + q * co * 32)
 
 
 cdef struct SplitSums:
@@ -75,18 +75,18 @@ cdef void _split_sum(SplitSums* s, intp t, real* sums) noexcept nogil:
     """One tap and panel of a group's input channels, one share of its outputs."""
     cdef intp share = t % s.splits, panel = t // s.splits % s.panels, group = t // s.splits // s.panels // s.taps
     cdef intp tap = t // s.splits // s.panels % s.taps, o0 = s.co * share // s.splits, o1 = s.co * (share + 1) // s.splits
-    cdef intp most = fc_rows_of(s.unit), nb = (o1 - o0 + most - 1) // most, n, q, q_, k, o, count
+    cdef intp most = split_rows_of(s.unit), nb = (o1 - o0 + most - 1) // most, n, q, q_, k, o, count
     cdef int nv = 2 if s.ci - panel * 32 > 16 else 1
     cdef const bf16* x = s.x + group * s.xgroup + 2 * panel * s.xblock + s.tap[tap]
     cdef const bf16* dy = s.dy + group * s.group
-    cdef fc_target d
+    cdef split_target d
     d.mt = 32
     d.mh = LANES
     d.add = s.add
     d.first = d.next = 0
     d.wide = d.count = most + 1
     sums += ((group * s.taps + tap) * s.panels + panel) * s.co * 32
-    fc_begin(s.unit)
+    split_begin(s.unit)
     for n in range(s.images):
         for q_ in range((s.chunks + s.per - 1) // s.per):       # columns of a strip stay in the first-level cache
             q = q_ * s.per
@@ -94,10 +94,10 @@ cdef void _split_sum(SplitSums* s, intp t, real* sums) noexcept nogil:
             for k in range(nb):
                 o = o0 + (o1 - o0) * k // nb
                 d.out = sums + o * 32
-                fc_product(s.unit, <int> (o0 + (o1 - o0) * (k + 1) // nb - o), nv, dy + n * s.image + o * 32,
+                split_product(s.unit, <int> (o0 + (o1 - o0) * (k + 1) // nb - o), nv, dy + n * s.image + o * 32,
                            x + n * s.ximage, s.xblock, s.steps + 3 * q * s.products, count, &d)
             d.add = 1
-    fc_end(s.unit)
+    split_end(s.unit)
 
 
 def split_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp co, intp ci, intp T, intp groups, int threads):
