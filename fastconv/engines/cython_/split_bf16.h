@@ -50,6 +50,7 @@ typedef struct { /* a flat plane: column c of row k is pixel (row + k * rs, col 
 /* buf[channel][ld] = numbers q .. q + n of the planes of nc channels; up to LANES behind them are overwritten */
 static void split_fill(real *buf, index_t ld, const real *x, index_t plane, index_t nc, index_t q, index_t n, const split_plane *g) {
     index_t k = q / g->wph, c = q % g->wph;
+    index_t ahead = g->rs * g->w * (1 + 128 / g->w); /* in rows to be read: 32 streams are too many for the hardware */
     while (n > 0) {
         index_t end = c + n < g->wph ? c + n : g->wph, y = g->row + k * g->rs;
         index_t a = g->col >= 0 ? 0 : (-g->col + g->cs - 1) / g->cs, e = g->w <= g->col ? 0 : (g->w - g->col + g->cs - 1) / g->cs;
@@ -60,11 +61,16 @@ static void split_fill(real *buf, index_t ld, const real *x, index_t plane, inde
             real *d = buf + i * ld;
             for (index_t j = c; j < a; j += LANES) vstore(d + j - c, vzero());
             if (g->cs == 1)
-                for (index_t j = a; j < e; j += LANES)
+                for (index_t j = a; j < e; j += LANES) {
+                    fetch_l2(s + j - a + ahead);
                     vstore(d + j - c, e - j >= LANES ? vload(s + j - a) : vload_part(s + j - a, (int)(e - j)));
+                }
             else if (g->cs == 2)
-                for (index_t j = a; j < e; j += LANES)
+                for (index_t j = a; j < e; j += LANES) {
+                    fetch_l2(s + 2 * (j - a) + ahead);
+                    fetch_l2(s + 2 * (j - a) + ahead + LANES);
                     vstore(d + j - c, e - j >= LANES ? vpick2(s + 2 * (j - a)) : vpick2_part(s + 2 * (j - a), (int)(e - j)));
+                }
             else
                 for (index_t j = a; j < e; j++) d[j - c] = s[(j - a) * g->cs];
             for (index_t j = e; j < end; j += LANES) vstore(d + j - c, vzero());
