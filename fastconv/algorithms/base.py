@@ -94,6 +94,10 @@ class Backend:
             raise RuntimeError(f"{self.name} was made without an engine")
         return self._load(self.engine, dtype)
 
+    def absent(self) -> str | None:
+        """Why this backend cannot do anything on this machine, or None; `refuse` gives the same reason."""
+        return None
+
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         """Why this backend cannot do the pass, or None."""
         return None

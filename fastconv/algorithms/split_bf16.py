@@ -123,6 +123,9 @@ class SplitBf16(Backend):
             if self.unit == "amx":
                 flops *= (-(-oh * v.wph // 16) if cfg.flat else oh * -(-ow // 16)) * 16 / (oh * ow)
         speed = _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * rates.fma_gflops
+        if self.unit == "avx512_bf16":  # sums in registers: fewer than 14 wait for each other
+            across, vectors = (p.co // p.g, c) if pass_ == "grad_weight" else (v.columns, outputs)
+            speed *= min(1.0, across / -(-across // 14) * (1 if vectors <= 16 else 2) / 14)
         h, w = (p.oh, p.ow) if pass_ == "grad_input" else (p.ih, p.iw)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
@@ -186,18 +189,18 @@ class SplitBf16(Backend):
             ng = min(cfg.groups, p.g - g)
             for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, p.oh)):
                 chunks = -(-((i1 - i0 - 1) * v.wph + p.ow) // 32)
-                table, taps = sum_steps(p, self.parts, chunks, at, at_dy)
+                table, taps, ways = sum_steps(p, self.parts, nb, chunks, at, at_dy)
                 steps.split_pack(
                     x, copy, (n0, nb, g * ci, ng), (*at[:5], v.nr, v.nc, at.length, ci, self.parts),
-                    image_of(p, "grad_weight", v, i0), True, threads,
+                    image_of(p, "grad_weight", v, i0), ways, threads,
                 )  # fmt: skip
                 steps.split_pack_rows(
                     dy, rows, (n0, nb, g * co, ng, co, chunks, self.parts), at_dy[:3],
                     (i1, p.ow, v.wph, i0, 1, 0, 1), threads,
                 )  # fmt: skip
                 steps.split_sums(
-                    copy, rows, sums, table, taps, (at.image, at.group, at.block, at_dy.image, at_dy.group),
-                    (nb, ng, co, ci, chunks, len(PRODUCTS[self.parts])), (unit, _CHUNKS, cfg.splits, k > 0), threads,
+                    copy, rows, sums, table, taps, (at.group, at.block, at_dy.group),
+                    (ng, co, ci, nb * chunks, len(PRODUCTS[self.parts])), (unit, _CHUNKS, cfg.splits, k > 0), threads,
                 )  # fmt: skip
             steps.split_unpack_sums(sums, dw, g * co, co, ci, p.kh * p.kw, ng, threads)
 
@@ -223,7 +226,7 @@ class SplitBf16(Backend):
                 length = (nr + v.down) * v.wph
                 steps.split_pack(
                     x, copy, (n0, nb, g * c, ng), (*at[:5], v.nr, v.nc, length, c, self.parts),
-                    image_of(p, pass_, v, r0), False, threads,
+                    image_of(p, pass_, v, r0), 0, threads,
                 )  # fmt: skip
                 steps.split_rows(
                     copy, weights, w, y, bias, table.phases, table.steps, table.pos, rows,

@@ -133,19 +133,21 @@ def tap_offset(p: ConvProblem, v: View, at: Strides, u: int, w: int, adjoint: bo
 
 
 @lru_cache(1024)
-def sum_steps(p: ConvProblem, parts: int, chunks: int, x: Strides, dy: Strides) -> tuple[Array, Array]:
-    """grad_weight: steps of 32 pixels each, and where each tap starts in the copy of x."""
+def sum_steps(p: ConvProblem, parts: int, images: int, chunks: int, x: Strides, dy: Strides) -> tuple[Array, Array, int]:
+    """grad_weight: steps of 32 pixels each, where each tap starts in the copy of x, and the ways to pair pixels."""
     v, co = view(p, "forward"), p.co // p.g
     steps = [
-        (i * dy.part + q * co * 32, j * x.part + q * 512, 16) for q in range(chunks) for i, j in PRODUCTS[parts]
+        (n * dy.image + i * dy.part + q * co * 32, n * x.image + j * x.part + q * 512, 16)
+        for n in range(images) for q in range(chunks) for i, j in PRODUCTS[parts]
     ]  # fmt: skip
-    taps = []
+    taps, ways = [], 1
     for k in range(p.kh * p.kw):
         u, w = k // p.kw * p.dh, k % p.kw * p.dw
         pixel = u // p.sh * v.wph + w // p.sw  # pairs start at even pixels or at odd ones
         phase = (u % p.sh * v.nc + w % p.sw) * x.plane
+        ways = max(ways, pixel % 2 + 1)
         taps.append(phase + (pixel % 2 * (x.length // 2) + pixel // 2) * 32)
-    return np.array(steps, np.intp), np.array(taps, np.intp)
+    return np.array(steps, np.intp), np.array(taps, np.intp), ways
 
 
 def image_of(p: ConvProblem, pass_: str, v: View, r0: int) -> tuple[int, ...]:

@@ -109,11 +109,11 @@ FC_INLINE void split_lines(const int pixels, const real *buf, index_t ld, index_
         }
 }
 
-/* n numbers (a multiple of 32) of a row: line by line, `step` apart */
-static void split_numbers(const real *buf, index_t n, int parts, index_t apart, index_t step, bf16 *o) {
-    for (index_t p = 0; p < n; p += 2 * LANES) {
+/* 32 numbers of a row as a line */
+FC_INLINE void split_numbers(const real *buf, int parts, index_t apart, bf16 *o) {
+    for (index_t p = 0; p < 32; p += 2 * LANES) {
         vec a = vload(buf + p), b = vload(buf + p + LANES), e = veven(a, b), f = vodd(a, b);
-        for (int k = 0; k < parts; k++) vstore((real *)(o + k * apart + p / 32 * step + p % 32), vpart(&e, &f));
+        for (int k = 0; k < parts; k++) vstore((real *)(o + k * apart + p), vpart(&e, &f));
     }
 }
 

@@ -24,7 +24,7 @@ cdef extern from "split_bf16.h" nogil:
     vec vpart(vec* a, vec* b)
     void split_fill(real* buf, intp ld, const real* x, intp plane, intp nc, intp q, intp n, const split_plane* g)
     void split_lines(const int pixels, const real* buf, intp ld, intp lines, int parts, intp apart, bf16* o)
-    void split_numbers(const real* buf, intp n, int parts, intp apart, intp step, bf16* o)
+    void split_numbers(const real* buf, int parts, intp apart, bf16* o)
     int split_rows_of(int unit)
     void split_begin(int unit)
     void split_end(int unit)
@@ -50,17 +50,17 @@ cdef struct SplitCopy:                   # of a band of images and rows
     split_plane flat                   # of the first phase
 
 
-def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple flat, bint pixels, int threads):
+def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple flat, int pixels, int threads):
     """copy OUT: images and groups of a band; what the tuples hold: see `Split._pack` in algorithms/split_bf16.py.
 
-    pixels: pairs of neighbouring pixels of 16 channels, from even and from odd pixels on, instead of 32 channels a pixel.
+    pixels: pairs of neighbouring pixels of 16 channels, instead of 32 channels a pixel; 2: also those from odd pixels on.
     """
     cdef SplitCopy k
     cdef intp n0, nb, c0, groups, C = x.shape[1], blocks, pieces = 1, t, total
     n0, nb, c0, groups = band
     k.image, k.group, k.part, k.block, k.plane, k.nr, k.nc, k.length, k.channels, k.parts = layout
     k.flat.h, k.flat.w, k.flat.wph, k.flat.row, k.flat.rs, k.flat.col, k.flat.cs = flat
-    blocks = (k.channels + 15) // 16 * 2 if pixels else (k.channels + 31) // 32
+    blocks = (k.channels + 15) // 16 if pixels else (k.channels + 31) // 32
     total = nb * groups * blocks * k.nr * k.nc
     if total % threads:
         pieces = threads
@@ -76,42 +76,38 @@ def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple 
 
 
 cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp groups, intp blocks, intp pieces, intp C,
-                       bint pixels) noexcept nogil:
-    """One share of a phase of a block of channels; blocks of pixel pairs are counted twice, for both ways to pair."""
-    cdef intp piece = t % pieces, gamma = t // pieces % k.nc, rho = t // pieces // k.nc % k.nr, odd = 0
-    cdef intp block, group, n, per = 16 if pixels else 32, nc, i, i_, first, last, lines, pixel = 1, size = k.flat.h * k.flat.w
+                       int pixels) noexcept nogil:
+    """One share of a phase of a block of channels."""
+    cdef intp piece = t % pieces, gamma = t // pieces % k.nc, rho = t // pieces // k.nc % k.nr, odd, lines = k.length, count
+    cdef intp block, group, n, per = 16 if pixels else 32, nc, i, i_, first, last, size = k.flat.h * k.flat.w
     cdef split_plane f = k.flat
-    cdef real buf[32 * (SEGMENT + LANES)]
-    cdef intp ld = SEGMENT + LANES
+    cdef real buf[32 * (SEGMENT + LANES) + 32]
+    cdef intp ld = 2 * (SEGMENT + 1) + LANES if pixels else SEGMENT + LANES
     t = t // pieces // k.nc // k.nr
     block = t % blocks
     group = t // blocks % groups
     n = t // blocks // groups
-    lines = k.length
-    copy += n * k.image + group * k.group + (rho * k.nc + gamma) * k.plane
-    if pixels:
-        odd = block % 2
-        block = block // 2
-        ld = 2 * SEGMENT + LANES
-        lines = k.length // 2
-        pixel = 2
-        copy += odd * lines * 32
-    copy += block * k.block
+    copy += n * k.image + group * k.group + block * k.block + (rho * k.nc + gamma) * k.plane
     nc = min(per, k.channels - block * per)
     x += (n * C + group * k.channels + block * per) * size
     f.row += rho
     f.col += gamma
+    if pixels:
+        lines = lines // 2
     if nc < per:
         memset(buf + nc * ld, 0, (per - nc) * ld * sizeof(real))
     first = lines * piece // pieces
     last = lines * (piece + 1) // pieces
     for i_ in range((last - first + SEGMENT - 1) // SEGMENT):
         i = first + i_ * SEGMENT
-        split_fill(buf, ld, x, size, nc, i * pixel + odd, min(<intp> SEGMENT, last - i) * pixel, &f)
+        count = min(<intp> SEGMENT, last - i)
         if pixels:
-            split_lines(1, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
+            split_fill(buf, ld, x, size, nc, 2 * i, 2 * count + 1, &f)
+            for odd in range(pixels):
+                split_lines(1, buf + odd, ld, count, k.parts, k.part, copy + (odd * lines + i) * 32)
         else:
-            split_lines(0, buf, ld, min(<intp> SEGMENT, last - i), k.parts, k.part, copy + i * 32)
+            split_fill(buf, ld, x, size, nc, i, count, &f)
+            split_lines(0, buf, ld, count, k.parts, k.part, copy + i * 32)
 
 
 cdef void _split_panel(const real* w, intp ls, intp cs, intp nout, intp C, intp T, const intp* pos, int parts, bf16* u,
