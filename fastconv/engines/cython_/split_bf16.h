@@ -143,25 +143,27 @@ static void split_plain(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv
         }
 }
 
-typedef struct { uint32_t row[16][16]; } split_tile;
+typedef union { /* as a tile: 16 rows of 16 sums, or of 16 pairs */
+    float sum[16][16];
+    bf16 pair[16][16][2];
+} split_tile;
 
-static void split_tile_load(split_tile *t, const bf16 *p) { memcpy(t, p, sizeof *t); }
 static void split_tile_product(split_tile *c, const split_tile *a, const split_tile *b) {
-    for (int m = 0; m < 16; m++)
-        for (int k = 0; k < 16; k++)
-            for (int o = 0; o < 16; o++) {
-                float sum, even = split_float((bf16)a->row[m][k]) * split_float((bf16)b->row[k][o]);
-                memcpy(&sum, &c->row[m][o], sizeof sum);
-                sum += even + split_float((bf16)(a->row[m][k] >> 16)) * split_float((bf16)(b->row[k][o] >> 16));
-                memcpy(&c->row[m][o], &sum, sizeof sum);
-            }
+    for (int k = 0; k < 16; k++) {
+        float even[16], odd[16];
+        for (int o = 0; o < 16; o++) even[o] = split_float(b->pair[k][o][0]), odd[o] = split_float(b->pair[k][o][1]);
+        for (int m = 0; m < 16; m++) {
+            float e = split_float(a->pair[m][k][0]), d = split_float(a->pair[m][k][1]);
+            for (int o = 0; o < 16; o++) c->sum[m][o] += e * even[o] + d * odd[o];
+        }
+    }
 }
 
 #define SPLIT_TARGET
 #define SPLIT_NAME split_emulated
 #define SPLIT_DECLARE split_tile tile[5];
 #define SPLIT_ZERO(i) memset(tile + i, 0, sizeof *tile)
-#define SPLIT_LOAD(i, p) split_tile_load(tile + i, p)
+#define SPLIT_LOAD(i, p) memcpy(tile + i, p, sizeof *tile)
 #define SPLIT_PRODUCT(c, a, b) split_tile_product(tile + c, tile + a, tile + b)
 #define SPLIT_STORE(i, p) memcpy(p, tile + i, sizeof *tile)
 #include "split_tiles.h"
