@@ -29,6 +29,11 @@ MORE = (
     "n1ci64ih7iw7co64kh3kw3ph1pw1_f32",
     "n2ci48ih14iw15co70kh1kw1sh2sw3_f32",
 )
+DEEP = (  # long sums, and sums of few
+    "n1ci512ih8iw9co16kh3kw3ph1pw1_f32",
+    "n2ci16ih40iw41co512kh3kw3ph1pw1_f32",
+    "n1ci16ih9iw9co16kh1kw1_f32",
+)
 MANY = [t for t in EDGE_PROBLEMS if max((p := parse(t)).ci, p.co) // p.g >= 32]  # the battery runs all on one unit
 
 
@@ -59,7 +64,7 @@ def test_units_differ_in_the_order_of_sums_only(variant: type[SplitBf16], pass_:
 @pytest.mark.parametrize("variant", split_units.VARIANTS)
 def test_bound_holds_on_hard_data(variant: type[SplitBf16], kind: str) -> None:
     backend = split_units.on_unit(variant, UNITS[-1])
-    for text in ("n1ci512ih8iw9co16kh3kw3ph1pw1_f32", "n2ci16ih40iw41co512kh3kw3ph1pw1_f32", "n1ci16ih9iw9co9kh1kw1_f32"):
+    for text in DEEP:
         p = parse(text)
         d = hard_data(kind, p)
         for pass_ in PASSES:
@@ -79,7 +84,7 @@ def test_worst_case_bound(variant: type[SplitBf16], channels: int) -> None:
     norm = battery.scale(p, "forward", d).max()
     assert error <= backend.worst_case_bound(p, "forward") * norm
     if variant.parts < 3:
-        assert error >= 0.95 * {1: 2.0**-7, 2: 2.0**-15}[variant.parts] * norm
+        assert error >= 0.9 * {1: 2.0**-7, 2: 2.0**-15}[variant.parts] * norm
 
 
 @pytest.mark.parametrize("variant", split_units.VARIANTS)
@@ -96,7 +101,8 @@ def test_numbers_of_eight_bits_are_exact(variant: type[SplitBf16]) -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_way_to_split(unit: str, pass_: str, threads: int) -> None:
     """Whatever the blocks: right, and the same twice."""
-    p = parse("n3ci40ih11iw14co68kh3kw2sh2sw1pt1pb2pl0pr1_f32" if threads < 3 else "n2ci64ih9iw11co72kh3kw3ph1pw1g2_f32")
+    dense, grouped = "n3ci40ih11iw14co68kh3kw2sh2sw1pt1pb2pl0pr1_f32", "n2ci64ih9iw11co72kh3kw3ph1pw1g2_f32"
+    p = parse(dense if threads < 3 else grouped)
     d = integer_data(p)
     for flat in (0, 1) if unit in ("tiles", "amx") else (0,):
         for rows, jit, images, band, groups, splits in ((1, 0, 1, 2, 1, 1), (2, 1, 2, 5, 1, 3), (9, 0, 2, 99, p.g, 2)):

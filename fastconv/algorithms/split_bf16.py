@@ -26,18 +26,7 @@ from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
 from .phases import sides
-from .split_layout import (
-    PRODUCTS,
-    SLACK,
-    Strides,
-    base_rows,
-    image_of,
-    product_steps,
-    strides,
-    sum_steps,
-    view,
-    whole_lines,
-)
+from .split_layout import PRODUCTS, SLACK, Strides, base_rows, image_of, product_steps, strides, sum_steps, view, whole_lines
 
 _LEAST = 16  # channels that fill half a step, or a vector
 _STRIP = 48 << 10  # bytes of sums of a strip
@@ -115,7 +104,7 @@ class SplitBf16(Backend):
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         v, (c, outputs, oh, ow) = view(p, pass_), sides(p, pass_)
-        flops = nominal_flops(p) * len(PRODUCTS[self.parts])
+        flops = float(nominal_flops(p) * len(PRODUCTS[self.parts]))
         if pass_ == "grad_weight":
             flops *= -(-c // 16) * 16 / c * -(-oh * v.wph // 32) * 32 / (oh * ow)
         else:

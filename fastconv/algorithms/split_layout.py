@@ -105,7 +105,9 @@ def product_steps(p: ConvProblem, pass_: str, parts: int, at: Strides) -> Steps:
     """Tap by tap, block by block of channels, product by product."""
     v, c = view(p, pass_), sides(p, pass_)[0]
     blocks, adjoint = -(-c // 32), pass_ == "grad_input"
-    phases, steps, pos, taps = [], [], np.empty(p.kh * p.kw, np.intp), 0
+    phases: list[tuple[int, int]] = []
+    steps: list[tuple[int, int, int]] = []
+    pos, taps = np.empty(p.kh * p.kw, np.intp), 0
     for a in range(v.rd):
         for b in range(v.cd):
             first = len(steps)
@@ -133,7 +135,9 @@ def tap_offset(p: ConvProblem, v: View, at: Strides, u: int, w: int, adjoint: bo
 
 
 @lru_cache(1024)
-def sum_steps(p: ConvProblem, parts: int, images: int, chunks: int, x: Strides, dy: Strides) -> tuple[Array, Array, int]:
+def sum_steps(
+    p: ConvProblem, parts: int, images: int, chunks: int, x: Strides, dy: Strides
+) -> tuple[Array, Array, int]:
     """grad_weight: steps of 32 pixels each, where each tap starts in the copy of x, and the ways to pair pixels."""
     v, co = view(p, "forward"), p.co // p.g
     steps = [
