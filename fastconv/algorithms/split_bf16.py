@@ -24,9 +24,9 @@ import numpy as np
 
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
+from . import split_layout as layout
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
 from .phases import sides
-from .split_layout import PRODUCTS, SLACK, Strides, base_rows, image_of, product_steps, strides, sum_steps, view, whole_lines
 
 _LEAST = 16  # channels that fill half a step, or a vector
 _STRIP = 48 << 10  # bytes of sums of a strip
@@ -61,6 +61,10 @@ class SplitBf16(Backend):
     parts = 2
 
     @property
+    def products(self) -> int:
+        return len(layout.PRODUCTS[self.parts])
+
+    @property
     def unit(self) -> str:
         """What multiplies: ``amx``, ``avx512_bf16``, or in tests ``plain`` or ``tiles``."""
         return self.bf16[0]
@@ -80,7 +84,7 @@ class SplitBf16(Backend):
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
-        v, (c, outputs, oh, ow) = view(p, pass_), sides(p, pass_)
+        v, (c, outputs, oh, ow) = layout.view(p, pass_), sides(p, pass_)
         panels, weights = -(-outputs // 32), c * p.kh * p.kw * outputs * p.itemsize
         rows = max(_STRIP // (128 * v.rd * ow), 1)
         flat = int(self.unit in ("amx", "tiles") and -(-rows * v.wph // 16) < rows * -(-v.columns // 16))
@@ -88,7 +92,7 @@ class SplitBf16(Backend):
         if not jit:  # enough strips for all threads
             rows = min(rows, max(1, -(-oh * p.n * p.g * panels // (4 * threads * v.rd))))
         room = _JIT_BAND if jit else _BAND * threads
-        image = 2 * max(self._copies(p, pass_, oh, 1, 1)[0].size, 1)  # twice: dy, or sums
+        image = 2 * max(layout.copies(p, pass_, self.parts, oh, 1, 1)[0].size, 1)  # twice: dy, or sums
         image *= 2 if pass_ == "grad_weight" else 1
         groups = 1 if jit else min(max(room // image, 1), p.g)
         images = min(max(room // (image * groups), 1), p.n)
@@ -103,8 +107,8 @@ class SplitBf16(Backend):
         return self._layout(p, pass_, cfg, threads)[-1] * p.itemsize
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
-        v, (c, outputs, oh, ow) = view(p, pass_), sides(p, pass_)
-        flops = float(nominal_flops(p) * len(PRODUCTS[self.parts]))
+        v, (c, outputs, oh, ow) = layout.view(p, pass_), sides(p, pass_)
+        flops = float(nominal_flops(p) * self.products)
         if pass_ == "grad_weight":
             flops *= -(-c // 16) * 16 / c * -(-oh * v.wph // 32) * 32 / (oh * ow)
         else:
@@ -115,16 +119,17 @@ class SplitBf16(Backend):
         if self.unit == "avx512_bf16":  # sums in registers: fewer than 14 wait for each other
             across, vectors = (p.co // p.g, c) if pass_ == "grad_weight" else (v.columns, outputs)
             speed *= min(1.0, across / -(-across // 14) * (1 if vectors <= 16 else 2) / 14)
-        h, w = (p.oh, p.ow) if pass_ == "grad_input" else (p.ih, p.iw)
-        pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
+        bands = -(-p.g // cfg.groups) * -(-p.n // cfg.images) * -(-oh // cfg.band)
+        copies = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
+        moved = (6.0 if v.cs > 1 else 4.0) * bands * sum(at.size for at in copies[: 1 + (pass_ == "grad_weight")])
+        sink = p.n * p.co * p.oh * p.ow if pass_ == "grad_weight" else p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
-        if pass_ == "grad_weight":
-            pixels, sink = pixels * 2, p.n * p.co * p.oh * p.ow
-        moved = (pixels * (2 + self.parts) + 3 * sink + weights * (3 + self.parts)) * p.itemsize
+        moved += 2 * sink + weights * (10 if pass_ == "grad_weight" else 3 + self.parts)
+        moved = compulsory_bytes(p) + moved * p.itemsize
         seconds = flops / (speed * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
-        launches = -(-p.g // cfg.groups) * (-(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1)
+        launches = bands * (2 + (pass_ == "grad_weight")) + -(-p.g // cfg.groups)
         each = rates.launch_us if threads > 1 else 2.5
-        return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * each * 1e-6)
+        return Cost(flops, moved, seconds + launches * each * 1e-6)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Roundings of the sums, and what the parts leave out: the dropped product of low parts, and the rests.
@@ -133,10 +138,10 @@ class SplitBf16(Backend):
         largest rests, which may well have one sign (of a constant image, say).
         """
         k, u = terms(p, pass_), UNIT_ROUNDOFF["float32"]
-        sums = u * math.sqrt(len(PRODUCTS[self.parts]) * k)
+        sums = u * math.sqrt(self.products * k)
         if pass_ == "grad_weight":  # strips, then all of them
             block = min(k, 32 * _CHUNKS)
-            sums = u * (math.sqrt(len(PRODUCTS[self.parts]) * block) + math.sqrt(k / block))
+            sums = u * (math.sqrt(self.products * block) + math.sqrt(k / block))
         if self.parts == 1:
             return 2.0**-7 + 2.0**-16 + sums
         if self.parts == 2:
@@ -144,7 +149,7 @@ class SplitBf16(Backend):
         return math.hypot(2.0**-25, 2.0**-25, sums)
 
     def worst_case_bound(self, p: ConvProblem, pass_: str) -> float:
-        sums = UNIT_ROUNDOFF["float32"] * (len(PRODUCTS[self.parts]) * terms(p, pass_) + 1)
+        sums = UNIT_ROUNDOFF["float32"] * (self.products * terms(p, pass_) + 1)
         return {1: 2.0**-7 + 2.0**-16, 2: 2.0**-15 + 2.0**-24, 3: 2.0**-24 + 2.0**-33}[self.parts] * (1 + sums) + sums
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
@@ -168,20 +173,20 @@ class SplitBf16(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        steps, v = self.steps(p.dtype), view(p, "grad_weight")
+        steps, v = self.steps(p.dtype), layout.view(p, "grad_weight")
         ci, co = p.ci // p.g, p.co // p.g
         at_rows, at_sums, _ = self._layout(p, "grad_weight", cfg, threads)
         copy, rows, sums = work[:at_rows], work[at_rows:at_sums], work[at_sums:]
-        at, at_dy = self._copies(p, "grad_weight", min(cfg.band, p.oh), cfg.groups, cfg.images)
+        at, at_dy = layout.copies(p, "grad_weight", self.parts, min(cfg.band, p.oh), cfg.groups, cfg.images)
         unit = steps.SPLIT_UNITS[self.unit]
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
             for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, p.oh)):
                 chunks = -(-((i1 - i0 - 1) * v.wph + p.ow) // 32)
-                table, taps, ways = sum_steps(p, self.parts, nb, chunks, at, at_dy)
+                table, taps, ways = layout.sum_steps(p, self.parts, nb, chunks, at, at_dy)
                 steps.split_pack(
                     x, copy, (n0, nb, g * ci, ng), (*at[:5], v.nr, v.nc, at.length, ci, self.parts),
-                    image_of(p, "grad_weight", v, i0), ways, threads,
+                    layout.image_of(p, "grad_weight", v, i0), ways, threads,
                 )  # fmt: skip
                 steps.split_pack_rows(
                     dy, rows, (n0, nb, g * co, ng, co, chunks, self.parts), at_dy[:3],
@@ -189,7 +194,7 @@ class SplitBf16(Backend):
                 )  # fmt: skip
                 steps.split_sums(
                     copy, rows, sums, table, taps, (at.group, at.block, at_dy.group),
-                    (ng, co, ci, nb * chunks, len(PRODUCTS[self.parts])), (unit, _CHUNKS, cfg.splits, k > 0), threads,
+                    (ng, co, ci, nb * chunks, self.products), (unit, _CHUNKS, cfg.splits, k > 0), threads,
                 )  # fmt: skip
             steps.split_unpack_sums(sums, dw, g * co, co, ci, p.kh * p.kw, ng, threads)
 
@@ -198,12 +203,12 @@ class SplitBf16(Backend):
         threads: int, packed: Any,
     ) -> None:  # fmt: skip
         """forward, or grad_input with dy for x and dx for y: band by band, pack and multiply."""
-        steps, v, adjoint = self.steps(p.dtype), view(p, pass_), pass_ == "grad_input"
+        steps, v, adjoint = self.steps(p.dtype), layout.view(p, pass_), pass_ == "grad_input"
         c, outputs, oh, ow = sides(p, pass_)
         at_u, at_rows, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
-        at, _ = self._copies(p, pass_, min(cfg.band, oh), cfg.groups, cfg.images)
-        table = product_steps(p, pass_, self.parts, at)
+        at, _ = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
+        table = layout.product_steps(p, pass_, self.parts, at)
         w0, unit = p.co // p.g * (p.ci // p.g) * p.kh * p.kw, steps.SPLIT_UNITS[self.unit]
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
@@ -211,11 +216,11 @@ class SplitBf16(Backend):
             if packed is None and not cfg.jit:
                 self._pack_weights(p, cfg, w, g, ng, u, rows, threads, adjoint)
             for n0, nb, i0, i1 in _bands(p, cfg, oh):
-                r0, nr = base_rows(v, i0, i1)
+                r0, nr = layout.base_rows(v, i0, i1)
                 length = (nr + v.down) * v.wph
                 steps.split_pack(
                     x, copy, (n0, nb, g * c, ng), (*at[:5], v.nr, v.nc, length, c, self.parts),
-                    image_of(p, pass_, v, r0), 0, threads,
+                    layout.image_of(p, pass_, v, r0), 0, threads,
                 )  # fmt: skip
                 steps.split_rows(
                     copy, weights, w, y, bias, table.phases, table.steps, table.pos, rows,
@@ -230,8 +235,8 @@ class SplitBf16(Backend):
     ) -> None:
         pass_ = "grad_input" if adjoint else "forward"
         c, outputs, oh, _ = sides(p, pass_)
-        at, _ = self._copies(p, pass_, min(cfg.band, oh), cfg.groups, cfg.images)
-        pos = product_steps(p, pass_, self.parts, at).pos
+        at, _ = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
+        pos = layout.product_steps(p, pass_, self.parts, at).pos
         w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
         self.steps(p.dtype).split_weights(w, u, w0, outputs, c, ng, pos, self.parts, adjoint, tmp, threads)
 
@@ -240,28 +245,14 @@ class SplitBf16(Backend):
         c, outputs, _, _ = sides(p, pass_)
         return -(-outputs // 32) * p.kh * p.kw * -(-c // 32) * self.parts * 512
 
-    def _copies(self, p: ConvProblem, pass_: str, rows: int, groups: int, images: int) -> tuple[Strides, Strides]:
-        """The copy for so many output rows at most; in grad_weight also that of dy."""
-        v, c = view(p, pass_), sides(p, pass_)[0]
-        if pass_ != "grad_weight":
-            base = min(rows // v.rd + 2, base_rows(v, 0, sides(p, pass_)[2])[1]) if v.rd > 1 else rows
-            at = strides(v, (base + v.down) * v.wph, -(-c // 32), self.parts, groups, images)
-            return at, at
-        chunks = -(-((rows - 1) * v.wph + p.ow) // 32)
-        reach = v.down * v.wph + v.right
-        at = strides(v, -(-(chunks * 32 + reach + 2) // 2) * 2, -(-c // 16), self.parts, groups, images)
-        part = chunks * (p.co // p.g) * 32
-        image = groups * self.parts * part
-        return at, Strides(image, self.parts * part, part, 0, 0, 0, whole_lines(images * image + SLACK))
-
     def _layout(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> tuple[int, int, int]:
         """Where weights (or the copy of dy) and thread buffers (or sums) start in the workspace, and its end."""
         c, _, oh, ow = sides(p, pass_)
-        at, at_dy = self._copies(p, pass_, min(cfg.band, oh), cfg.groups, cfg.images)
+        at, at_dy = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
         if pass_ == "grad_weight":
             sums = cfg.groups * p.kh * p.kw * -(-c // 32) * 32 * (p.co // p.g)
             return at.size, at.size + at_dy.size, at.size + at_dy.size + sums
-        m, tmp, weights = 32 * cfg.rows * view(p, pass_).rd * ow, 512 * p.kh * p.kw, self._weights(p, pass_)
+        m, tmp, weights = 32 * cfg.rows * layout.view(p, pass_).rd * ow, 512 * p.kh * p.kw, self._weights(p, pass_)
         if cfg.jit:
             panel = weights // -(-sides(p, pass_)[1] // 32)
             return at.size, at.size, at.size + threads * (m + panel + tmp)

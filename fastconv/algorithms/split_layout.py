@@ -95,6 +95,21 @@ def strides(v: View, length: int, blocks: int, parts: int, groups: int, images: 
     return Strides(image, group, part, block, plane, length, whole_lines(images * image + SLACK))
 
 
+def copies(p: ConvProblem, pass_: str, parts: int, rows: int, groups: int, images: int) -> tuple[Strides, Strides]:
+    """The copy for so many output rows at most; in grad_weight also that of dy."""
+    v, c = view(p, pass_), sides(p, pass_)[0]
+    if pass_ != "grad_weight":
+        base = min(rows // v.rd + 2, base_rows(v, 0, sides(p, pass_)[2])[1]) if v.rd > 1 else rows
+        at = strides(v, (base + v.down) * v.wph, -(-c // 32), parts, groups, images)
+        return at, at
+    chunks = -(-((rows - 1) * v.wph + p.ow) // 32)
+    pixels = chunks * 32 + v.down * v.wph + v.right + 2
+    at = strides(v, -(-pixels // 2) * 2, -(-c // 16), parts, groups, images)
+    part = chunks * (p.co // p.g) * 32
+    image = groups * parts * part
+    return at, Strides(image, parts * part, part, 0, 0, 0, whole_lines(images * image + SLACK))
+
+
 def whole_lines(numbers: int) -> int:
     """bfloat16 numbers as float32 numbers, whole cache lines."""
     return -(-numbers // 32) * 16
