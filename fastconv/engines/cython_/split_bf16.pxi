@@ -113,42 +113,68 @@ cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp gro
 cdef void _split_panel(const real* w, intp ls, intp cs, intp nout, intp C, intp T, const intp* pos, int parts, bf16* u,
                        real* tmp) noexcept nogil:
     """32 outputs, `ls` numbers apart, of channels `cs` apart: parts in pairs of channels, what is missing zero."""
-    cdef vec m[LANES]
-    cdef vec a[2]
-    cdef intp B = (C + 31) // 32, b, n, nc, k, k_, q, t, p, l, c, h, h_
-    cdef int j, i
+    cdef intp B = (C + 31) // 32, b, nc, t
+    cdef int j
     cdef const real* s
-    cdef bf16* d
     for j in range(2 if nout > 16 else 1):
         for b in range(B):
             nc = min(<intp> 32, C - b * 32)
-            memset(tmp + nc * T * 16, 0, (32 - nc) * T * 16 * sizeof(real))
             s = w + j * 16 * ls + b * 32 * cs
-            for h_ in range(16 // LANES):
-                h = h_ * LANES
-                n = min(<intp> LANES, max(<intp> 0, nout - 16 * j - h))
-                if cs == T:                                     # lanes are rows of w: transpose
-                    for k_ in range((nc * T + LANES - 1) // LANES):
-                        k = k_ * LANES
-                        q = min(<intp> LANES, nc * T - k)
-                        _load_planes(s + h * ls + k, ls, n, q, 1, 4 * LANES, m)
-                        vtranspose(m)
-                        for l in range(q):
-                            vstore(tmp + (k + l) * 16 + h, m[l])
-                else:
-                    for c in range(nc):
-                        for t in range(T):
-                            for l in range(LANES):
-                                tmp[(c * T + t) * 16 + h + l] = s[c * cs + (h + l) * ls + t] if l < n else 0
+            if cs == T:
+                _split_by_output(s, ls, min(<intp> 16, nout - 16 * j), nc, T, tmp)
+            else:
+                _split_by_channel(s, cs, min(<intp> 16, nout - 16 * j), nc, T, tmp)
             for t in range(T):
-                d = u + ((j * T + pos[t]) * B + b) * parts * 512
-                for p in range(16):
-                    for h_ in range(16 // LANES):
-                        h = h_ * LANES
-                        a[0] = vload(tmp + (2 * p * T + t) * 16 + h)
-                        a[1] = vload(tmp + ((2 * p + 1) * T + t) * 16 + h)
-                        for i in range(parts):
-                            vstore(<real*> (d + i * 512 + p * 32) + h, vpart(a, a + 1))
+                if cs == T:
+                    _split_pairs(tmp + t * 16, T, parts, u + ((j * T + pos[t]) * B + b) * parts * 512)
+                else:
+                    split_lines(1, tmp + t * 32, T * 32, 16, parts, 512, u + ((j * T + pos[t]) * B + b) * parts * 512)
+
+
+cdef void _split_by_output(const real* w, intp ls, intp nout, intp nc, intp T, real* tmp) noexcept nogil:
+    """tmp [32 channels][tap][16 outputs]: rows of w are outputs."""
+    cdef vec m[LANES]
+    cdef intp h, h_, k, k_, q, l
+    memset(tmp + nc * T * 16, 0, (32 - nc) * T * 16 * sizeof(real))
+    for h_ in range(16 // LANES):
+        h = h_ * LANES
+        for k_ in range((nc * T + LANES - 1) // LANES):
+            k = k_ * LANES
+            q = min(<intp> LANES, nc * T - k)
+            _load_planes(w + h * ls + k, ls, min(<intp> LANES, max(<intp> 0, nout - h)), q, 1, 4 * LANES, m)
+            vtranspose(m)
+            for l in range(q):
+                vstore(tmp + (k + l) * 16 + h, m[l])
+
+
+cdef void _split_by_channel(const real* w, intp cs, intp nout, intp nc, intp T, real* tmp) noexcept nogil:
+    """tmp [16 outputs][tap][32 channels]: rows of w are channels."""
+    cdef vec m[LANES]
+    cdef intp h, h_, k, k_, q, l
+    memset(tmp + nout * T * 32, 0, (16 - nout) * T * 32 * sizeof(real))
+    for h_ in range(32 // LANES):
+        h = h_ * LANES
+        for k_ in range((nout * T + LANES - 1) // LANES):
+            k = k_ * LANES
+            q = min(<intp> LANES, nout * T - k)
+            _load_planes(w + h * cs + k, cs, min(<intp> LANES, max(<intp> 0, nc - h)), q, 1, 4 * LANES, m)
+            vtranspose(m)
+            for l in range(q):
+                vstore(tmp + (k + l) * 32 + h, m[l])
+
+
+cdef void _split_pairs(const real* tmp, intp T, int parts, bf16* u) noexcept nogil:
+    """One tap: pairs of neighbouring channels of 16 outputs."""
+    cdef vec a[2]
+    cdef intp p, h, h_
+    cdef int i
+    for p in range(16):
+        for h_ in range(16 // LANES):
+            h = h_ * LANES
+            a[0] = vload(tmp + 2 * p * T * 16 + h)
+            a[1] = vload(tmp + (2 * p + 1) * T * 16 + h)
+            for i in range(parts):
+                vstore(<real*> (u + i * 512 + p * 32) + h, vpart(a, a + 1))
 
 
 def split_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp groups, cnp.ndarray pos, int parts,
