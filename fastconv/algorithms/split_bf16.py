@@ -33,7 +33,6 @@ _STRIP = 48 << 10  # bytes of sums of a strip
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 2 << 20  # weights beyond this are packed panel by panel, just before use
-_CHUNKS = 16  # of 32 pixels, summed by themselves in grad_weight
 _SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA; of AMX the half of its peak
 _FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops
 
@@ -59,6 +58,8 @@ class SplitBf16(Backend):
     exact = True  # for numbers of up to 8 bits
     least = 2.0**-100
     parts = 2
+    chain = 1 << 20  # blocks of 32 channels and taps that are summed by themselves
+    chunks = 16  # of 32 pixels that are, in grad_weight
 
     @property
     def products(self) -> int:
@@ -138,10 +139,8 @@ class SplitBf16(Backend):
         largest rests, which may well have one sign (of a constant image, say).
         """
         k, u = terms(p, pass_), UNIT_ROUNDOFF["float32"]
-        sums = u * math.sqrt(self.products * k)
-        if pass_ == "grad_weight":  # strips, then all of them
-            block = min(k, 32 * _CHUNKS)
-            sums = u * (math.sqrt(self.products * block) + math.sqrt(k / block))
+        block = min(k, 32 * (self.chunks if pass_ == "grad_weight" else self.chain))
+        sums = u * (math.sqrt(self.products * block) + (math.sqrt(k / block) if k > block else 0))
         if self.parts == 1:
             return 2.0**-7 + 2.0**-16 + sums
         if self.parts == 2:
@@ -194,7 +193,7 @@ class SplitBf16(Backend):
                 )  # fmt: skip
                 steps.split_sums(
                     copy, rows, sums, table, taps, (at.group, at.block, at_dy.group),
-                    (ng, co, ci, nb * chunks, self.products), (unit, _CHUNKS, cfg.splits, k > 0), threads,
+                    (ng, co, ci, nb * chunks, self.products), (unit, self.chunks, cfg.splits, k > 0), threads,
                 )  # fmt: skip
             steps.split_unpack_sums(sums, dw, g * co, co, ci, p.kh * p.kw, ng, threads)
 
@@ -226,7 +225,8 @@ class SplitBf16(Backend):
                     copy, weights, w, y, bias, table.phases, table.steps, table.pos, rows,
                     (at.image, at.group, v.wph, v.columns), (r0, nr, v.rd, v.rt, v.c0, v.cd, v.ct),
                     (n0, nb, g * outputs, outputs, ng, i0, i1),
-                    (unit, cfg.flat, cfg.rows, cfg.jit, adjoint, c, self.parts, g * w0, 32 * cfg.rows * v.rd * ow),
+                    (unit, cfg.flat, cfg.rows, cfg.jit, adjoint, c, self.parts, g * w0, 32 * cfg.rows * v.rd * ow,
+                     self.chain * self.products),
                     threads,
                 )  # fmt: skip
 
@@ -272,6 +272,7 @@ class SplitBf16x6(SplitBf16):
 
     algorithm = "split_bf16x6"
     parts = 3
+    chain = chunks = 2
 
 
 def _bands(p: ConvProblem, cfg: Blocks, oh: int) -> Iterator[tuple[int, int, int, int]]:

@@ -237,8 +237,8 @@ static void split_end(int unit) {
     (void)unit;
 }
 
-static void split_product(int unit, int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
-                       const split_target *d) {
+static void split_chain(int unit, int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
+                        const split_target *d) {
     switch (unit) {
 #if SPLIT_BF16_UNITS
     case SPLIT_AVX512_BF16: split_avx512(nt, nv, x, w, wv, s, n, d); break;
@@ -247,5 +247,15 @@ static void split_product(int unit, int nt, int nv, const bf16 *x, const bf16 *w
     case SPLIT_TILES: split_emulated(nt, nv, x, w, wv, s, n, d); break;
     default: split_plain(nt, nv, x, w, wv, s, n, d);
     }
+}
+
+/* `chain` steps are summed by themselves, then all such sums: shorter chains have smaller errors */
+static void split_product(int unit, int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
+                          index_t chain, const split_target *d) {
+    split_target more = *d;
+    split_chain(unit, nt, nv, x, w, wv, s, n < chain ? n : chain, d);
+    more.add = 1;
+    for (index_t i = chain; i < n; i += chain)
+        split_chain(unit, nt, nv, x, w, wv, s + 3 * i, n - i < chain ? n - i : chain, &more);
 }
 #endif

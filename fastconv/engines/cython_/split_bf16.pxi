@@ -28,7 +28,8 @@ cdef extern from "split_bf16.h" nogil:
     int split_rows_of(int unit)
     void split_begin(int unit)
     void split_end(int unit)
-    void split_product(int unit, int nt, int nv, const bf16* x, const bf16* w, intp wv, const intp* s, intp n, const split_target* d)
+    void split_product(int unit, int nt, int nv, const bf16* x, const bf16* w, intp wv, const intp* s, intp n,
+                       intp chain, const split_target* d)
 
 cdef extern from *:
     """
@@ -207,6 +208,7 @@ cdef struct SplitBand:                   # outputs of a band, and how they meet 
     const intp* phases              # first step and number of steps of each phase
     const intp* steps
     intp taps                       # numbers of 16 outputs of a panel
+    intp chain                      # steps that are summed by themselves
     int unit
     bint flat
 
@@ -249,7 +251,8 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
             while q < n:
                 d.out = o + q // b.wph * d.next
                 d.first = q % b.wph
-                split_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s, b.phases[2 * f + 1], &d)
+                split_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s, b.phases[2 * f + 1],
+                              b.chain, &d)
                 q += most
         else:
             d.first = 0
@@ -260,7 +263,7 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
                     q = (hi - lo) * k // nb
                     d.out = o + i * d.next + q * d.mt
                     split_product(b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u, b.taps, s,
-                               b.phases[2 * f + 1], &d)
+                               b.phases[2 * f + 1], b.chain, &d)
     for k in range((min(<intp> 32, nout) + LANES - 1) // LANES):
         _store(m + k * d.mh, y + k * LANES * b.plane + start * b.ow, b.plane, min(<intp> LANES, nout - k * LANES), pixels,
                bias + k * LANES if bias != NULL else NULL)
@@ -277,7 +280,7 @@ def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cn
     b.image, b.group, b.wph, b.columns = source
     b.r0, b.rows, b.rd, b.rt, b.c0, b.cd, b.ct = rows
     n0, nb, o0, nout, groups, b.i0, b.i1 = outputs
-    b.unit, b.flat, per, jit, adjoint, C, parts, w0, msize = blocks
+    b.unit, b.flat, per, jit, adjoint, C, parts, w0, msize, b.chain = blocks
     cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
     cdef const real* bp = NULL if bias is None else data(bias) + o0
     cdef bf16* up = NULL if u is None else <bf16*> cnp.PyArray_DATA(u)

@@ -97,7 +97,7 @@ cdef void _split_sum(SplitSums* s, intp t, real* sums) noexcept nogil:
             o = o0 + (o1 - o0) * k // nb
             d.out = sums + o * d.mt
             split_product(s.unit, <int> (o0 + (o1 - o0) * (k + 1) // nb - o), nv, dy + o * 32, x, s.xblock,
-                          s.steps + 3 * q * s.products, count, &d)
+                          s.steps + 3 * q * s.products, count, count, &d)
         d.add = 1
     split_end(s.unit)
 
