@@ -1,6 +1,7 @@
 """Split bfloat16 beyond the battery: units against each other, bounds on hard data, the choice by rtol."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,18 @@ print(json.dumps([(r["status"], r["reason"]) for r in e.rows if r["backend"].sta
     assert all(status == "refused" and "FASTCONV_ISA" in reason for status, reason in json.loads(rows))
     assert any("bfloat16: FASTCONV_ISA" in line for line in config)
     assert f"bfloat16: {HERE}" in child.run_code("import fastconv; fastconv.show_config()")
+
+
+@needs_unit
+def test_ladder(tmp_path: Path) -> None:
+    """The chart's rungs: the more products, the smaller the error."""
+    from bench import ladder
+
+    rungs = {r.name: r for r in ladder.measure(["sweep_k1"], 0.05, 1)}
+    errors = [rungs[f"{v.algorithm}/cython"].error for v in split_units.VARIANTS]
+    assert 1e-2 > errors[0] > 1e-4 > 1e-5 > errors[1] > 1e-6 > errors[2]
+    assert ladder.table(list(rungs.values())).row_count == len(rungs)
+    assert (tmp_path / f"{ladder.draw(list(rungs.values()), tmp_path)}.svg").stat().st_size > 0
 
 
 @pytest.mark.parametrize(
