@@ -32,7 +32,7 @@ MORE = (
 )
 DEEP = (  # long sums, and sums of few
     "n1ci512ih8iw9co16kh3kw3ph1pw1_f32",
-    "n2ci16ih40iw41co512kh3kw3ph1pw1_f32",
+    "n2ci16ih40iw41co256kh3kw3ph1pw1_f32",
     "n1ci16ih9iw9co16kh1kw1_f32",
 )
 MANY = [t for t in EDGE_PROBLEMS if max((p := parse(t)).ci, p.co) // p.g >= 32]  # the battery runs all on one unit
@@ -44,7 +44,7 @@ MANY = [t for t in EDGE_PROBLEMS if max((p := parse(t)).ci, p.co) // p.g >= 32] 
 def test_every_unit(variant: type[SplitBf16], unit: str, pass_: str) -> None:
     """Integers exactly, other numbers within the bound, in every way to call."""
     with battery.registered(split_units.on_unit(variant, unit)) as name:
-        failed = battery.failures(name, pass_, [parse(text) for text in (*MORE, *MANY)])
+        failed = battery.failures(name, pass_, [parse(text) for text in (MORE if unit == "plain" else (*MORE, *MANY))])
     assert not failed, "\n".join(failed)
 
 
@@ -62,14 +62,15 @@ def test_units_differ_in_the_order_of_sums_only(variant: type[SplitBf16], pass_:
 
 
 @pytest.mark.parametrize("kind", HARD)
-@pytest.mark.parametrize("variant", split_units.VARIANTS)
-def test_bound_holds_on_hard_data(variant: type[SplitBf16], kind: str) -> None:
-    backend = split_units.on_unit(variant, UNITS[-1])
+def test_bound_holds_on_hard_data(kind: str) -> None:
     for text in DEEP:
         p = parse(text)
         d = hard_data(kind, p)
         for pass_ in PASSES:
-            battery.compare(backend, pass_, p, d, battery.raw(backend, pass_, p, d, 2), exact=False)
+            want = battery.expected(p, pass_, d)
+            for variant in split_units.VARIANTS:
+                backend = split_units.on_unit(variant, UNITS[-1])
+                battery.compare(backend, pass_, p, d, battery.raw(backend, pass_, p, d, 2), exact=False, want=want)
 
 
 @pytest.mark.parametrize("channels", [16, 64])
