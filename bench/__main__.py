@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--threads", type=int, help="default: as fastconv chooses")
     images.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
 
+    ladder = commands.add_parser("ladder", help="error against speed, for backends that trade one for the other")
+    ladder.set_defaults(command=_ladder)
+    ladder.add_argument("--layers", nargs="+", default=[], metavar="PATTERN", help="default: five dense layers")
+    ladder.add_argument("--seconds", type=float, default=2.0, help="for one layer (default: 2)")
+    ladder.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    ladder.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
+
     calibrate = commands.add_parser("calibrate", help="measure this machine for fastconv's cost model")
     calibrate.set_defaults(command=_calibrate)
     calibrate.add_argument("--threads", type=int, help="default: as fastconv chooses")
@@ -216,6 +223,19 @@ def _others(arguments: argparse.Namespace) -> int:
     for table in others.tables(rows):
         _console.print(table)
     return 1 if any(not row.right for row in rows) else 0
+
+
+def _ladder(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import ladder
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        rungs = ladder.measure(arguments.layers, arguments.seconds, threads)
+    _console.print(ladder.table(rungs))
+    name = ladder.draw(rungs, arguments.out)
+    _console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
+    return 0
 
 
 def _gallery(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,9 @@ _COLOURS = {
     "fft": "#CC79A7",
     "fft_tiled": "#D55E00",
     "separable": "#882255",
+    "split_bf16x1": "#DDCC77",
     "split_bf16": "#999933",
+    "split_bf16x6": "#666600",
     "reference": "#8A8A8A",
 }
 _SPARE_COLOURS = ("#AA4499", "#117733", "#DDAA33", "#661100")

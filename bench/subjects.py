@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 import fastconv
+from bench.oracle import TOLERANCE
 from bench.workloads import Layer, Tensors, matches
 from fastconv.problem import ConvProblem
 
@@ -23,8 +24,12 @@ def backends(patterns: Iterable[str] = ()) -> list[str]:
 
 
 def refusal(backend: str, layer: Layer, pass_: str, dtype: str) -> str | None:
-    """Why `backend` does not compute this pass over this layer, or None."""
-    return fastconv.get_backend(backend).refuse(problem_of(layer, dtype), pass_)
+    """Why `backend` does not compute this pass over this layer to float precision, or None."""
+    found, problem = fastconv.get_backend(backend), problem_of(layer, dtype)
+    reason = found.refuse(problem, pass_)
+    if reason is None and (bound := found.error_bound(problem, pass_)) > TOLERANCE[dtype]:
+        return f"its error bound {bound:.1e} is for callers that allow it"
+    return reason
 
 
 def call_of(layer: Layer, pass_: str, tensors: Tensors, backend: str = "auto") -> Callable[[], np.ndarray]:

@@ -89,6 +89,8 @@ class Plan:
     def _tame(self, first: Any, second: Any, peak: float | None) -> bool:
         """Whether no sum, transformed or not, can leave the range of the dtype (False for NaN)."""
         a, b = self.peak(first), self.peak(second) if peak is None else peak
+        if 0 < min(a, b, a * b) < self.backend.least:
+            return False
         largest = a + b + a * b * terms(self.problem, self.pass_)
         return largest < _ROOM * float(np.finfo(self.compute_dtype).max)
 

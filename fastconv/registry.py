@@ -15,6 +15,7 @@ from .algorithms.naive import Naive
 from .algorithms.planar import Planar
 from .algorithms.reference import Reference
 from .algorithms.separable import Separable
+from .algorithms.split_bf16 import SplitBf16, SplitBf16x1, SplitBf16x6
 from .algorithms.winograd import Winograd
 from .engines import loader
 from .problem import PASSES
@@ -32,6 +33,9 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (FftTiled, "numba"),
     (Separable, "cython"),
     (Separable, "numba"),
+    (SplitBf16x1, "cython"),
+    (SplitBf16, "cython"),
+    (SplitBf16x6, "cython"),
     (Fft, "cython"),
     (Fft, "numba"),
     (Im2col, "cython"),
@@ -52,7 +56,10 @@ def _own() -> dict[str, Backend]:
     if not _table:
         with _lock:
             if not _table:
-                made = (algorithm(engine, loader.load, loader.vector_bytes(engine)) for algorithm, engine in BACKENDS)
+                made = (
+                    algorithm(engine, loader.load, loader.vector_bytes(engine), loader.bf16(engine))
+                    for algorithm, engine in BACKENDS
+                )
                 _table = {b.name: b for b in made}
                 _load_entry_points()
     return _table

@@ -28,8 +28,9 @@ COMPUTED_IN = {"float16": "float32", "float32": "float32", "float64": "float64"}
 
 
 def backends() -> list[str]:
-    """The backends whose engine is present."""
-    return [name for name in fastconv.list_backends() if loader.absent(fastconv.get_backend(name).engine) is None]
+    """The backends whose engine is present, and the units of the CPU that they need."""
+    table = {name: fastconv.get_backend(name) for name in fastconv.list_backends()}
+    return [name for name, b in table.items() if not (loader.absent(b.engine) or b.absent())]
 
 
 def instruction_sets() -> list[str]:

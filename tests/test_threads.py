@@ -67,7 +67,7 @@ class Nested(fastconv.Backend):
 
 fastconv.register_backend(Nested())
 for mode in ("zeros", "reflect"):
-    p = parse("n2ci3ih40iw41co4kh3kw3ph1pw1_f32")._replace(mode=mode)
+    p = parse("n2ci16ih40iw41co4kh3kw3ph1pw1_f32")._replace(mode=mode)
     d = integer_data(p)
     def call():
         y = fastconv.conv2d(d.x, d.w, d.b, **options(p), backend="nested/test")

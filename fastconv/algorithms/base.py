@@ -50,6 +50,10 @@ class Backend:
         True if `forward` adds the bias itself; otherwise the plan does.
     vector_bytes : int
         Width of the engine's vectors.
+    bf16 : (str, str)
+        The engine's unit for products of bfloat16, or an empty string and why there is none.
+    least : float
+        A run falls back, as for NaN, if the largest numbers or their product are below this, but not zero.
     spreads_nonfinite : bool
         True if one NaN or Inf of the input can reach outputs whose window does not hold it.
     by_value : bool
@@ -65,10 +69,17 @@ class Backend:
     spreads_nonfinite = False
     by_value = False
     note = ""
+    least = 0.0
 
-    def __init__(self, engine: str = "", load: Callable[[str, str], Any] | None = None, vector_bytes: int = 16) -> None:
+    def __init__(
+        self,
+        engine: str = "",
+        load: Callable[[str, str], Any] | None = None,
+        vector_bytes: int = 16,
+        bf16: tuple[str, str] = ("", ""),
+    ) -> None:
         self.engine = engine or self.engine
-        self.vector_bytes = vector_bytes
+        self.vector_bytes, self.bf16 = vector_bytes, bf16
         self.jit = self.engine == "numba"
         self._load = load
 
@@ -82,6 +93,10 @@ class Backend:
         if self._load is None:
             raise RuntimeError(f"{self.name} was made without an engine")
         return self._load(self.engine, dtype)
+
+    def absent(self) -> str | None:
+        """Why this backend cannot do anything on this machine, or None; `refuse` gives the same reason."""
+        return None
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         """Why this backend cannot do the pass, or None."""

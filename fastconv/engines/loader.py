@@ -87,9 +87,28 @@ def vector_bytes(engine: str = "cython") -> int:
     return {"x86_64_v4": 64, "x86_64_v3": 32}.get(level or "", 16)
 
 
+@cache
+def bf16(engine: str = "cython") -> tuple[str, str]:
+    """The unit that multiplies bfloat16 numbers, ``amx`` or ``avx512_bf16``; or an empty string and why there is none.
+
+    An instruction set that is forced by ``FASTCONV_ISA`` is meant without them.
+    """
+    if engine != "cython" or isa() is None:
+        return "", "only the compiled kernels use units for bfloat16"
+    from .cython_ import _cpu  # type: ignore[attr-defined]
+
+    if os.environ.get("FASTCONV_ISA", "").strip():
+        return "", "FASTCONV_ISA switches units for bfloat16 off"
+    if isa() != "x86_64_v4" or not _cpu.BF16_UNITS:
+        return "", "the compiled kernels were built without units for bfloat16"
+    unit = _cpu.bf16_unit()
+    return unit, "" if unit else "this CPU has neither AMX nor AVX512_BF16"
+
+
 def describe() -> dict[str, str]:
     """Engine by engine, what is in use or why it is absent."""
     out = {e: absent(e) or "available" for e in ENGINES}
     if isa():
-        out["cython"] = f"compiled for {isa()} on {platform.machine()}"
+        unit, why = bf16()
+        out["cython"] = f"compiled for {isa()} on {platform.machine()}; bfloat16: {unit or why}"
     return out

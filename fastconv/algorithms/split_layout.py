@@ -1,0 +1,175 @@
+"""Where the split backends put pixels and weights: see split_bf16.pxi for the loops that read them.
+
+All offsets are in bfloat16 numbers. A phase is a set of taps that serves the same output rows and columns
+(one in forward, stride x stride in grad_input, as in phases.py); its steps are the products of one output.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..problem import ConvProblem
+from .base import Array
+from .phases import sides, source
+
+PRODUCTS = {  # parts: (part of the image, part of the weights); neighbours share one of them
+    1: ((0, 0),),
+    2: ((1, 0), (0, 0), (0, 1)),
+    3: ((2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)),
+}
+_ALIAS = 160  # numbers between blocks: no two at the same 4 KB offset
+SLACK = 32 * 32  # numbers behind a copy: tiles are read whole
+
+
+class View(NamedTuple):
+    """How outputs meet the padded image, whatever the band."""
+
+    rd: int  # output row of base row r and phase a: r * rd + a - rt; likewise columns
+    rt: int
+    cd: int
+    ct: int
+    rs: int  # image row of row k of phase a of the copy: k * rs + a - top; likewise columns
+    top: int
+    cs: int
+    left: int
+    nr: int  # row and column phases of the copy
+    nc: int
+    down: int  # rows and columns of the copy beyond a base row or column that taps reach
+    right: int
+    c0: int  # first base column, and how many there are
+    columns: int
+
+    @property
+    def wph(self) -> int:
+        """Columns of a row of the copy."""
+        return self.columns + self.right
+
+
+class Steps(NamedTuple):
+    """Offsets for one size of the copy."""
+
+    phases: Array  # first step, number of steps
+    steps: Array  # offset in the copy, offset in the weights, pairs
+    pos: Array  # place of tap kh * KW + kw in the packed weights
+
+
+@lru_cache(4096)
+def view(p: ConvProblem, pass_: str) -> View:
+    down, right = (p.kh - 1) * p.dh // p.sh, (p.kw - 1) * p.dw // p.sw
+    if pass_ == "grad_input":
+        c0 = p.pl // p.sw
+        columns = (p.iw - 1 + p.pl) // p.sw + 1 - c0
+        return View(p.sh, p.pt, p.sw, p.pl, 1, down, 1, right, 1, 1, down, right, c0, columns)
+    nr, nc = (1 if k == 1 else s for k, s in ((p.kh, p.sh), (p.kw, p.sw)))
+    return View(1, 0, 1, 0, p.sh, p.pt, p.sw, p.pl, nr, nc, down, right, 0, p.ow)
+
+
+def base_rows(v: View, i0: int, i1: int) -> tuple[int, int]:
+    """First base row of output rows [i0, i1), and how many there are."""
+    first = (i0 + v.rt) // v.rd
+    return first, (i1 - 1 + v.rt) // v.rd + 1 - first
+
+
+class Strides(NamedTuple):
+    """Steps of a copy, and its length as float32 numbers."""
+
+    image: int
+    group: int
+    part: int
+    block: int
+    plane: int
+    length: int  # numbers of a plane, a channel's
+    size: int
+
+
+def strides(v: View, length: int, blocks: int, parts: int, groups: int, images: int) -> Strides:
+    """A copy of planes of so many pixels (or, of both ways to pair them, so many pairs)."""
+    plane = length * 32
+    block = v.nr * v.nc * plane + _ALIAS
+    part = blocks * block
+    group = parts * part
+    image = groups * group
+    return Strides(image, group, part, block, plane, length, whole_lines(images * image + SLACK))
+
+
+def copies(p: ConvProblem, pass_: str, parts: int, rows: int, groups: int, images: int) -> tuple[Strides, Strides]:
+    """The copy for so many output rows at most; in grad_weight also that of dy."""
+    v, c = view(p, pass_), sides(p, pass_)[0]
+    if pass_ != "grad_weight":
+        base = min(rows // v.rd + 2, base_rows(v, 0, sides(p, pass_)[2])[1]) if v.rd > 1 else rows
+        at = strides(v, (base + v.down) * v.wph, -(-c // 32), parts, groups, images)
+        return at, at
+    chunks = -(-((rows - 1) * v.wph + p.ow) // 32)
+    pixels = chunks * 32 + v.down * v.wph + v.right + 2
+    at = strides(v, -(-pixels // 2) * 2, -(-c // 16), parts, groups, images)
+    part = chunks * (p.co // p.g) * 32
+    image = groups * parts * part
+    return at, Strides(image, parts * part, part, 0, 0, 0, whole_lines(images * image + SLACK))
+
+
+def whole_lines(numbers: int) -> int:
+    """bfloat16 numbers as float32 numbers, whole cache lines."""
+    return -(-numbers // 32) * 16
+
+
+@lru_cache(1024)
+def product_steps(p: ConvProblem, pass_: str, parts: int, at: Strides) -> Steps:
+    """Tap by tap, block by block of channels, product by product."""
+    v, c = view(p, pass_), sides(p, pass_)[0]
+    blocks, adjoint = -(-c // 32), pass_ == "grad_input"
+    phases: list[tuple[int, int]] = []
+    steps: list[tuple[int, int, int]] = []
+    pos, taps = np.empty(p.kh * p.kw, np.intp), 0
+    for a in range(v.rd):
+        for b in range(v.cd):
+            first = len(steps)
+            for k in range(p.kh * p.kw):
+                u, w = k // p.kw * p.dh, k % p.kw * p.dw
+                if adjoint and (u % p.sh, w % p.sw) != (a, b):
+                    continue
+                pixel = tap_offset(p, v, at, u, w, adjoint)
+                for block in range(blocks):
+                    pairs = -(-min(32, c - 32 * block) // 2)
+                    for i, j in PRODUCTS[parts]:
+                        weight = ((taps * blocks + block) * parts + j) * 512
+                        steps.append((i * at.part + block * at.block + pixel, weight, pairs))
+                pos[k] = taps
+                taps += 1
+            phases.append((first, len(steps) - first))
+    return Steps(np.array(phases, np.intp), np.array(steps, np.intp).reshape(-1, 3), pos)
+
+
+def tap_offset(p: ConvProblem, v: View, at: Strides, u: int, w: int, adjoint: bool = False) -> int:
+    """From the pixel of an output to the one that the tap at row u, column w of the dilated kernel meets."""
+    if adjoint:
+        return ((v.down - u // p.sh) * v.wph + v.right - w // p.sw) * 32
+    return (u % p.sh * v.nc + w % p.sw) * at.plane + (u // p.sh * v.wph + w // p.sw) * 32
+
+
+@lru_cache(1024)
+def sum_steps(
+    p: ConvProblem, parts: int, images: int, chunks: int, x: Strides, dy: Strides
+) -> tuple[Array, Array, int]:
+    """grad_weight: steps of 32 pixels each, where each tap starts in the copy of x, and the ways to pair pixels."""
+    v, co = view(p, "forward"), p.co // p.g
+    steps = [
+        (n * dy.image + i * dy.part + q * co * 32, n * x.image + j * x.part + q * 512, 16)
+        for n in range(images) for q in range(chunks) for i, j in PRODUCTS[parts]
+    ]  # fmt: skip
+    taps, ways = [], 1
+    for k in range(p.kh * p.kw):
+        u, w = k // p.kw * p.dh, k % p.kw * p.dw
+        pixel = u // p.sh * v.wph + w // p.sw  # pairs start at even pixels or at odd ones
+        phase = (u % p.sh * v.nc + w % p.sw) * x.plane
+        ways = max(ways, pixel % 2 + 1)
+        taps.append(phase + (pixel % 2 * (x.length // 2) + pixel // 2) * 32)
+    return np.array(steps, np.intp), np.array(taps, np.intp), ways
+
+
+def image_of(p: ConvProblem, pass_: str, v: View, r0: int) -> tuple[int, ...]:
+    """The image as a flat plane from base row r0 on, see split_plane in split_bf16.h."""
+    h, w = source(p, pass_)
+    return h, w, v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs
