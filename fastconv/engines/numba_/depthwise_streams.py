@@ -66,8 +66,9 @@ def _load(b, vec, p, count, n):
     return some() if MASKS else _whole(b, n, count * vec.lanes, lambda: [emit.load(b, vec, q) for q, _ in places], some)
 
 
-def _beside(b, vec, p, there, zeros, k):
-    """Number k of a row in every lane, zero if it is not there."""
+def _beside(b, vec, p, source, zeros, k):
+    """Number k of a row, counted from the column that is looked at, in every lane; zero if it is not there."""
+    there = b.icmp_unsigned("<", b.add(source[3], I64(k)), source[2])
     return emit.splat(b, vec.llvm, b.load(b.gep(b.select(there, p, zeros), [I64(k)])))
 
 
@@ -93,8 +94,8 @@ def _columns1(b, vec, source, row, count, across):
     """
     (p, zeros), n = _place(b, vec, source, row), b.sub(source[2], source[3])
     _fetch(b, vec, p, count)
-    before = _beside(b, vec, p, b.icmp_signed(">", source[3], I64(0)), zeros, -1)
-    after = _beside(b, vec, p, b.icmp_signed(">", n, I64(count * vec.lanes)), zeros, count * vec.lanes)
+    before = _beside(b, vec, p, source, zeros, -1)
+    after = _beside(b, vec, p, source, zeros, count * vec.lanes)
     ring = [before, *_row(b, vec, p, n, count), after]
     for k in range(1, count + 1):
         left = _slide(b, vec, ring[k - 1], ring[k], vec.lanes - 1)
@@ -107,7 +108,7 @@ def _columns2(b, vec, source, row, count, across):
     """The same at stride 2: columns 2j - 1, 2j and 2j + 1 for outputs j."""
     (p, zeros), n = _place(b, vec, source, row), b.sub(source[2], source[3])
     _fetch(b, vec, p, 2 * count)
-    odd = _beside(b, vec, p, b.icmp_signed(">", source[3], I64(0)), zeros, -1)
+    odd = _beside(b, vec, p, source, zeros, -1)
     if across is not None:
         n = emit.call(b, "llvm.smin.i64", I64, [n, b.shl(across, I64(1))])
     xs = _load(b, vec, p, 2 * count, n)
@@ -240,7 +241,7 @@ def spread_row(typingctx, source, row):
         (p, zeros), n = _place(b, vec, source, args[1]), b.sub(source[2], source[3])
         _fetch(b, vec, p, 1)
         here = _row(b, vec, p, n, 1)[0]
-        after = _beside(b, vec, p, b.icmp_signed(">", n, I64(vec.lanes)), zeros, vec.lanes)
+        after = _beside(b, vec, p, source, zeros, vec.lanes)
         return context.make_tuple(b, sig.return_type, [here, _slide(b, vec, here, after, 1)])
 
     return types.UniTuple(vec, 2)(source, types.intp), codegen
