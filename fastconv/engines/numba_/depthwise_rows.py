@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from . import depthwise_tables as at
 from . import vector as v
-from .depthwise_blocks import address
+from .depthwise_blocks import MASKS, address
 from .depthwise_streams import filter_row, gather_row, put_row, spread_row, take_row, weights
 from .launch import shared_step
 
@@ -113,17 +113,18 @@ def gather_planes(dy, x, dw, f, share, shares):
     L, bands, rows, parts, g = v.lanes(x), v.at(f, at.BANDS), v.at(f, at.ROWS), v.at(f, at.PARTS), v.at(f, at.G)
     h, w, oh, ow, stride = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW), v.at(f, at.STEP)
     jobs, items, top, zero = g * parts, v.at(f, at.N) * bands, v.at(f, at.TOP), v.zero(x)
+    wide = 2 * L if MASKS or stride == 2 else L  # sums and three rows of two vectors are more than 16 registers
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         channel, part = job % g, job // g
         sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero)
         for i in range(items * part // parts, items * (part + 1) // parts):
             plane, first = i // bands * g + channel, i % bands * rows
             count = min(rows, oh - first)
-            for col in range(0, ow, 2 * L):
+            for col in range(0, ow, wide):
                 source, at_dy = (address(x, plane * h * w), h, w, col * stride), (plane * oh + first) * ow + col
                 row = first * stride + top
                 if stride == 1:
-                    if ow - col > L:
+                    if MASKS and ow - col > L:
                         sums = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, sums, (zero, zero))
                     else:
                         sums = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, sums, (zero,))
