@@ -73,7 +73,7 @@ class Depthwise(Backend):
     def _streams(self, p: ConvProblem) -> bool:
         """Whether rows stream by (the engine looks again): 3x3, and the left column of a window in the padding."""
         taps = (p.kh, p.kw, p.dh, p.dw, p.pl) == (3, 3, 1, 1, 1) and p.g == p.ci == p.co
-        return self.engine == "cython" and taps and ((p.sh, p.sw, p.ow) == (1, 1, p.iw) or (p.sh, p.sw) == (2, 2))
+        return taps and ((p.sh, p.sw, p.ow) == (1, 1, p.iw) or (p.sh, p.sw) == (2, 2))
 
     def _maps(self, p: ConvProblem, pass_: str, threads: int) -> Maps | None:
         """Lanes are channels where rows would not fill a vector."""

@@ -46,7 +46,7 @@ cdef inline void _dw_filter_rows2(const int V, const DwGeometry* f, const real* 
     cdef vec start = vset(bias)
     cdef intp row, n = f.sw_ - 2 * col
     cdef int v, lanes = <int> min(f.dw_ - col - (V - 1) * LANES, LANES)
-    cdef bint less = col > 0
+    cdef bint less = 0 < 2 * col <= f.sw_
     x += 2 * col
     y += col
     for v in range(V):
@@ -115,7 +115,7 @@ cdef inline void _dw_gather_rows2(const int V, const DwGeometry* f, const real* 
     cdef vec sums[9]
     cdef intp row, n = f.sw_ - 2 * col
     cdef int v, lanes = <int> min(f.dw_ - col - (V - 1) * LANES, LANES)
-    cdef bint less = col > 0
+    cdef bint less = 0 < 2 * col <= f.sw_
     x += 2 * col
     dy += col
     for v in range(9):

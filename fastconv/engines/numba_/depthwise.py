@@ -11,6 +11,7 @@ from numba import njit
 from . import depthwise_tables as at
 from . import vector as v
 from .depthwise_blocks import HALF, LOW, MASKS, TALL, address, copy_block, filter_block, local
+from .depthwise_rows import filter_planes, spread_planes
 from .depthwise_tables import backward_bands, forward_bands
 from .launch import shared_step
 from .target import VECTOR_BYTES
@@ -24,6 +25,9 @@ def depthwise_forward(x, w, bias, y, sh, sw, pt, pl, dh, dw, g, rows, height, le
     """x, w, bias (Co, or empty) IN; y OUT; work WORK. Block sizes as algorithms/depthwise.py sets them."""
     f = forward_bands(x.shape, w.shape, y.shape, (sh, sw), (pt, pl), (dh, dw), g, (rows, height, left, width, share),
                       1, x.itemsize)  # fmt: skip
+    if f[at.STREAM]:
+        filter_planes(x, w, bias, y, f, threads)
+        return
     _filter(x, w, bias, y, f, work, threads)
 
 
@@ -31,6 +35,12 @@ def depthwise_grad_input(dy, w, dx, sh, sw, pt, pl, dh, dw, g, rows, height, lef
     """dy, w IN; dx OUT; work WORK."""
     f = backward_bands(dy.shape, w.shape, dx.shape, (sh, sw), (pt, pl), (dh, dw), g,
                        (rows, height, left, width, share), top, dy.itemsize)  # fmt: skip
+    if f[at.STREAM] == 1:
+        filter_planes(dy, w, work[:0], dx, f, threads)
+        return
+    if f[at.STREAM] == 2:
+        spread_planes(dy, w, dx, f, threads)
+        return
     _filter(dy, w, work[:0], dx, f, work, threads)
 
 

@@ -19,9 +19,10 @@ STEP, SPLIT, UH, UW = range(8, 12)
 #: and up to its end in whole vectors, source row and column of the first ones
 ROWS, BANDS, HEIGHT, WIDTH, LEFT, END, TOP, START = range(12, 20)
 #: weights from one destination channel, source channel and group to the next; numbers of scratch memory a thread;
-#: whether images come from beyond the second-level cache; partial sums
-WD, WS, WG, SHARE, AHEAD, PARTS = range(20, 26)
-PHASES = 26  # where the places of the tables begin
+#: whether images come from beyond the second-level cache; partial sums; padding above; the stride at which rows
+#: stream by (depthwise_rows.py), or 0
+WD, WS, WG, SHARE, AHEAD, PARTS, PT, STREAM = range(20, 28)
+PHASES = 28  # where the places of the tables begin
 RUN, COLS, X0, W0, DOWN, AT = range(6)  # a table: kernel rows in a run, columns; first row and weight, weights of a row
 
 
@@ -85,6 +86,14 @@ def _beyond_cache(f, itemsize):
     return f[N] * f[G] * (f[CS] * f[SH] * f[SW] + f[CD] * f[DH] * f[DW]) * itemsize > 1 << 20
 
 
+def _streams(f, taps):
+    """The stride at which rows stream by, or 0."""
+    if taps != (3, 3, 1, 1, 1) or (f[CS], f[CD]) != (1, 1):
+        return 0
+    down, across = f[STEP] * f[UH], f[SPLIT] * f[UW]
+    return down if down == across == 2 or (down == across == 1 and f[SW] == f[DW]) else 0
+
+
 def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, itemsize, make):
     """`buffer`: rows, height, left, width, share as algorithms/depthwise.py sets them."""
     (n, _, h, w), (co, cg, kh, kw), (oh, ow) = xs, ws, ys[2:]
@@ -92,7 +101,8 @@ def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, it
     og = co // g
     end = left + _whole_vectors(_ceil(w, sw), itemsize)
     f = [cg, og, g, n, h, w, oh, ow, sh, sw, 1, 1, rows, _ceil(oh, rows), height, width, left, end, -pt, start,
-         cg * kh * kw, kh * kw, og * cg * kh * kw, share, 0, parts]  # fmt: skip
+         cg * kh * kw, kh * kw, og * cg * kh * kw, share, 0, parts, pt, 0]  # fmt: skip
+    f[STREAM] = _streams(f, (kh, kw, dh, dw, pl))
     f[AHEAD] = _beyond_cache(f, itemsize)
     return _whole(f, [make(f, correlation_axis(kh, dh, pt), correlation_axis(kw, dw, pl), kw)])
 
@@ -104,7 +114,8 @@ def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, ite
     og = co // g
     bands, end = _ceil(_ceil(h, sh), rows), left + _whole_vectors(ow, itemsize)
     f = [og, cg, g, n, oh, ow, h, w, 1, 1, sh, sw, rows, bands, height, width, left, end, top, start,
-         kh * kw, cg * kh * kw, og * cg * kh * kw, share, 0, 1]  # fmt: skip
+         kh * kw, cg * kh * kw, og * cg * kh * kw, share, 0, 1, pt, 0]  # fmt: skip
+    f[STREAM] = _streams(f, (kh, kw, dh, dw, pl))
     f[AHEAD] = _beyond_cache(f, itemsize)
     columns = [adjoint_axis(kw, sw, dw, pl, b) for b in range(sw)]
     return _whole(f, [make(f, adjoint_axis(kh, sh, dh, pt, a), c, kw) for a in range(sh) for c in columns])

@@ -7,6 +7,7 @@ from . import depthwise_tables as at
 from . import vector as v
 from .depthwise import block_key, clear, clear_borders, copy_in, fetch, next_run
 from .depthwise_blocks import HALF, LOW, MASKS, TALL, address, advance, copy_block, gather_block, local
+from .depthwise_rows import gather_planes
 from .depthwise_tables import forward_bands
 from .launch import shared_step
 from .target import VECTOR_BYTES
@@ -23,7 +24,10 @@ def depthwise_grad_weight(dy, x, dw_, sh, sw, pt, pl, dh, dw, g, rows, height, l
     partial = dw_.reshape(1, -1)
     if parts > 1:
         partial = work[threads * share :][: parts * dw_.size].reshape(parts, -1)
-    _sums(dy, x, partial, f, work, threads)
+    if f[at.STREAM]:
+        gather_planes(dy, x, partial, f, threads)
+    else:
+        _sums(dy, x, partial, f, work, threads)
     if parts > 1:
         total = dw_.reshape(-1)
         total[...] = partial[0]

@@ -129,7 +129,7 @@ def splat(builder, vector_type, scalar):
 
 def shuffle(builder, x, y, order):
     """The lanes of x followed by y that `order` lists."""
-    return builder.shuffle_vector(x, y, ir.VectorType(I32, len(order))(order))
+    return builder.shuffle_vector(x, y, ir.VectorType(I32, len(order))(list(order)))
 
 
 def fma(builder, vec, a, b, c):
