@@ -94,10 +94,9 @@ class Direct(Backend):
             rate *= tile * nv / (tile * nv + 2)
         if p.kh > p.ih:  # a few taps at a time
             rate *= 0.75
-        if cfg.block == 1 and pass_ == "grad_weight" and p.kw > 1 and p.dw > 1:
-            rate *= 0.3  # taps that are no neighbours: one sum at a time
-        elif cfg.block == 1 and pass_ == "grad_weight":
-            rate *= min(1.0, (p.kw + 1) / 7)  # few sums in registers
+        if cfg.block == 1 and pass_ == "grad_weight":  # pairs of a channel and a tap, beside one or two vectors
+            pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
+            rate *= 0.9 * pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw

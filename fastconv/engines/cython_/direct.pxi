@@ -261,18 +261,22 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     usize = T * s.c * nv * LANES
     msize = nv * per * r.ow * LANES
     total = nb * strips * groups * panels
-    if jit and threads == 1:                                  # a panel is packed, then run over everything
+    if jit and threads == 1:                                  # a panel is packed, if it was not, then run over everything
         with nogil:
             for i in range(panels):
-                _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + msize, mp + msize + usize)
+                if up == NULL:
+                    _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + msize, mp + msize + usize)
                 for t in range(nb * strips):
-                    _task(&s, &r, phases, t, strips, 0, i, mp + msize, nv, i0, i1, per, mp, yp, image, nout, bp)
+                    _task(&s, &r, phases, t, strips, 0, i, up + i * usize if up != NULL else mp + msize, nv, i0, i1, per, mp, yp,
+                          image, nout, bp)
     elif jit:
         for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
             off = threadid() * (msize + usize + tmp)
-            _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + off + msize, mp + off + msize + usize)
+            if up == NULL:
+                _panel(wp, ws, w0, nout, i, s.c, T, ip, nv, adjoint, mp + off + msize, mp + off + msize + usize)
             for t in range(nb * strips):
-                _task(&s, &r, phases, t, strips, 0, i, mp + off + msize, nv, i0, i1, per, mp + off, yp, image, nout, bp)
+                _task(&s, &r, phases, t, strips, 0, i, up + i * usize if up != NULL else mp + off + msize, nv, i0, i1, per,
+                      mp + off, yp, image, nout, bp)
     elif threads == 1:
         with nogil:
             for t in range(total):

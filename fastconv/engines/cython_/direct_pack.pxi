@@ -126,8 +126,10 @@ cdef void _pack_strip(const real* x, real* copy, intp t, intp C, intp H, intp W,
     cdef real* d = copy + (n * groups * blocks + b) * plane
     for r in range(rows * k // strips, rows * (k + 1) // strips):
         row = first + r - pt
-        if 0 <= row < H and (first + r) % rstep == 0:           # rows outside the image are never read
+        if 0 <= row < H and (first + r) % rstep == 0:
             _pack_row(xp + row * W, H * W, min(block, nc - c), block, W, pl, split, nph, wph, ahead, d + r * nph * wph * block)
+        elif block == 1:                                        # otherwise rows outside the image are never read
+            memset(d + r * nph * wph, 0, nph * wph * sizeof(real))
 
 
 cdef void _pack_weights(const real* w, intp ws, intp nout, intp C, intp T, const intp* pos, int nv, real* u) noexcept nogil:

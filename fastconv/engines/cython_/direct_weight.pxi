@@ -1,14 +1,16 @@
 # grad_weight on the channel-blocked copy of the input (direct.pxi); lanes = output channels, summed over pixels.
 #
-# A register block is nt x 2 vectors: nt channels of one tap, or, for inputs of few channels, nt neighbouring taps of
-# a kernel row. dy is transposed strip by strip into a buffer that stays in the first-level cache.
+# A register block is nt x 2 vectors: nt channels of one tap, or, for inputs of few channels, nt pairs of any channel and
+# tap. dy is transposed strip by strip into a buffer that stays in the first-level cache.
 
 cdef extern from *:
     """
     #define SUMS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* channels a register block */
+    #define PAIRS (VBYTES == 64 ? 14 : 6) /* pairs beside two vectors of outputs, half as many as beside one */
     """
     enum:
         SUMS
+        PAIRS
 
 
 cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows,
@@ -38,22 +40,46 @@ cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, c
             vstore(a + (2 * t + k) * LANES, vload(a + (2 * t + k) * LANES) + s[t][k])
 
 
-cdef void _pixel_sums_of(intp nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows, intp cols,
-                   real* a) noexcept nogil:
-    if nt == SUMS: _pixel_sums(SUMS, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 1: _pixel_sums(1, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 2: _pixel_sums(2, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 3: _pixel_sums(3, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 4: _pixel_sums(4, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 5: _pixel_sums(5, x, row, step, d, dv, skip, rows, cols, a)
-    elif nt == 6: _pixel_sums(6, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 7: _pixel_sums(7, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 9: _pixel_sums(9, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 10: _pixel_sums(10, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 11: _pixel_sums(11, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 12: _pixel_sums(12, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 13: _pixel_sums(13, x, row, step, d, dv, skip, rows, cols, a)
-    elif TILE == 14 and nt == 14: _pixel_sums(14, x, row, step, d, dv, skip, rows, cols, a)
+cdef inline void _pair_sums(const int nv, const real* x, const intp* at, intp row, intp step, const real* d, intp dv,
+                            intp rows, intp cols, intp n, real* a) noexcept nogil:
+    """a[t][nv of 2 * LANES] += sum over pixels of x[at[t]] * d[nv][LANES], for t < n <= PAIRS * 2 / nv."""
+    cdef vec s[14][2]
+    cdef vec e[2]
+    cdef intp i, j
+    cdef int t, k
+    cdef const real* p
+    for t in range(PAIRS):
+        for k in range(2):
+            s[t][k] = vzero()
+    for i in range(rows):
+        p = x + i * row
+        for j in range(cols):
+            e[0] = e[1] = vload(d)
+            if nv == 2:
+                e[1] = vload(d + dv)
+            for t in range(PAIRS):
+                s[t][0] += vset(p[at[t]]) * e[0]
+                s[t][1] += vset(p[at[t if nv == 2 else PAIRS + t]]) * e[1]
+            p += step
+            d += LANES
+    for t in range(PAIRS):
+        for k in range(2):
+            i = t if nv == 2 else k * PAIRS + t
+            if i < n:
+                vstore(a + (2 * i + (k if nv == 2 else 0)) * LANES, vload(a + (2 * i + (k if nv == 2 else 0)) * LANES) + s[t][k])
+
+
+cdef void _sum_pairs(const real* x, const intp* at, intp a, intp b, intp row, intp step, const real* d, intp rows, intp cols,
+                     intp nout, real* sums) noexcept nogil:
+    """All pairs a .. b (at: where they read), for a strip."""
+    cdef intp dv = rows * cols * LANES, q = a
+    while q < b:
+        if nout > LANES:
+            _pair_sums(2, x, at + q, row, step, d, dv, rows, cols, b - q, sums + q * 2 * LANES)
+            q += PAIRS
+        else:
+            _pair_sums(1, x, at + q, row, step, d, dv, rows, cols, b - q, sums + q * 2 * LANES)
+            q += 2 * PAIRS
 
 
 def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray taps, cnp.ndarray work, tuple source,
@@ -70,22 +96,33 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
     cdef real* ap = data(sums)
     cdef real* wp = data(work)
     cdef Taps* k = _read_taps(taps, 1, &s)
+    cdef intp* at = k.each
+    cdef intp pairs = s.c * k.nkh * k.nkw
     s.x = data(copy)
+    if s.block == 1:                                          # channel by channel, and room for a whole block more
+        at = <intp*> malloc((pairs + 2 * PAIRS) * sizeof(intp))
+        if at == NULL:
+            free(k)
+            raise MemoryError
+        for i in range(pairs + 2 * PAIRS):
+            at[i] = k.off[i % (k.nkh * k.nkw)] + i // (k.nkh * k.nkw) * s.plane if i < pairs else at[0]
     panels = (nout + 2 * LANES - 1) // (2 * LANES)
     wsize = 2 * per * OW * LANES
     if threads == 1:
         with nogil:
             for i in range(groups * panels * splits):
-                _sum_panel(&s, k, dp, ap, wp, i // splits // panels, i // splits % panels, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
+                _sum_panel(&s, k, at, dp, ap, wp, i // splits // panels, i // splits % panels, i % splits, splits, plane, image, OW, nout, nb, i0, i1, per, step,
                            sh, sw, zero)
     else:
         for i in prange(groups * panels * splits, nogil=True, schedule="static", num_threads=threads):
-            _sum_panel(&s, k, dp, ap, wp + threadid() * wsize, i // splits // panels, i // splits % panels, i % splits, splits,
+            _sum_panel(&s, k, at, dp, ap, wp + threadid() * wsize, i // splits // panels, i // splits % panels, i % splits, splits,
                        plane, image, OW, nout, nb, i0, i1, per, step, sh, sw, zero)
+    if s.block == 1:
+        free(at)
     free(k)
 
 
-cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, intp group, intp panel, intp split, intp splits,
+cdef void _sum_panel(Source* s, Taps* k, const intp* at, const real* dy, real* sums, real* d, intp group, intp panel, intp split, intp splits,
                      intp plane, intp image, intp OW, intp nout, intp nb, intp i0, intp i1, intp per, intp step, intp sh,
                      intp sw, bint zero) noexcept nogil:
     """One panel of a group's outputs, one share of the (channel block, kernel row) pairs."""
@@ -101,10 +138,14 @@ cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, in
         n = t // strips
         r0 = i0 + (i1 - i0) * (t % strips) // strips
         r1 = i0 + (i1 - i0) * (t % strips + 1) // strips
-        for j in range(2):
+        for j in range(1 if s.block == 1 and nout <= (2 * panel + 1) * LANES else 2):
             q = min(<intp> LANES, max(<intp> 0, nout - (2 * panel + j) * LANES))
             _pack_run(False, dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
                       4 * LANES, d + j * (r1 - r0) * OW * LANES, 0, 1, 0)
+        if s.block == 1:
+            _sum_pairs(x + n * s.image + (r0 * sh - s.first) * s.row, at, a * k.nkw, b * k.nkw, sh * s.row, step, d, r1 - r0, OW,
+                       nout - 2 * panel * LANES, sp)
+            continue
         for item in range(a, b):
             _sum_item(s, k, x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
                       OW, step, sh, sw)
@@ -113,7 +154,7 @@ cdef void _sum_panel(Source* s, Taps* k, const real* dy, real* sums, real* d, in
 cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums, intp g, intp u, intp r0, intp r1, intp OW,
                     intp step, intp sh, intp sw) noexcept nogil:
     """All taps of one kernel row and channel block over the strip [r0, r1); sums [nkw][block][2 * LANES]."""
-    cdef intp a = r0, b = r1, v, v_, c, c_, n, j0, j1, dv = (r1 - r0) * OW * LANES
+    cdef intp a = r0, b = r1, v, c, c_, n, j0, j1, dv = (r1 - r0) * OW * LANES
     cdef const real* p
     while a < b and not (s.pt <= a * sh + k.ro[u] < s.pt + s.h): a += 1
     while b > a and not (s.pt <= (b - 1) * sh + k.ro[u] < s.pt + s.h): b -= 1
@@ -121,20 +162,14 @@ cdef void _sum_item(Source* s, Taps* k, const real* x, const real* d, real* sums
         return
     p = x + g * s.plane + (a * sh - s.first) * s.row
     d += (a - r0) * OW * LANES
-    if s.block != 1 or k.nkw > 1 and k.co[1] != 1:            # tap by tap: channels, or dilated taps of few of them
-        n = s.block
-        for v in range(k.nkw):
-            j0 = min(OW, _first(k.co[v] - s.pl, sw))
-            j1 = min(OW, _stop(k.co[v] - s.pl, sw, s.w))
-            for c_ in range((min(n, s.c - g * n) + SUMS - 1) // SUMS if j0 < j1 else 0):
-                c = c_ * SUMS
-                _pixel_sums_of(min(<intp> SUMS, n), p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
-                               dv, OW - (j1 - j0), b - a, j1 - j0, sums + (v * n + c) * 2 * LANES)
-    else:
-        for v_ in range((k.nkw + TILE - 1) // TILE):
-            v = v_ * TILE
-            _pixel_sums_of(min(<intp> TILE, k.nkw - v), p + k.off[u * k.nkw + v], sh * s.row, step, d, dv, 0, b - a, OW,
-                           sums + v * 2 * LANES)
+    n = s.block
+    for v in range(k.nkw):
+        j0 = min(OW, _first(k.co[v] - s.pl, sw))
+        j1 = min(OW, _stop(k.co[v] - s.pl, sw, s.w))
+        for c_ in range((min(n, s.c - g * n) + SUMS - 1) // SUMS if j0 < j1 else 0):
+            c = c_ * SUMS
+            _pixel_sums(SUMS, p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
+                           dv, OW - (j1 - j0), b - a, j1 - j0, sums + (v * n + c) * 2 * LANES)
 
 
 def direct_unpack_sums(cnp.ndarray sums, cnp.ndarray dw, intp o0, intp nout, intp C, intp KH, intp KW, intp block, intp groups,
