@@ -4,10 +4,12 @@
 cdef extern from *:
     """
     #define FC_AHEAD 2048 /* so many numbers before they are read, or written, lines are asked for */
+    #define FC_SUMS (VBYTES == 64 ? 2 : 1) /* vectors of columns in grad_weight: nine sums fill 16 registers */
     static const real fc_zeros[6 * LANES] = {0}; /* a row outside of the image, and what lies beside it */
     """
     enum:
         FC_AHEAD
+        FC_SUMS
     const real* fc_zeros
 
 
@@ -203,8 +205,8 @@ cdef void _dw_gather_plane(const DwGeometry* f, const real* x, const real* dy, i
     """Rows first .. end of dy of one plane; column by column of the kernel, three vectors of sums each."""
     cdef intp col = 0
     while col < f.dw_:
-        if col + LANES < f.dw_:
+        if FC_SUMS == 2 and col + LANES < f.dw_:
             _dw_gather_rows3(2, f, x, dy, first, end, col, sums)
         else:
             _dw_gather_rows3(1, f, x, dy, first, end, col, sums)
-        col += 2 * LANES
+        col += FC_SUMS * LANES
