@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms.split_bf16 import Blocks, SplitBf16, SplitBf16x1
+from fastconv.algorithms.split_bf16 import Blocks, SplitBf16, SplitBf16x1, agrees
 from fastconv.engines import loader
 from fastconv.problem import ConvProblem, parse
 from tests import battery, child, split_units
@@ -251,6 +251,22 @@ def test_refusals_have_reasons(text: str, pass_: str, reason: str) -> None:
     assert reason in (backend.refuse(parse(text), pass_) or "")
     backend.bf16 = ("", "no such unit")
     assert backend.refuse(parse(text), pass_) == "no such unit"
+
+
+@pytest.mark.parametrize("unit", [u for u in UNITS if u != "plain"])
+def test_units_are_looked_at_before_they_are_trusted(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert agrees(unit, loader.load)
+    forward = SplitBf16.forward
+
+    def slips(self: SplitBf16, *args: Any, **rest: Any) -> None:
+        forward(self, *args, **rest)
+        if self.unit == unit:
+            args[5][0, 0, 0, 0] += 1
+
+    monkeypatch.setattr(SplitBf16, "forward", slips)
+    agrees.cache_clear()
+    assert not agrees(unit, loader.load)
+    agrees.cache_clear()
 
 
 def test_every_unit_stays_in_bounds() -> None:

@@ -8,22 +8,24 @@ computations" (ARITH 2019). Sums are in float32. With parts x = x0 + x1 + x2, ea
 - `split_bf16x6` takes all products down to 2^-16: up to 2^-24, below the rounding of the sums.
 
 Units are AMX tiles or AVX512_BF16, where the CPU has them. (The loops for tiles are tested on arrays in the place of
-tiles; they have not been run on tiles.) Both flush denormal numbers to zero, so the parts keep their accuracy only for
-numbers far above 2^-109: `auto` falls back to another backend if all numbers of an operand are smaller. It
-does likewise for NaN, Inf and numbers near overflow, where a backend that is called by name gives NaN for
-Inf, and may give Inf or NaN for numbers within 2^-8 of the largest.
+tiles, but have not been run on tiles: a process looks once whether they give what plain loops give.) Both flush
+denormal numbers to zero, so the parts keep their accuracy only for numbers far above 2^-109: `auto` falls back to
+another backend if all numbers of an operand are smaller. It does likewise for NaN, Inf and numbers near overflow, where
+a backend that is called by name gives NaN for Inf, and may give Inf or NaN for numbers within 2^-8 of the largest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
+from ..workspace import aligned
 from . import split_layout as layout
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
 from .phases import sides
@@ -71,6 +73,8 @@ class SplitBf16(Backend):
         return self.bf16[0]
 
     def absent(self) -> str | None:
+        if self.unit == "amx" and not agrees("amx", self._load):
+            return "a test of its tiles gave another result than plain loops"
         return None if self.unit else self.bf16[1] or "there is no unit for bfloat16"
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
@@ -273,6 +277,19 @@ class SplitBf16x6(SplitBf16):
     algorithm = "split_bf16x6"
     parts = 3
     chain = chunks = 2
+
+
+@cache
+def agrees(unit: str, load: Any) -> bool:
+    """Whether a unit gives what plain loops give, for integers, whose sums are exact; looked at once a process."""
+    p, results = ConvProblem.from_shapes((1, 40, 5, 20), (24, 40, 3, 3), 1, 1, 1, 1), []
+    x, w = (np.arange(math.prod(s), dtype="f") * 7 % 17 - 8 for s in (p.x_shape, p.w_shape))
+    for backend in (SplitBf16("cython", load, 64, (u, "")) for u in ("plain", unit)):
+        cfg, y = backend.configure(p, "forward", 1), np.empty(p.y_shape, "f")
+        work = aligned("float32", backend.workspace(p, "forward", cfg, 1))
+        backend.forward(p, cfg, x.reshape(p.x_shape), w.reshape(p.w_shape), None, y, work, 1)
+        results.append(y)
+    return np.array_equal(results[0], results[1])
 
 
 def _bands(p: ConvProblem, cfg: Blocks, oh: int) -> Iterator[tuple[int, int, int, int]]:
