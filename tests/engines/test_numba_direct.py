@@ -99,9 +99,9 @@ def test_pointwise_outputs(outputs):
 def test_planar_rows(kernel, stride, dilation, outputs, dtype, threads):
     """Few outputs, of either direction; strides are phases of the columns, some without any tap."""
     done = check("planar/numba", threads, 2, 9, (11, 75), outputs, kernel, stride, 1, dilation, dtype=dtype)
-    assert done == ["forward", "grad_weight"]
+    assert {"forward", "grad_weight"} <= set(done)
     done = check("planar/numba", threads, 1, outputs, (11, 75), 9, kernel, stride, 1, dilation, dtype=dtype)
-    assert done == ["grad_input", "grad_weight"]
+    assert {"grad_input", "grad_weight"} <= set(done)
 
 
 @THREADS
