@@ -72,8 +72,8 @@ class Direct(Backend):
             images, band = p.n, oh
         splits = 1
         if pass_ == "grad_weight":
-            tasks = panels * groups
-            splits = min(-(-c // block) * p.kh, -(-2 * threads // tasks)) if tasks < threads else 1
+            tasks, each = panels * groups, 1 if block == 1 else 2  # every share transposes dy for itself
+            splits = min(-(-c // block) * p.kh, -(-each * threads // tasks)) if tasks < threads else 1
         return Blocks(block, nv, rows, jit, images, band, splits, groups)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
@@ -96,7 +96,7 @@ class Direct(Backend):
             rate *= 0.75
         if cfg.block == 1 and pass_ == "grad_weight":  # pairs of a channel and a tap, beside one or two vectors
             pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
-            rate *= 0.9 * pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
+            rate *= pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
