@@ -22,6 +22,8 @@ _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
 _NARROW = 40  # bytes of a row from which rows that stream by are faster than maps
+_BLOCK = 40e-9  # seconds of a block of sums, besides its products
+_NEAR = 1 << 20  # bytes of images for each core that may still be in its cache
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 
 
@@ -155,9 +157,12 @@ class Depthwise(Backend):
         flops, moved = nominal_flops(p), compulsory_bytes(p)
         bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
         busy = flops * self._slowness(p, pass_, cfg) / (rates.fma_gflops * 1e9 * threads)
-        seconds = busy + moved / (2e9 * bandwidth)  # images that are fetched ahead arrive while others are computed
-        if isinstance(cfg, Bands) and self._streams(p):
-            seconds = max(busy, moved / (2e9 * bandwidth))
+        arrives = moved / (2e9 * bandwidth) * min(1.0, moved / (threads * _NEAR))  # sooner, if it was in cache
+        # images that are fetched ahead arrive while others are computed
+        seconds = max(busy, arrives) if isinstance(cfg, Bands) and self._streams(p) else busy + arrives
+        if pass_ == "grad_weight" and p.co > p.g:  # blocks of sums are taken up again for every output
+            line = self.vector_bytes // p.itemsize
+            seconds += p.n * p.co * -(-p.oh // _TALL) * -(-p.ow // line) * _BLOCK / threads
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
     def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands | Maps) -> float:
@@ -167,7 +172,7 @@ class Depthwise(Backend):
         back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
         across = -(-p.iw // p.sw) if back else p.ow
         if self._streams(p):
-            return (1.7 if p.sh == 1 else 3.0) * _up(across, lanes) / across
+            return (1.5 if p.sh == 1 else 2.4) * _up(across, lanes) / across
         if (p.dh == 1 and (p.sh <= 2 or back)) or (back and p.dh == p.sh):  # rows in registers serve several taps
             taps = -(-p.kh // p.sh) if back and p.dh != p.sh else p.kh
             slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
@@ -178,8 +183,9 @@ class Depthwise(Backend):
             blocks = tall + left // 7 + left % 7 // 3 + left % 7 % 3
             slow += 0.45 * _TALL * blocks / max(1, p.oh) - 0.25
         elif back and p.sw > 1:
-            slow += 0.25 + p.g / p.co
-        slow += 0.35e-6 * max(0, cfg.share * p.itemsize - (1 << 18))  # bands that outgrow the cache
+            slow += 0.25
+        band = cfg.share * p.itemsize  # that outgrows the caches
+        slow += min(0.6, 1.6e-6 * max(0, band - (1 << 16))) + 0.35e-6 * max(0, band - (1 << 20))
         return slow * _up(across, lanes) / across
 
     def forward(

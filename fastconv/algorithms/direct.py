@@ -25,6 +25,7 @@ _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
+_OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
 
 
@@ -92,8 +93,8 @@ class Direct(Backend):
             rate *= 0.7
         if cfg.block == 1 and pass_ != "grad_weight":  # an offset is fetched for every tap and channel
             rate *= tile * nv / (tile * nv + 2)
-        if p.kh > p.ih:  # a few taps at a time
-            rate *= 0.75
+        if (p.kh - 1) * p.dh >= p.ih:  # a block meets taps that only some of its pixels need
+            rate *= 0.75 if p.dh == 1 else 0.5
         if cfg.block == 1 and pass_ == "grad_weight":  # pairs of a channel and a tap, beside one or two vectors
             pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
             rate *= pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
@@ -104,6 +105,10 @@ class Direct(Backend):
             sink = p.n * p.co * p.oh * p.ow * cfg.splits
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
+        phases = p.sh * p.sw if pass_ == "grad_input" else 1
+        if pass_ != "grad_weight" and c * p.kh * p.kw * nv * lanes * p.itemsize > _OWN * phases:
+            streamed = flops / (2 * tile) * p.itemsize  # weights come from the shared cache for every register block
+            seconds += streamed / (6 * rates.copy_gbs * 1e9 * threads)
         launches = -(-p.g // cfg.groups) * (-(-p.n // cfg.images) * -(-oh // cfg.band) * 2 + 1)
         each = rates.launch_us if threads > 1 else 2.5
         return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * each * 1e-6)

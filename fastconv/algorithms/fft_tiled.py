@@ -37,7 +37,8 @@ _LONGEST = 72  # taps: beyond, tiles and kernels no longer fit in cache
 _SPECTRA = 12 << 20  # bytes of transformed tiles, and of sums, that are kept together
 _COLUMN = 560 << 10  # bytes of one column of weights, in a core's own cache
 _CACHE = 700 << 10  # bytes of a tile's rows in that cache
-_SHARED = 8 << 20  # bytes from which on most is fetched from the shared cache, or from memory
+_OWN = 2 << 20  # bytes of all arrays that the cores' own caches hold
+_SHARED = 24 << 20  # bytes from which on most comes from memory
 _KEPT = 16 << 20  # bytes of row transforms of weights that a plan keeps
 _POINTS = 32  # inputs of a group whose lanes are not channels
 
@@ -48,8 +49,8 @@ _COPY = 4.0  # a row of a column on its way to a transform, or back
 _PIXEL, _EDGE, _STRIDED = 9.0, 30.0, 60.0  # a vector of pixels to or from its place: in a row; if lanes differ; apart
 _TILE = 2000.0  # where the lanes of a tile are
 _PRODUCT = 1.25  # over the peak
-_NEAR = 0.56, 0.68, 0.75  # time against the count, for each kind of lanes: while everything is in cache
-_FAR = 0.8, 0.95, 0.85  # and beyond
+_NEAR = 0.45, 0.55, 0.68  # time against the count, for each kind of lanes: while everything is in cache
+_FAR = 1.05, 1.2, 0.95  # and beyond
 _MOVED = 0.9  # of the time that a copy of all arrays takes
 _BYTE = 0.3  # of spectra written or read
 
@@ -78,7 +79,8 @@ class FftTiled(Backend):
         lanes = self.vector_bytes // p.itemsize
         flops = 2.0 * lanes * _work(p, pass_, cfg, 1, lanes)
         moved = compulsory_bytes(p)
-        far = min(1.0, (moved + layout(p, pass_, cfg, threads, lanes)[3] * p.itemsize) / _SHARED)
+        held = moved + layout(p, pass_, cfg, threads, lanes)[3] * p.itemsize
+        far = min(1.0, max(0.0, (held - _OWN) / (_SHARED - _OWN)))
         measured = _NEAR[cfg.mode] + far * (_FAR[cfg.mode] - _NEAR[cfg.mode])
         seconds = measured * 2.0 * lanes * _work(p, pass_, cfg, threads, lanes) / (rates.fma_gflops * 1e9)
         seconds += _MOVED * moved / ((rates.copy_gbs if threads == 1 else rates.copy_gbs_all) * 1e9)

@@ -98,7 +98,7 @@ class Planar(Backend):
             block = -(-outputs // -(-outputs // cfg.tile))
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
-            rate, rows = 0.9 * min(1.0, block / 7), 0.0
+            rate, rows = 0.9 * min(1.0, block / (7 if outputs > 4 else 4)), 0.0
         elif outputs > _FEW:  # a stem: sums of few products, written in place
             vectors = max(-(-ow // lanes), 2) if lanes * p.itemsize == 64 else -(-ow // (2 * lanes)) * 2
             waste, rate = vectors * lanes / ow, 0.95 / (1 + 12 / (c * p.kh * p.kw))
@@ -107,8 +107,9 @@ class Planar(Backend):
         else:
             width = -(-ow // p.sw) if pass_ == "grad_input" else ow
             waste = -(-width // (2 * lanes)) * 2 * lanes / width
-            rate = 0.55 * min(1.0, (1 + outputs) / 5)  # pixels come from second-level cache
-            moved += 2 * p.n * p.g * c * oh * ow * p.itemsize / (p.sh * p.sw if pass_ == "grad_input" else 1)
+            rate = 0.65 * min(1.0, (1 + outputs) / 5)  # pixels come from second-level cache
+            copied = cfg.strips * self._copy_rows(p, pass_, cfg) * (p.ow if pass_ == "grad_input" else p.iw)
+            moved += 2 * p.n * p.g * c * copied * (1 + (geometry(p, pass_, 1).split > 1)) * p.itemsize
             rows = p.n * p.g * oh * _ROW / threads
         seconds = flops * waste / (rate * rates.fma_gflops * 1e9 * threads)
         seconds += moved / (2.5 * rates.copy_gbs * 1e9 * threads)
@@ -241,10 +242,15 @@ class Planar(Backend):
         waste = width / p.ow * (-(-pairs // most) * most / pairs) * max(1.0, (block + 2 * most) / (block * most))
         waste *= 1 + 8 * lanes / (cfg.images * rows * width)  # sums across lanes
         flops, units = nominal_flops(p) * waste, p.n * cfg.strips / cfg.images
-        moved = float(compulsory_bytes(p)) * (1 if cfg.flat == 2 else 3) + 8 * (units + threads) * outputs * pairs
+        copied = 0 if cfg.flat == 2 else p.n * p.ci * p.ih * p.iw * p.itemsize
+        moved = compulsory_bytes(p) + 2.5 * copied + 8 * (units + threads) * outputs * pairs
         rate = 1.0 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
         if p.kh == p.kw == 1:
             rate = 0.9
+        if cfg.flat == 2:
+            moved *= 0.6
+        elif p.sw > 1:  # numbers are picked one by one
+            moved += 4 * copied
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
         return Cost(flops, moved, seconds + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 
