@@ -22,7 +22,7 @@ _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
 _NARROW = 40  # bytes of a row from which rows that stream by are faster than maps
-_BLOCK = 40e-9  # seconds of a block of sums, besides its products
+_BLOCK = 20e-9  # seconds of a block of sums, besides its products
 _NEAR = 1 << 20  # bytes of images for each core that may still be in its cache
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 

@@ -100,6 +100,7 @@ class Direct(Backend):
             rate *= pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
+        pixels = 0 if self._in_place(p, pass_, cfg.block) else pixels
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow * cfg.splits

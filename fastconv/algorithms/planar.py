@@ -25,6 +25,7 @@ _MIDDLE = 9  # outputs beside 3 vectors of pixels
 _STRIP = 384 << 10  # bytes of a thread's copy, in second-level cache
 _TASK = 128 << 10  # bytes of pixels a task of a 1x1 kernel, in second-level cache
 _ROW = 60e-9  # seconds that a row of results takes besides its sums
+_RUN_ROW = 5e-9  # and a row of dy on its way into a block
 _RUN = 1024  # numbers of a dot product: a block of dy's planes stays in first-level cache
 
 
@@ -244,7 +245,7 @@ class Planar(Backend):
         flops, units = nominal_flops(p) * waste, p.n * cfg.strips / cfg.images
         copied = 0 if cfg.flat == 2 else p.n * p.ci * p.ih * p.iw * p.itemsize
         moved = compulsory_bytes(p) + 2.5 * copied + 8 * (units + threads) * outputs * pairs
-        rate = 1.0 / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
+        rate = min(1.0, (block + 2) / 7) / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
         if p.kh == p.kw == 1:
             rate = 0.9
         if cfg.flat == 2:
@@ -252,6 +253,8 @@ class Planar(Backend):
         elif p.sw > 1:  # numbers are picked one by one
             moved += 4 * copied
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.5 * rates.copy_gbs * 1e9 * threads)
+        if cfg.flat != 2:
+            seconds += p.n * p.co * p.oh * _RUN_ROW / threads
         return Cost(flops, moved, seconds + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 
 
