@@ -25,6 +25,7 @@ _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
+SMALL = 1 << 13  # weights that one thread packs sooner than two begin
 _OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
 
@@ -212,6 +213,7 @@ class Direct(Backend):
     ) -> None:  # fmt: skip
         c, outputs, _, _ = sides(p, "grad_input" if adjoint else "forward")
         w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
+        threads = threads if w.size > SMALL else 1
         self.steps(p.dtype).direct_weights(
             w, u, w0, outputs, c, ng, p.kh * p.kw, geo.pos, cfg.nv, adjoint, tmp, tmp_size, threads
         )

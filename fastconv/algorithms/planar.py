@@ -16,7 +16,7 @@ import numpy as np
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
 from .base import Array, Backend, Cost, Rates, plain_bound
-from .direct import Direct
+from .direct import SMALL, Direct
 from .phases import geometry, rows_of, sides
 
 _FEW = 8  # outputs a group
@@ -176,6 +176,7 @@ class Planar(Backend):
         c, outputs, _, _ = sides(p, pass_)
         w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
         pos, adjoint = geometry(p, pass_, 1).pos, pass_ == "grad_input"
+        threads = threads if w.size > SMALL else 1
         self.steps(p.dtype).planar_weights(w, u, w0, outputs, c, p.kh * p.kw, pos, cfg.tile, adjoint, threads)
 
     def _weights(self, p: ConvProblem, pass_: str) -> int:
