@@ -11,7 +11,6 @@ grad_input is the same loop on dy, phase by phase (phases.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from ..flops import compulsory_bytes, valid_tap_flops
 from ..problem import ConvProblem
 from .base import Array, Backend, Cost, Rates, plain_bound
-from .phases import Geometry, geometry, rows_of, sides, source
+from .phases import Geometry, bands, geometry, rows_of, sides, source
 
 _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
@@ -153,7 +152,7 @@ class Direct(Backend):
         step = cfg.block * (p.sw if geo.split == 1 else 1)
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
-            for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, oh)):
+            for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, oh)):
                 pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
                     pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, ng, i0, i1),
@@ -176,7 +175,7 @@ class Direct(Backend):
             weights = packed[g] if packed is not None else None if cfg.jit else u
             if packed is None and not cfg.jit:
                 self._pack_weights(p, cfg, geo, w, g, ng, u, rows, tmp, threads, adjoint)
-            for n0, nb, i0, i1 in _bands(p, cfg, oh):
+            for n0, nb, i0, i1 in bands(p, cfg.images, cfg.band, oh):
                 pixels, layout = self._pack(p, pass_, cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
                     pixels, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
@@ -229,7 +228,7 @@ class Direct(Backend):
         lanes = self._lanes(p)
         c, outputs, oh, ow = sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
-        plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in _bands(p, cfg, oh))
+        plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in bands(p, cfg.images, cfg.band, oh))
         at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * cfg.groups * blocks * plane)
         panels, panel = -(-outputs // (cfg.nv * lanes)), cfg.nv * lanes * taps * c
         if pass_ == "grad_weight":
@@ -248,10 +247,3 @@ class Direct(Backend):
 
 def _round(numbers: int) -> int:
     return -(-numbers // 16) * 16
-
-
-def _bands(p: ConvProblem, cfg: Blocks, oh: int) -> Iterator[tuple[int, int, int, int]]:
-    """(first image, images, first row, last row) of every band."""
-    for n in range(0, p.n, cfg.images):
-        for i in range(0, oh, cfg.band):
-            yield n, min(cfg.images, p.n - n), i, min(i + cfg.band, oh)

@@ -7,6 +7,7 @@ stride phases, each a stride-1 convolution of dy with taps of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,6 +42,13 @@ def sides(p: ConvProblem, pass_: str) -> tuple[int, int, int, int]:
 def source(p: ConvProblem, pass_: str) -> tuple[int, int]:
     """Size of the image that is copied."""
     return (p.oh, p.ow) if pass_ == "grad_input" else (p.ih, p.iw)
+
+
+def bands(p: ConvProblem, images: int, rows: int, oh: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first image, images, first row, last row) of every band of so many images and output rows."""
+    for n in range(0, p.n, images):
+        for i in range(0, oh, rows):
+            yield n, min(images, p.n - n), i, min(i + rows, oh)
 
 
 def rows_of(geo: Geometry, i0: int, i1: int) -> tuple[int, int]:

@@ -17,7 +17,6 @@ a backend that is called by name gives NaN for Inf, and may give Inf or NaN for 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
 from . import split_layout as layout
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
-from .phases import sides
+from .phases import bands, sides
 
 _LEAST = 16  # channels that fill half a step, or a vector
 _STRIP = 48 << 10  # bytes of sums of a strip
@@ -123,15 +122,15 @@ class SplitBf16(Backend):
         if self.unit == "avx512_bf16":  # sums in registers: fewer than 14 wait for each other
             across, vectors = (p.co // p.g, c) if pass_ == "grad_weight" else (v.columns, outputs)
             speed *= min(1.0, across / -(-across // 14) * (1 if vectors <= 16 else 2) / 14)
-        bands = -(-p.g // cfg.groups) * -(-p.n // cfg.images) * -(-oh // cfg.band)
+        rounds = -(-p.g // cfg.groups) * -(-p.n // cfg.images) * -(-oh // cfg.band)
         copies = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
-        moved = (6.0 if v.cs > 1 else 4.0) * bands * sum(at.size for at in copies[: 1 + (pass_ == "grad_weight")])
+        moved = (6.0 if v.cs > 1 else 4.0) * rounds * sum(at.size for at in copies[: 1 + (pass_ == "grad_weight")])
         sink = p.n * p.co * p.oh * p.ow if pass_ == "grad_weight" else p.n * p.g * outputs * oh * ow
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         moved += 2 * sink + weights * (10 if pass_ == "grad_weight" else 3 + self.parts)
         moved = compulsory_bytes(p) + moved * p.itemsize
         seconds = flops / (speed * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
-        launches = bands * (2 + (pass_ == "grad_weight")) + -(-p.g // cfg.groups)
+        launches = rounds * (2 + (pass_ == "grad_weight")) + -(-p.g // cfg.groups)
         each = rates.launch_us if threads > 1 else 2.5
         return Cost(flops, moved, seconds + launches * each * 1e-6)
 
@@ -183,7 +182,7 @@ class SplitBf16(Backend):
         unit = steps.SPLIT_UNITS[self.unit]
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
-            for k, (n0, nb, i0, i1) in enumerate(_bands(p, cfg, p.oh)):
+            for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, p.oh)):
                 chunks = -(-((i1 - i0 - 1) * v.wph + p.ow) // 32)
                 table, taps, ways = layout.sum_steps(p, self.parts, nb, chunks, at, at_dy)
                 steps.split_pack(
@@ -217,7 +216,7 @@ class SplitBf16(Backend):
             weights = packed[g] if packed is not None else None if cfg.jit else u
             if packed is None and not cfg.jit:
                 self._pack_weights(p, cfg, w, g, ng, u, rows, threads, adjoint)
-            for n0, nb, i0, i1 in _bands(p, cfg, oh):
+            for n0, nb, i0, i1 in bands(p, cfg.images, cfg.band, oh):
                 r0, nr = layout.base_rows(v, i0, i1)
                 length = (nr + v.down) * v.wph
                 steps.split_pack(
@@ -290,10 +289,3 @@ def agrees(unit: str, load: Any) -> bool:
         backend.forward(p, cfg, x.reshape(p.x_shape), w.reshape(p.w_shape), None, y, work, 1)
         results.append(y)
     return np.array_equal(results[0], results[1])
-
-
-def _bands(p: ConvProblem, cfg: Blocks, oh: int) -> Iterator[tuple[int, int, int, int]]:
-    """(first image, images, first row, last row) of every band."""
-    for n in range(0, p.n, cfg.images):
-        for i in range(0, oh, cfg.band):
-            yield n, min(cfg.images, p.n - n), i, min(i + cfg.band, oh)
