@@ -50,7 +50,7 @@ cdef inline void _dw_filter_rows2(const int V, const DwGeometry* f, const real* 
     x += 2 * col
     y += col
     for v in range(V):
-        a[v] = start
+        a[v] = b[v] = start
     _dw_outer_row2(V, _dw_source_row(f, x, 2 * first + f.top), n, less, w, b, a)  # what b becomes is not used
     for row in range(first, end):
         _dw_inner_row2(V, _dw_source_row(f, x, 2 * row + 1 + f.top), n, less, w, a)
