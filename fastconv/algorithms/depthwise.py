@@ -4,7 +4,8 @@ Where every output channel sums only a few input channels, a matrix product has 
 reuse is in the image: a row that is loaded once serves all kernel rows that meet it. Bands of each
 image are copied into a zero-padded buffer that stays in cache, with the columns split by their
 remainder modulo the stride, so that one kernel serves every stride, dilation and padding; grad_input
-at stride s is s * s such problems on dy, whose results are interleaved in the last store.
+at stride s is s * s such problems on dy, whose results are interleaved in the last store. 3x3 kernels at
+stride 1 and 2 need no buffer: their rows stream by, and the columns beside a row are made in registers.
 """
 
 from __future__ import annotations

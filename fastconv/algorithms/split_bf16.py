@@ -33,8 +33,8 @@ _STRIP = 48 << 10  # bytes of sums of a strip
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 2 << 20  # weights beyond this are packed panel by panel, just before use
-_SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA; of AMX the half of its peak
-_FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops
+_SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA; of AMX assumed, not measured
+_FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops; AMX assumed
 
 
 class Blocks(NamedTuple):

@@ -97,11 +97,11 @@ def test_pointwise_outputs(outputs):
     ((3, 3), (1, 1), (1, 1)), ((7, 7), (2, 2), (1, 1)), ((3, 4), (3, 3), (2, 1)), ((1, 1), (2, 2), (1, 1)),
 ])  # fmt: skip
 def test_planar_rows(kernel, stride, dilation, outputs, dtype, threads):
-    """Few outputs, of either direction; strides are phases of the columns, some without any tap."""
+    """Few outputs, of either direction, or few channels; strides are phases of the columns, some without any tap."""
     done = check("planar/numba", threads, 2, 9, (11, 75), outputs, kernel, stride, 1, dilation, dtype=dtype)
-    assert {"forward", "grad_weight"} <= set(done)
+    assert done == (EVERY if outputs <= 4 and stride == (1, 1) else ["forward", "grad_weight"])
     done = check("planar/numba", threads, 1, outputs, (11, 75), 9, kernel, stride, 1, dilation, dtype=dtype)
-    assert {"grad_input", "grad_weight"} <= set(done)
+    assert done == (EVERY if outputs <= 4 else ["grad_input", "grad_weight"])
 
 
 @THREADS

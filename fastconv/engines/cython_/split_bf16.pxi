@@ -52,7 +52,7 @@ cdef struct SplitCopy:                   # of a band of images and rows
 
 
 def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple flat, int pixels, int threads):
-    """copy OUT: images and groups of a band; what the tuples hold: see `Split._pack` in algorithms/split_bf16.py.
+    """copy OUT: images and groups of a band; what the tuples hold: see `SplitBf16._products` in algorithms/split_bf16.py.
 
     pixels: pairs of neighbouring pixels of 16 channels, instead of 32 channels a pixel; 2: also those from odd pixels on.
     """
@@ -272,7 +272,7 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
 def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cnp.ndarray bias, cnp.ndarray phases,
                cnp.ndarray steps, cnp.ndarray pos, cnp.ndarray work, tuple source, tuple rows, tuple outputs, tuple blocks,
                int threads):
-    """A band of y OUT from the copy; what the tuples hold: see `Split._products` in algorithms/split_bf16.py."""
+    """A band of y OUT from the copy; what the tuples hold: see `SplitBf16._products` in algorithms/split_bf16.py."""
     cdef SplitBand b
     cdef intp n0, nb, o0, nout, groups, per, strips, panels, i, t, total, usize, msize, C, w0, ls, cs, tmp, off, T = pos.shape[0]
     cdef int parts
