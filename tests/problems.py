@@ -72,6 +72,8 @@ n1ci1ih40iw37co1kh15kw21_f32                        big kernel, one channel
 n1ci6ih24iw23co6kh13kw13ph6pw6g6_f32                big depthwise kernel
 n1ci3ih30iw31co16kh7kw7sh2sw2ph3pw3_f32             stem 7x7, stride 2
 n1ci3ih35iw34co17kh11kw11sh4sw4ph2pw2_f32           stem 11x11, stride 4
+n1ci3ih20iw23co40kh7kw7sh2sw2ph3pw3_f32             stem 7x7 of a panel and a half
+n2ci4ih17iw18co33kh3kw3ph1pw1_f32                   stem 3x3, one output more than a panel
 n2ci1ih28iw28co6kh5kw5ph2pw2_f32                    LeNet
 n1ci3ih17iw19co8kh4kw4sh4sw4_f32                    patches
 n2ci8ih13iw15co9kh5kw5ph2pw2_f32                    5x5

@@ -26,6 +26,7 @@ _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
 SMALL = 1 << 13  # weights that one thread packs sooner than two begin
 _OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
+_WHOLE_ROWS = 3, 5, 7, 11  # taps of kernel rows that grad_weight of few channels takes at once
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
 
 
@@ -95,9 +96,11 @@ class Direct(Backend):
             rate *= tile * nv / (tile * nv + 2)
         if (p.kh - 1) * p.dh >= p.ih:  # a block meets taps that only some of its pixels need
             rate *= 0.75 if p.dh == 1 else 0.5
-        if cfg.block == 1 and pass_ == "grad_weight":  # pairs of a channel and a tap, beside one or two vectors
-            pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
-            rate *= pairs / (-(-pairs // most) * most) * (1 if outputs > lanes else 1.7)
+        if cfg.block == 1 and pass_ == "grad_weight":  # whole kernel rows, or pairs of a channel and a tap
+            rate *= 1 if outputs > lanes else 1.8  # beside two vectors, or one
+            if p.kw not in _WHOLE_ROWS or p.dw > 1:
+                pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
+                rate *= pairs / (-(-pairs // most) * most)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
         pixels = 0 if self._in_place(p, pass_, cfg.block) else pixels

@@ -1,16 +1,19 @@
 # grad_weight on the channel-blocked copy of the input (direct.pxi); lanes = output channels, summed over pixels.
 #
-# A register block is nt x 2 vectors: nt channels of one tap, or, for inputs of few channels, nt pairs of any channel and
-# tap. dy is transposed strip by strip into a buffer that stays in the first-level cache.
+# A register block is nt x 2 vectors: nt channels of one tap, or, for inputs of few channels, whole kernel rows of any
+# channels (of 3, 5, 7 or 11 neighbouring taps), else pairs of any channel and tap. dy is transposed strip by strip into
+# a buffer that stays in the first-level cache.
 
 cdef extern from *:
     """
     #define SUMS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* channels a register block */
     #define PAIRS (VBYTES == 64 ? 14 : 6) /* pairs beside two vectors of outputs, half as many as beside one */
+    #define HELD (2 * PAIRS)    /* sums in registers */
     """
     enum:
         SUMS
         PAIRS
+        HELD
 
 
 cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows,
@@ -82,6 +85,74 @@ cdef void _sum_pairs(const real* x, const intp* at, intp a, intp b, intp row, in
             q += 2 * PAIRS
 
 
+cdef inline void _row_sums(const int nr, const int kw, const int nv, const real* x, const intp* at, intp row, intp step,
+                           const real* d, intp dv, intp rows, intp cols, real* a) noexcept nogil:
+    """a[nr][kw][nv of 2 * LANES] += sum over pixels of x[at[t * kw] + v] * d[nv][LANES]."""
+    cdef vec s[28]
+    cdef vec e[2]
+    cdef vec b
+    cdef const real* q[5]
+    cdef intp i, j
+    cdef int t, v, k
+    for t in range(nr):
+        for v in range(kw):
+            for k in range(nv):
+                s[(t * kw + v) * nv + k] = vzero()
+    for i in range(rows):
+        for t in range(nr):
+            q[t] = x + i * row + at[t * kw]
+        for j in range(cols):
+            for k in range(nv):
+                e[k] = vload(d + k * dv)
+            for t in range(nr):
+                q[t] = fc_base(q[t])
+                for v in range(kw):
+                    b = vset(q[t][v])
+                    for k in range(nv):
+                        s[(t * kw + v) * nv + k] += b * e[k]
+                q[t] += step
+            d += LANES
+    for t in range(nr):
+        for v in range(kw):
+            for k in range(nv):
+                vstore(a + (2 * (t * kw + v) + k) * LANES, vload(a + (2 * (t * kw + v) + k) * LANES) + s[(t * kw + v) * nv + k])
+
+
+cdef inline void _row_block(const int kw, const int nv, int nr, const real* x, const intp* at, intp row, intp step,
+                            const real* d, intp dv, intp rows, intp cols, real* a) noexcept nogil:
+    if nr == 1: _row_sums(1, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 2 * kw * nv <= HELD and nr == 2: _row_sums(2, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 3 * kw * nv <= HELD and nr == 3: _row_sums(3, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 4 * kw * nv <= HELD and nr == 4: _row_sums(4, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 5 * kw * nv <= HELD and nr == 5: _row_sums(5, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+
+
+cdef void _row_blocks(int kw, int nv, int nr, const real* x, const intp* at, intp row, intp step, const real* d, intp dv,
+                      intp rows, intp cols, real* a) noexcept nogil:
+    if nv == 1:
+        if kw == 3: _row_block(3, 1, nr, x, at, row, step, d, dv, rows, cols, a)
+        elif kw == 5: _row_block(5, 1, nr, x, at, row, step, d, dv, rows, cols, a)
+        elif kw == 7: _row_block(7, 1, nr, x, at, row, step, d, dv, rows, cols, a)
+        else: _row_block(11, 1, nr, x, at, row, step, d, dv, rows, cols, a)
+    elif kw == 3: _row_block(3, 2, nr, x, at, row, step, d, dv, rows, cols, a)
+    elif kw == 5: _row_block(5, 2, nr, x, at, row, step, d, dv, rows, cols, a)
+    elif HELD == 28:
+        if kw == 7: _row_block(7, 2, nr, x, at, row, step, d, dv, rows, cols, a)
+        else: _row_block(11, 2, nr, x, at, row, step, d, dv, rows, cols, a)
+
+
+cdef void _sum_rows(const real* x, const intp* at, intp a, intp b, intp kw, intp row, intp step, const real* d, intp rows,
+                    intp cols, intp nout, real* sums) noexcept nogil:
+    """Kernel rows a .. b, counted through all channels, for a strip."""
+    cdef intp dv = rows * cols * LANES, nv = 2 if nout > LANES and 2 * kw <= HELD else 1, most = min(<intp> 5, HELD // (kw * nv))
+    cdef intp n = (b - a + most - 1) // most, k, r0, r1, j
+    for k in range(n):
+        r0 = a + (b - a) * k // n
+        r1 = a + (b - a) * (k + 1) // n
+        for j in range(1 if nv == 2 or nout <= LANES else 2):
+            _row_blocks(kw, nv, r1 - r0, x, at + r0 * kw, row, step, d + j * dv, dv, rows, cols, sums + (r0 * kw * 2 + j) * LANES)
+
+
 def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray taps, cnp.ndarray work, tuple source,
                 tuple outputs, tuple blocks, int threads):
     """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
@@ -131,6 +202,7 @@ cdef void _sum_panel(Source* s, Taps* k, const intp* at, const real* dy, real* s
     cdef intp panels = (nout + 2 * LANES - 1) // (2 * LANES)
     cdef real* sp = sums + (group * panels + panel) * 2 * LANES * k.nkh * k.nkw * cp
     cdef const real* x = s.x + group * G * s.plane
+    cdef const real* p
     dy += group * nout * plane
     if zero:
         memset(sp + a * k.nkw * s.block * 2 * LANES, 0, (b - a) * k.nkw * s.block * 2 * LANES * sizeof(real))
@@ -143,8 +215,11 @@ cdef void _sum_panel(Source* s, Taps* k, const intp* at, const real* dy, real* s
             _pack_run(False, dy + n * image + (2 * panel + j) * LANES * plane + r0 * OW, plane, q, (r1 - r0) * OW, 1,
                       4 * LANES, d + j * (r1 - r0) * OW * LANES, 0, 1, 0)
         if s.block == 1:
-            _sum_pairs(x + n * s.image + (r0 * sh - s.first) * s.row, at, a * k.nkw, b * k.nkw, sh * s.row, step, d, r1 - r0, OW,
-                       nout - 2 * panel * LANES, sp)
+            p = x + n * s.image + (r0 * sh - s.first) * s.row
+            if (k.nkw == 3 or k.nkw == 5 or k.nkw == 7 or k.nkw == 11) and k.co[1] == k.co[0] + 1:
+                _sum_rows(p, at, a, b, k.nkw, sh * s.row, step, d, r1 - r0, OW, nout - 2 * panel * LANES, sp)
+            else:
+                _sum_pairs(p, at, a * k.nkw, b * k.nkw, sh * s.row, step, d, r1 - r0, OW, nout - 2 * panel * LANES, sp)
             continue
         for item in range(a, b):
             _sum_item(s, k, x + n * s.image, d, sp + item * k.nkw * s.block * 2 * LANES, item // k.nkh, item % k.nkh, r0, r1,
