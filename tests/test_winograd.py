@@ -119,7 +119,7 @@ def test_bounds(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "dilation", "outputs"), [(2, 1, 2), (4, 1, 2), (9, 1, 3), (14, 1, 3), (28, 1, 4), (33, 12, 3), (33, 8, 4)]
+    ("size", "dilation", "outputs"), [(2, 1, 2), (4, 1, 2), (9, 1, 3), (18, 1, 3), (28, 1, 4), (33, 12, 3), (33, 8, 4)]
 )
 @pytest.mark.parametrize("name", NAMES)
 def test_tiles_fit_the_image(name: str, size: int, dilation: int, outputs: int) -> None:

@@ -42,8 +42,8 @@ _TILE_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # in grad_weight
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
 _STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
 _NEAR = 0.5  # the time of a byte of weights or sums, which stay in a core's cache, beside that of the others
-#: tiles whose products take as long as the transforms of weights; in grad_weight also the starts of sums
-_WEIGHTS = {"forward": 5, "grad_input": 5, "grad_weight": 12}
+#: tiles whose products take as long as the weights, which may be prepared; in grad_weight also sums begin and end
+_WEIGHTS = {"forward": 3, "grad_input": 3, "grad_weight": 12}
 _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 3, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
