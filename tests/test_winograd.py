@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms import transforms
+from fastconv.algorithms import transforms, winograd
 from fastconv.algorithms.winograd import Winograd
 from fastconv.algorithms.winograd_layout import Blocks
 from fastconv.engines import loader
@@ -23,11 +23,14 @@ pytestmark = pytest.mark.skipif(not NAMES, reason="no engine for it here")
 HARD = ("random", "positive", "wide", "integers", "alternating", "points")
 DEEP = (  # long sums of each form
     "n1ci512ih8iw9co16kh3kw3ph1pw1_f32",
+    "n1ci512ih20iw24co16kh3kw3ph1pw1_f32",
+    "n1ci512ih4iw4co16kh3kw3ph1pw1_f32",
     "n1ci512ih6iw6co16kh5kw5ph2pw2_f32",
     "n1ci512ih3iw24co16kh1kw7pw3_f32",
     "n1ci190ih20iw3co16kh7kw1ph3_f32",
     "n1ci512ih20iw3co16kh3kw1ph1_f32",
     "n2ci16ih40iw41co512kh3kw3ph1pw1_f32",
+    "n2ci16ih39iw42co300kh3kw3ph13pw14dh13dw14_f32",
 )
 
 
@@ -77,13 +80,17 @@ def worst_signs(m: int, k: int) -> tuple[Any, int]:
 
 @pytest.mark.parametrize("channels", [1, 16, 64, 300])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 7), (7, 1), (3, 1)])
+@pytest.mark.parametrize(
+    ("m", "kernel"),
+    [(2, (3, 3)), (3, (3, 3)), (4, (3, 3)), (2, (5, 5)), (4, (5, 5)), (4, (1, 7)), (2, (7, 1)), (4, (3, 1))],
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_bound_holds_for_the_worst_signs(name: str, kernel: tuple[int, int], dtype: str, channels: int) -> None:
+def test_bound_holds_for_the_worst_signs(
+    name: str, m: int, kernel: tuple[int, int], dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One tile, one tap, the same signs in all channels: nothing cancels but what the transform makes cancel."""
     backend, rng = fastconv.get_backend(name), np.random.default_rng(channels)
-    p = ConvProblem.from_shapes((1, channels, 4, 4), (16, channels, *kernel), 1, "full", dtype=dtype)
-    m = backend.configure(p, "forward", 1).m
+    monkeypatch.setattr(winograd, "_tile", lambda p, pass_: m)
     signs, tap = worst_signs(m, max(kernel))
     h, w = (signs if k > 1 else np.ones(1) for k in kernel)
     p = ConvProblem.from_shapes((1, channels, h.size, w.size), (16, channels, *kernel), dtype=dtype)
@@ -111,6 +118,17 @@ def test_bounds(name: str) -> None:
                     assert bound <= tolerance
 
 
+@pytest.mark.parametrize(
+    ("size", "dilation", "outputs"), [(2, 1, 2), (4, 1, 2), (9, 1, 3), (18, 1, 3), (28, 1, 4), (33, 12, 3), (33, 8, 4)]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_tiles_fit_the_image(name: str, size: int, dilation: int, outputs: int) -> None:
+    """The fewest products; where tiles are few, the transforms of weights count more."""
+    p = parse(f"n1ci64ih{size}iw{size}co64kh3kw3ph{dilation}pw{dilation}dh{dilation}dw{dilation}_f32")
+    for pass_ in PASSES:
+        assert fastconv.get_backend(name).configure(p, pass_, 2).m == outputs
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize(
@@ -119,6 +137,7 @@ def test_bounds(name: str) -> None:
         "n3ci40ih19iw22co37kh3kw3pt1pb2pl0pr3_f32",
         "n2ci24ih19iw22co48kh3kw3ph2pw2dh2dw2g2_f32",
         "n2ci40ih19iw22co37kh5kw5ph2pw2_f64",
+        "n2ci40ih21iw20co37kh3kw3ph7pw4dh7dw4_f32",  # tiles of 3 outputs
         "n2ci140ih5iw30co70kh1kw7pw3_f32",
         "n3ci8ih10iw17co17kh1kw7ph3dh2_f32",  # blocks that lie in the padding
     ],

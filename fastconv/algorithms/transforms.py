@@ -2,8 +2,8 @@
 
 ``F(m, r)`` computes m outputs of an r-tap filter with n = m + r - 1 products instead of m * r:
 ``y = A ((G g) * (B d))``, Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
-equation 7. The matrices come from polynomial interpolation (Toom 1963, Cook 1966) at n - 1 points and
-infinity; here zero and pairs of opposite points, so n is even and even and odd parts share their work.
+equation 7. The matrices come from polynomial interpolation (Toom 1963, Cook 1966) at n points; here
+zero, pairs of opposite ones, whose even and odd parts share their work, and infinity if n is even.
 Rounding errors depend on the points: Barabasz, Anderson, Soodhalter and Gregg, "Error analysis and improving
 the accuracy of Winograd convolution for deep neural networks" (ACM TOMS 2020), section 6. As there, these come
 from a search over small fractions, for the least `growth`; all are sums of few powers of two, so that A and B
@@ -20,8 +20,9 @@ from operator import mul
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
-PAIRS: dict[int, tuple[Fraction, ...]] = {  # n: the points are 0, +-p for these p, and infinity
+PAIRS: dict[int, tuple[Fraction, ...]] = {  # n: the points are 0, +-p for these p, and infinity if n is even
     4: (Fraction(1),),
+    5: (Fraction(7, 8), Fraction(15, 8)),
     6: (Fraction(3, 4), Fraction(11, 8)),
     8: (Fraction(5, 8), Fraction(1), Fraction(13, 8)),
     10: (Fraction(1, 2), Fraction(7, 8), Fraction(9, 8), Fraction(2)),
@@ -32,7 +33,7 @@ PAIRS: dict[int, tuple[Fraction, ...]] = {  # n: the points are 0, +-p for these
 def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
     """Exact ``A`` (m, n), ``B`` (n, n) and ``G`` (n, r) of F(m, r); identities for F(1, 1).
 
-    Rows stand for the points 0, p1, -p1, p2, -p2, ..., infinity.
+    Rows stand for the points 0, p1, -p1, p2, -p2, ..., and infinity if n is even.
     """
     if (m, r) == (1, 1):
         one = ((Fraction(1),),)
@@ -40,36 +41,39 @@ def matrices(m: int, r: int) -> tuple[Matrix, Matrix, Matrix]:
     points = [Fraction(0)]
     for p in PAIRS[m + r - 1]:
         points += [p, -p]
+    infinity = (m + r) % 2
+    zero = [Fraction(0)] * infinity
     b, g = [], []
     for i, p in enumerate(points):
         others = points[:i] + points[i + 1 :]
         norm = math.prod((p - other for other in others), start=Fraction(1))
-        b.append((*_polynomial(others), Fraction(0)))
+        b.append((*_polynomial(others), *zero))
         g.append(tuple(p**j / norm for j in range(r)))
-    b.append(tuple(_polynomial(points)))
-    g.append((*[Fraction(0)] * (r - 1), Fraction(1)))
-    a = tuple((*[p**j for p in points], Fraction(j == m - 1)) for j in range(m))
+    if infinity:
+        b.append(tuple(_polynomial(points)))
+        g.append((*[Fraction(0)] * (r - 1), Fraction(1)))
+    a = tuple((*[p**j for p in points], *[Fraction(j == m - 1)] * infinity) for j in range(m))
     return a, tuple(b), tuple(g)
 
 
 @cache
 def table(m: int, r: int) -> tuple[float, ...]:
-    """The coefficients that an engine needs, for P = n / 2 - 1 pairs of points; empty for F(1, 1).
+    """The coefficients that an engine needs, for P = (n - 1) // 2 pairs of points; empty for F(1, 1).
 
     =================  =====================================================================================
-    z[P]               ``v[0] = d[2P] + sum z[k] d[2k]`` and ``v[n-1]`` likewise, one place further
+    z[P]               ``v[0] = d[2P] + sum z[k] d[2k]``; for infinity ``v[n-1]`` likewise, one place further
     (p, q[P-1]) x P    of each pair: ``e = d[2P] + sum q[k] d[2k+2]``, ``o = d[2P-1] + sum q[k] d[2k+1]``,
                        ``v = e +- p o``
-    a[m][P]            ``y[j] = sum a[j][i] (v+ +- v-)``, plus ``v[0]`` for the first and ``v[n-1]`` for the
-                       last
-    g0, g[P][r]        ``u[0] = g0 w[0]``, ``u[n-1] = w[r-1]``; pairs: even and odd parts of
+    a[m][P]            ``y[j] = sum a[j][i] (v+ +- v-)``, plus ``v[0]`` for the first and infinity's ``v[n-1]``
+                       for the last
+    g0, g[P][r]        ``u[0] = g0 w[0]``, infinity's ``u[n-1] = w[r-1]``; pairs: even and odd parts of
                        ``sum g[i][j] w[j]``, their sum and difference
     =================  =====================================================================================
     """
     if (m, r) == (1, 1):
         return ()
     a, b, g = matrices(m, r)
-    pairs = range((m + r - 1) // 2 - 1)
+    pairs = range((m + r) // 2 - 1)
     plus = [1 + 2 * i for i in pairs]  # rows of the positive points
     numbers = [b[0][2 * k] for k in pairs]
     for i in pairs:
@@ -112,12 +116,13 @@ def _roundings(m: int, r: int, o: int, j: int) -> list[int]:
 
     With P pairs of points: P multiply-adds of the input, whose coefficients are exact; of a pair's weight the
     coefficient, multiply-adds from tap j on in its even or odd part, the sum of both; of the output the pair's sum,
-    multiply-adds from its place on. The first point has a product and P sums, the last nothing but its own sum.
+    multiply-adds from its place on. The first point has a product and P sums, infinity nothing but its own sum.
     """
     pairs = (m + r) // 2 - 1
-    tail = int(o == m - 1)
+    infinity = (m + r) % 2
+    tail = infinity * (o == m - 1)
     middle = [pairs + 1 + (r - j + 1) // 2 + 1 + 1 + pairs - i + tail for i in range(pairs) for _ in "+-"]
-    return [pairs + 2 + pairs + tail, *middle, pairs + 1]
+    return [pairs + 2 + pairs + tail, *middle, *[pairs + 1] * infinity]
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:

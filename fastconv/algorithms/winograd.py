@@ -42,7 +42,9 @@ _TILE_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # in grad_weight
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
 _STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
 _NEAR = 0.5  # the time of a byte of weights or sums, which stay in a core's cache, beside that of the others
-_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
+#: tiles whose products take as long as the weights, which may be prepared; in grad_weight also sums begin and end
+_WEIGHTS = {"forward": 3, "grad_input": 3, "grad_weight": 12}
+_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 3, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
 
@@ -54,7 +56,7 @@ def _arrays(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -
 
 
 class Winograd(Backend):
-    """F(2x2,3x3), F(4x4,3x3), F(2x2,5x5) and one-dimensional forms."""
+    """F(2x2,3x3), F(3x3,3x3), F(4x4,3x3), F(2x2,5x5) and one-dimensional forms."""
 
     algorithm = "winograd"
     adds_bias = True
@@ -176,10 +178,14 @@ def _outputs(p: ConvProblem) -> tuple[int, ...]:
 
 @lru_cache(4096)
 def _tile(p: ConvProblem, pass_: str) -> int:
-    """Outputs of a tile: the fewest products of those within the default tolerance."""
-    q = dense(p, pass_)
+    """Outputs of a tile: the fewest products, and transforms of weights, of those within the default tolerance."""
+
+    def work(m: int) -> int:
+        tiles, frequencies = count_tiles(dense(p, pass_), m)
+        return (tiles + _WEIGHTS[pass_]) * frequencies
+
     able = [m for m in _outputs(p) if _bound(p, pass_, m) <= _TOLERANCE[p.dtype]] or [min(_outputs(p))]
-    return min(able, key=lambda m: math.prod(count_tiles(q, m)))
+    return min(able, key=work)
 
 
 def _split(p: ConvProblem, pass_: str, m: int) -> tuple[bool, int, int, int]:

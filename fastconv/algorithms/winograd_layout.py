@@ -46,7 +46,7 @@ class Grid(NamedTuple):
     so: int
     sc: int
     flip: int
-    pairs: int
+    points: int
     m: int
     r: int
     flat: int
@@ -163,7 +163,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     flat = q.kh == 1 or q.kw == 1
     grid = Grid(
         q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
-        (m + r) // 2 - 1, m, r, int(flat), int(not flat or q.kh == 1),
+        m + r - 1, m, r, int(flat), int(not flat or q.kh == 1),
         cfg.sum, cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
         held, batch, qf, square, rows_s, cols_s, at_x, at_q, at_s, part_s, parts, segment, shared, *places,

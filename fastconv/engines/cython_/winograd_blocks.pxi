@@ -12,7 +12,7 @@ cdef struct WinoGrid:
     intp n, ci, ih, iw, co, oh, ow, g  # channels are those of one group
     intp pt, pl, dh, dw, mh, rh, mw, rw  # a tile: mh x mw outputs of rh x rw taps
     intp so, sc, flip  # weights: steps of outputs and inputs; whether the taps are reversed
-    intp pairs, m, r, flat, along_w  # which transform; of one axis, along the width
+    intp points, m, r, flat, along_w  # which transform; of one axis, along the width
     intp sum  # channels (or tiles) whose products are summed by themselves: shorter sums, smaller errors
     intp row_blocks, col_blocks, kc, cip  # blocks of tiles; channels a chunk of weights; channels in whole lanes
     intp tiles, in_slots, in_pixels, out_pixels, runs  # most in a block

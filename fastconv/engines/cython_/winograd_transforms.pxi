@@ -1,15 +1,15 @@
 # Winograd: the transforms (Lavin and Gray 2016), lanes = channels. Coefficients: the table of algorithms/transforms.py.
 
-# One-dimensional transforms of P pairs of points; strides in vectors.
-cdef inline void _wino_input_1d(const int P, const vec* d, intp ds, vec* v, intp vs,
+# One-dimensional transforms of n points, P pairs among them, and infinity if n is even; strides in vectors.
+cdef inline void _wino_input_1d(const int n, const vec* d, intp ds, vec* v, intp vs,
                                 const vec* z) noexcept nogil:
-    cdef vec e = d[2 * P * ds], o = d[(2 * P + 1) * ds]
-    cdef int i, k
-    for k in range(P):
-        e += z[k] * d[2 * k * ds]
-        o += z[k] * d[(2 * k + 1) * ds]
-    v[0] = e
-    v[(2 * P + 1) * vs] = o
+    cdef int P = (n - 1) // 2, i, k
+    cdef vec e, o
+    for i in range(2 - n % 2):  # zero, infinity
+        e = d[(2 * P + i) * ds]
+        for k in range(P):
+            e += z[k] * d[(2 * k + i) * ds]
+        v[i * (n - 1) * vs] = e
     for i in range(P):
         e = d[2 * P * ds]
         o = d[(2 * P - 1) * ds]
@@ -20,12 +20,12 @@ cdef inline void _wino_input_1d(const int P, const vec* d, intp ds, vec* v, intp
         v[(2 * i + 2) * vs] = e - z[P + i * P] * o
 
 
-cdef inline void _wino_output_1d(const int P, const int m, const vec* v, intp vs, vec* y, intp ys,
+cdef inline void _wino_output_1d(const int n, const int m, const vec* v, intp vs, vec* y, intp ys,
                                  const vec* a) noexcept nogil:
     cdef vec s[4]
     cdef vec d[4]
     cdef vec sum
-    cdef int i, j
+    cdef int P = (n - 1) // 2, i, j
     for i in range(P):
         s[i] = v[(2 * i + 1) * vs] + v[(2 * i + 2) * vs]
         d[i] = v[(2 * i + 1) * vs] - v[(2 * i + 2) * vs]
@@ -38,17 +38,18 @@ cdef inline void _wino_output_1d(const int P, const int m, const vec* v, intp vs
             sum = a[j * P] * (s[0] if j % 2 == 0 else d[0])
             for i in range(1, P):
                 sum += a[j * P + i] * (s[i] if j % 2 == 0 else d[i])
-        if j == m - 1:
-            sum += v[(2 * P + 1) * vs]
+        if j == m - 1 and n % 2 == 0:
+            sum += v[(n - 1) * vs]
         y[j * ys] = sum
 
 
-cdef inline void _wino_weight_1d(const int P, const int r, const vec* w, intp ws, vec* u, intp us,
+cdef inline void _wino_weight_1d(const int n, const int r, const vec* w, intp ws, vec* u, intp us,
                                  const vec* g) noexcept nogil:
     cdef vec e, o
-    cdef int i, j
+    cdef int P = (n - 1) // 2, i, j
     u[0] = g[0] * w[0]
-    u[(2 * P + 1) * us] = w[(r - 1) * ws]
+    if n % 2 == 0:
+        u[(n - 1) * us] = w[(r - 1) * ws]
     for i in range(P):
         e = g[1 + i * r] * w[0]
         o = g[2 + i * r] * w[ws]
@@ -61,45 +62,45 @@ cdef inline void _wino_weight_1d(const int P, const int r, const vec* w, intp ws
         u[(2 * i + 2) * us] = e - o
 
 
-cdef inline void _wino_input_tile(const int P, const bint flat, const vec* d, intp rs, intp cs, vec* v,
+cdef inline void _wino_input_tile(const int n, const bint flat, const vec* d, intp rs, intp cs, vec* v,
                                   intp vs, const vec* z) noexcept nogil:
     """n x n pixels (rs, cs apart) to n * n frequencies; n pixels along cs if flat."""
     cdef vec a[64]
-    cdef int i, n = 2 * P + 2
+    cdef int i
     if flat:
-        _wino_input_1d(P, d, cs, v, vs, z)
+        _wino_input_1d(n, d, cs, v, vs, z)
         return
     for i in range(n):
-        _wino_input_1d(P, d + i * cs, rs, a + i, n, z)
+        _wino_input_1d(n, d + i * cs, rs, a + i, n, z)
     for i in range(n):
-        _wino_input_1d(P, a + i * n, 1, v + i * n * vs, vs, z)
+        _wino_input_1d(n, a + i * n, 1, v + i * n * vs, vs, z)
 
 
-cdef inline void _wino_output_tile(const int P, const int m, const bint flat, const vec* v, intp vs, vec* y,
+cdef inline void _wino_output_tile(const int n, const int m, const bint flat, const vec* v, intp vs, vec* y,
                                    intp rs, intp cs, const vec* a) noexcept nogil:
     cdef vec t[64]
-    cdef int i, n = 2 * P + 2
+    cdef int i
     if flat:
-        _wino_output_1d(P, m, v, vs, y, cs, a)
+        _wino_output_1d(n, m, v, vs, y, cs, a)
         return
     for i in range(n):
-        _wino_output_1d(P, m, v + i * vs, n * vs, t + i, n, a)
+        _wino_output_1d(n, m, v + i * vs, n * vs, t + i, n, a)
     for i in range(m):
-        _wino_output_1d(P, m, t + i * n, 1, y + i * rs, cs, a)
+        _wino_output_1d(n, m, t + i * n, 1, y + i * rs, cs, a)
 
 
-cdef inline void _wino_weight_tile(const int P, const int r, const bint flat, const vec* w, intp rs, intp cs,
+cdef inline void _wino_weight_tile(const int n, const int r, const bint flat, const vec* w, intp rs, intp cs,
                                    vec* u, intp us, const vec* g) noexcept nogil:
     """r x r taps (rs, cs apart) to n * n frequencies; r taps along cs if flat."""
     cdef vec t[64]
-    cdef int i, n = 2 * P + 2
+    cdef int i
     if flat:
-        _wino_weight_1d(P, r, w, cs, u, us, g)
+        _wino_weight_1d(n, r, w, cs, u, us, g)
         return
     for i in range(r):
-        _wino_weight_1d(P, r, w + i * cs, rs, t + i, r, g)
+        _wino_weight_1d(n, r, w + i * cs, rs, t + i, r, g)
     for i in range(n):
-        _wino_weight_1d(P, r, t + i * r, 1, u + i * n * us, us, g)
+        _wino_weight_1d(n, r, t + i * r, 1, u + i * n * us, us, g)
 
 
 cdef inline void _wino_spread(const real* coef, vec* c, const int count) noexcept nogil:
@@ -108,9 +109,10 @@ cdef inline void _wino_spread(const real* coef, vec* c, const int count) noexcep
         c[i] = vset(coef[i])
 
 
-cdef inline void _wino_input_loop(const int P, const bint flat, const WinoGrid* q, const WinoBlock* k,
+cdef inline void _wino_input_loop(const int n, const bint flat, const WinoGrid* q, const WinoBlock* k,
                                   const vec* slots, real* V, intp c, const real* coef) noexcept nogil:
     cdef vec z[32]
+    cdef int P = (n - 1) // 2
     cdef intp groups = _wino_ceil(k.tiles, WINO_TILES), rs = q.dh * k.wi, cs = q.dw if q.along_w else rs
     cdef intp g, a, b, t
     cdef real* v
@@ -119,7 +121,7 @@ cdef inline void _wino_input_loop(const int P, const bint flat, const WinoGrid* 
         a, b = k.tiles * g // groups, k.tiles * (g + 1) // groups
         v = V + (a * q.cip + (b - a) * c if q.held == 0 else a * LANES + q.held * c)  # held: all tiles of a vector
         for t in range(a, b):
-            _wino_input_tile(P, flat, slots + k.tile[2 * t], rs, cs, <vec*> v, q.vf // LANES, z)
+            _wino_input_tile(n, flat, slots + k.tile[2 * t], rs, cs, <vec*> v, q.vf // LANES, z)
             v += LANES
 
 
@@ -128,22 +130,24 @@ cdef void _wino_inputs(const WinoGrid* q, const WinoBlock* k, const real* slots,
     """The tiles of a block, channels c .. c + LANES, from slots to V."""
     cdef const vec* s = <const vec*> slots
     if q.flat:
-        if q.pairs == 2: _wino_input_loop(2, 1, q, k, s, V, c, coef)
-        elif q.pairs == 3: _wino_input_loop(3, 1, q, k, s, V, c, coef)
-        else: _wino_input_loop(4, 1, q, k, s, V, c, coef)
-    elif q.pairs == 1: _wino_input_loop(1, 0, q, k, s, V, c, coef)
-    elif q.pairs == 2: _wino_input_loop(2, 0, q, k, s, V, c, coef)
-    else: _wino_input_loop(3, 0, q, k, s, V, c, coef)
+        if q.points == 6: _wino_input_loop(6, 1, q, k, s, V, c, coef)
+        elif q.points == 8: _wino_input_loop(8, 1, q, k, s, V, c, coef)
+        else: _wino_input_loop(10, 1, q, k, s, V, c, coef)
+    elif q.points == 4: _wino_input_loop(4, 0, q, k, s, V, c, coef)
+    elif q.points == 5: _wino_input_loop(5, 0, q, k, s, V, c, coef)
+    elif q.points == 6: _wino_input_loop(6, 0, q, k, s, V, c, coef)
+    else: _wino_input_loop(8, 0, q, k, s, V, c, coef)
 
 
-cdef inline void _wino_output_loop(const int P, const int m, const bint flat, const WinoGrid* q,
+cdef inline void _wino_output_loop(const int n, const int m, const bint flat, const WinoGrid* q,
                                    const WinoBlock* k, const vec* M, vec* slots,
                                    const real* coef) noexcept nogil:
     cdef vec a[32]
+    cdef int P = (n - 1) // 2
     cdef intp rs = q.dh * k.wo, cs = q.dw if q.along_w else rs, t
     _wino_spread(coef + P + P * P, a, m * P)
     for t in range(k.tiles):
-        _wino_output_tile(P, m, flat, M + t, q.mf // LANES, slots + k.tile[2 * t + 1], rs, cs, a)
+        _wino_output_tile(n, m, flat, M + t, q.mf // LANES, slots + k.tile[2 * t + 1], rs, cs, a)
 
 
 cdef void _wino_outputs(const WinoGrid* q, const WinoBlock* k, const real* M, real* slots,
@@ -152,14 +156,15 @@ cdef void _wino_outputs(const WinoGrid* q, const WinoBlock* k, const real* M, re
     cdef const vec* v = <const vec*> M
     cdef vec* s = <vec*> slots
     if q.flat:
-        if q.m == 2: _wino_output_loop(3, 2, 1, q, k, v, s, coef)
-        elif q.pairs == 2: _wino_output_loop(2, 4, 1, q, k, v, s, coef)
-        elif q.pairs == 3: _wino_output_loop(3, 4, 1, q, k, v, s, coef)
-        else: _wino_output_loop(4, 4, 1, q, k, v, s, coef)
-    elif q.pairs == 1: _wino_output_loop(1, 2, 0, q, k, v, s, coef)
-    elif q.pairs == 3: _wino_output_loop(3, 4, 0, q, k, v, s, coef)
-    elif q.m == 2: _wino_output_loop(2, 2, 0, q, k, v, s, coef)
-    else: _wino_output_loop(2, 4, 0, q, k, v, s, coef)
+        if q.m == 2: _wino_output_loop(8, 2, 1, q, k, v, s, coef)
+        elif q.points == 6: _wino_output_loop(6, 4, 1, q, k, v, s, coef)
+        elif q.points == 8: _wino_output_loop(8, 4, 1, q, k, v, s, coef)
+        else: _wino_output_loop(10, 4, 1, q, k, v, s, coef)
+    elif q.points == 4: _wino_output_loop(4, 2, 0, q, k, v, s, coef)
+    elif q.points == 5: _wino_output_loop(5, 3, 0, q, k, v, s, coef)
+    elif q.points == 8: _wino_output_loop(8, 4, 0, q, k, v, s, coef)
+    elif q.m == 2: _wino_output_loop(6, 2, 0, q, k, v, s, coef)
+    else: _wino_output_loop(6, 4, 0, q, k, v, s, coef)
 
 
 cdef void _wino_gather(const real* w, intp step, intp rows, intp count, intp room, vec* t) noexcept nogil:
@@ -180,38 +185,40 @@ cdef void _wino_gather(const real* w, intp step, intp rows, intp count, intp roo
         i += LANES
 
 
-cdef inline void _wino_weight_loop(const int P, const int m, const int r, const bint flat, const WinoGrid* q,
+cdef inline void _wino_weight_loop(const int n, const int r, const bint flat, const WinoGrid* q,
                                    const real* w, intp room, intp outputs, intp ci, real* U,
                                    const real* coef) noexcept nogil:
     cdef vec t[16 * 25 + 16]
     cdef vec g[32]
-    cdef intp taps = r if flat else r * r, step = -1 if q.flip else 1, c = 0, k, n
-    _wino_spread(coef + P + P * P + m * P, g, 1 + P * r)
+    cdef int P = (n - 1) // 2
+    cdef intp taps = r if flat else r * r, step = -1 if q.flip else 1, c = 0, k, many
+    _wino_spread(coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
     while c < ci:
-        n = min(ci - c, 16)
+        many = min(ci - c, 16)
         if q.sc == taps:  # filters of neighbouring channels follow each other
-            _wino_gather(w + c * taps, q.so, outputs, n * taps, room - c * taps, t)
+            _wino_gather(w + c * taps, q.so, outputs, many * taps, room - c * taps, t)
         else:
-            for k in range(n):
+            for k in range(many):
                 _wino_gather(w + (c + k) * q.sc, q.so, outputs, taps, room - (c + k) * q.sc, t + k * taps)
-        for k in range(n):
-            _wino_weight_tile(P, r, flat, t + k * taps + (taps - 1 if q.flip else 0), r * step, step,
+        for k in range(many):
+            _wino_weight_tile(n, r, flat, t + k * taps + (taps - 1 if q.flip else 0), r * step, step,
                          <vec*> (U + 2 * (c + k) * LANES), q.uf // LANES, g)
-        c += n
+        c += many
 
 
 cdef void _wino_weights(const WinoGrid* q, const real* w, intp room, intp outputs, intp ci, real* U,
                         const real* coef) noexcept nogil:
     """One vector of output channels, ci input channels: to U[f][ci][2*LANES]."""
     if q.flat:
-        if q.r == 3: _wino_weight_loop(2, 4, 3, 1, q, w, room, outputs, ci, U, coef)
-        elif q.r == 5: _wino_weight_loop(3, 4, 5, 1, q, w, room, outputs, ci, U, coef)
-        elif q.m == 2: _wino_weight_loop(3, 2, 7, 1, q, w, room, outputs, ci, U, coef)
-        else: _wino_weight_loop(4, 4, 7, 1, q, w, room, outputs, ci, U, coef)
-    elif q.r == 3 and q.m == 2: _wino_weight_loop(1, 2, 3, 0, q, w, room, outputs, ci, U, coef)
-    elif q.r == 3: _wino_weight_loop(2, 4, 3, 0, q, w, room, outputs, ci, U, coef)
-    elif q.m == 2: _wino_weight_loop(2, 2, 5, 0, q, w, room, outputs, ci, U, coef)
-    else: _wino_weight_loop(3, 4, 5, 0, q, w, room, outputs, ci, U, coef)
+        if q.r == 3: _wino_weight_loop(6, 3, 1, q, w, room, outputs, ci, U, coef)
+        elif q.r == 5: _wino_weight_loop(8, 5, 1, q, w, room, outputs, ci, U, coef)
+        elif q.m == 2: _wino_weight_loop(8, 7, 1, q, w, room, outputs, ci, U, coef)
+        else: _wino_weight_loop(10, 7, 1, q, w, room, outputs, ci, U, coef)
+    elif q.points == 4: _wino_weight_loop(4, 3, 0, q, w, room, outputs, ci, U, coef)
+    elif q.points == 5: _wino_weight_loop(5, 3, 0, q, w, room, outputs, ci, U, coef)
+    elif q.points == 8: _wino_weight_loop(8, 5, 0, q, w, room, outputs, ci, U, coef)
+    elif q.m == 2: _wino_weight_loop(6, 5, 0, q, w, room, outputs, ci, U, coef)
+    else: _wino_weight_loop(6, 3, 0, q, w, room, outputs, ci, U, coef)
 
 
 cdef void _wino_weight_panel(const WinoGrid* q, const real* w, intp group, intp o, intp k, intp ci, real* U,

@@ -11,14 +11,14 @@ cdef extern from *:
         WINO_ROWS
 
 
-cdef inline void _wino_dy_loop(const int P, const int m, const int r, const bint flat, const WinoGrid* q,
-                               const WinoBlock* k, const vec* slots, real* Q,
-                               const real* coef) noexcept nogil:
+cdef inline void _wino_dy_loop(const int n, const int r, const bint flat, const WinoGrid* q, const WinoBlock* k,
+                               const vec* slots, real* Q, const real* coef) noexcept nogil:
     cdef vec g[32]
+    cdef int P = (n - 1) // 2
     cdef intp rs = q.dh * k.wo, cs = q.dw if q.along_w else rs, t
-    _wino_spread(coef + P + P * P + m * P, g, 1 + P * r)
+    _wino_spread(coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
     for t in range(k.tiles):
-        _wino_weight_tile(P, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * LANES), q.qf // LANES, g)
+        _wino_weight_tile(n, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * LANES), q.qf // LANES, g)
 
 
 cdef void _wino_dy_tiles(const WinoGrid* q, const WinoBlock* k, const real* slots, real* Q,
@@ -26,14 +26,15 @@ cdef void _wino_dy_tiles(const WinoGrid* q, const WinoBlock* k, const real* slot
     """The tiles of dy, one vector of channels, from slots to Q."""
     cdef const vec* s = <const vec*> slots
     if q.flat:
-        if q.m == 3: _wino_dy_loop(2, 3, 4, 1, q, k, s, Q, coef)
-        elif q.m == 5: _wino_dy_loop(3, 5, 4, 1, q, k, s, Q, coef)
-        elif q.r == 2: _wino_dy_loop(3, 7, 2, 1, q, k, s, Q, coef)
-        else: _wino_dy_loop(4, 7, 4, 1, q, k, s, Q, coef)
-    elif q.m == 3 and q.r == 2: _wino_dy_loop(1, 3, 2, 0, q, k, s, Q, coef)
-    elif q.m == 3: _wino_dy_loop(2, 3, 4, 0, q, k, s, Q, coef)
-    elif q.r == 2: _wino_dy_loop(2, 5, 2, 0, q, k, s, Q, coef)
-    else: _wino_dy_loop(3, 5, 4, 0, q, k, s, Q, coef)
+        if q.m == 3: _wino_dy_loop(6, 4, 1, q, k, s, Q, coef)
+        elif q.m == 5: _wino_dy_loop(8, 4, 1, q, k, s, Q, coef)
+        elif q.r == 2: _wino_dy_loop(8, 2, 1, q, k, s, Q, coef)
+        else: _wino_dy_loop(10, 4, 1, q, k, s, Q, coef)
+    elif q.points == 4: _wino_dy_loop(4, 2, 0, q, k, s, Q, coef)
+    elif q.points == 5: _wino_dy_loop(5, 3, 0, q, k, s, Q, coef)
+    elif q.points == 8: _wino_dy_loop(8, 4, 0, q, k, s, Q, coef)
+    elif q.r == 2: _wino_dy_loop(6, 2, 0, q, k, s, Q, coef)
+    else: _wino_dy_loop(6, 4, 0, q, k, s, Q, coef)
 
 
 cdef inline void _wino_put(const int taps, const vec* t, real* w, const int channels) noexcept nogil:
@@ -48,24 +49,24 @@ cdef inline void _wino_put(const int taps, const vec* t, real* w, const int chan
                 vstore_part(w + at, t[b * LANES + c], min(taps - b * LANES, <int> LANES))
 
 
-cdef inline void _wino_taps_loop(const int P, const int m, const bint flat, const WinoGrid* q, const real* S,
+cdef inline void _wino_taps_loop(const int n, const int m, const bint flat, const WinoGrid* q, const real* S,
                                  intp parts, real* w, intp channels, const real* coef) noexcept nogil:
     """One output, LANES input channels: the parts of S are added, transformed back and stored, [ci][taps]."""
     cdef vec a[32]
     cdef vec f[64]
     cdef vec t[32]
-    cdef int n = 2 * P + 2 if flat else (2 * P + 2) * (2 * P + 2), taps = m if flat else m * m, i
+    cdef int P = (n - 1) // 2, count = n if flat else n * n, taps = m if flat else m * m, i
     cdef intp part
     _wino_spread(coef + P + P * P, a, m * P)
     if parts == 1:
-        _wino_output_tile(P, m, flat, <const vec*> S, 1, t, m, 1, a)
+        _wino_output_tile(n, m, flat, <const vec*> S, 1, t, m, 1, a)
     else:
-        for i in range(n):
+        for i in range(count):
             f[i] = vload(S + i * LANES)
         for part in range(1, parts):
-            for i in range(n):
+            for i in range(count):
                 f[i] += vload(S + part * q.part_s + i * LANES)
-        _wino_output_tile(P, m, flat, f, 1, t, m, 1, a)
+        _wino_output_tile(n, m, flat, f, 1, t, m, 1, a)
     for i in range((taps + LANES - 1) // LANES * LANES - taps):
         t[taps + i] = vzero()
     for i in range((taps + LANES - 1) // LANES):
@@ -79,14 +80,15 @@ cdef inline void _wino_taps_loop(const int P, const int m, const bint flat, cons
 cdef void _wino_taps(const WinoGrid* q, const real* S, intp parts, real* w, intp channels,
                      const real* coef) noexcept nogil:
     if q.flat:
-        if q.m == 3: _wino_taps_loop(2, 3, 1, q, S, parts, w, channels, coef)
-        elif q.m == 5: _wino_taps_loop(3, 5, 1, q, S, parts, w, channels, coef)
-        elif q.r == 2: _wino_taps_loop(3, 7, 1, q, S, parts, w, channels, coef)
-        else: _wino_taps_loop(4, 7, 1, q, S, parts, w, channels, coef)
-    elif q.m == 3 and q.r == 2: _wino_taps_loop(1, 3, 0, q, S, parts, w, channels, coef)
-    elif q.m == 3: _wino_taps_loop(2, 3, 0, q, S, parts, w, channels, coef)
-    elif q.r == 2: _wino_taps_loop(2, 5, 0, q, S, parts, w, channels, coef)
-    else: _wino_taps_loop(3, 5, 0, q, S, parts, w, channels, coef)
+        if q.m == 3: _wino_taps_loop(6, 3, 1, q, S, parts, w, channels, coef)
+        elif q.m == 5: _wino_taps_loop(8, 5, 1, q, S, parts, w, channels, coef)
+        elif q.r == 2: _wino_taps_loop(8, 7, 1, q, S, parts, w, channels, coef)
+        else: _wino_taps_loop(10, 7, 1, q, S, parts, w, channels, coef)
+    elif q.points == 4: _wino_taps_loop(4, 3, 0, q, S, parts, w, channels, coef)
+    elif q.points == 5: _wino_taps_loop(5, 3, 0, q, S, parts, w, channels, coef)
+    elif q.points == 8: _wino_taps_loop(8, 5, 0, q, S, parts, w, channels, coef)
+    elif q.r == 2: _wino_taps_loop(6, 5, 0, q, S, parts, w, channels, coef)
+    else: _wino_taps_loop(6, 3, 0, q, S, parts, w, channels, coef)
 
 
 cdef inline void _wino_sum_block(const int nv, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss,

@@ -119,10 +119,10 @@ def stage(s, flat, a, rs, cs, out, ors, ocs, between, k, last):
 def inputs(q, c, table, t, work, slots, V, coef):
     """The tiles of a block, channels c .. c + lanes of a group, from slots to V."""
     L, between = v.lanes(work), address(local(work, _SQUARE), 0)
-    flat, P, vs, held = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.VF) // L, v.at(q, at.HELD)  # tiles of a vector
+    flat, n, vs, held = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.VF) // L, v.at(q, at.HELD)  # tiles of a vector
     rs = v.at(q, at.DH) * v.at(table, t + at.WI)
     cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
-    n, tiles = 2 * P + 2, v.at(table, t + at.TILES)
+    tiles = v.at(table, t + at.TILES)
     groups = ceil(tiles, MOST)
     for g in range(groups):
         a, b = tiles * g // groups, tiles * (g + 1) // groups
@@ -132,7 +132,7 @@ def inputs(q, c, table, t, work, slots, V, coef):
             for s in range(flat, 2):
                 source, gap, step, out, out_gap, out_step, many = stage(
                     s, flat, tile, rs, cs, address(work, to), n * vs, vs, between, n, n)
-                inputs_1d(0, P, source, gap, step, out, out_gap, out_step, many, coef, 0)
+                inputs_1d(0, n, source, gap, step, out, out_gap, out_step, many, coef, 0)
             to += L
 
 
@@ -176,25 +176,25 @@ def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weight
 def _outputs(q, table, t, work, M_, slots, coef):
     """One vector of output channels of all tiles, from M to slots."""
     L, between = v.lanes(work), address(local(work, _SQUARE), 0)
-    flat, P, m, vs = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), v.at(q, at.MF) // L
+    flat, n, m, vs = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), v.at(q, at.MF) // L
     rs = v.at(q, at.DH) * v.at(table, t + at.WO)
     cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
-    n = 2 * P + 2
+    P = (n - 1) // 2
     for k in range(v.at(table, t + at.TILES)):
         to = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k + 1) * L)
         for s in range(flat, 2):
             source, gap, step, out, out_gap, out_step, many = stage(
                 s, flat, address(work, M_ + k * L), n * vs, vs, to, rs, cs, between, n, m)
-            outputs_1d(0, 8 * P + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
+            outputs_1d(0, 8 * n + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
 
 
 @v.inline
 def _weights(q, w, group, o, k, ci, u, iu, coef):
     """One vector of outputs from o on, input channels k .. k + ci: to u[f][ci][2*lanes]."""
     L, taps, between = v.lanes(u), local(u, _FILTERS), address(local(u, _SQUARE), 0)
-    flat, P, m, r = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), v.at(q, at.R)
+    flat, n, m, r = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), v.at(q, at.R)
     so, sc = v.at(q, at.SO), v.at(q, at.SC)
-    n, count, us = 2 * P + 2, v.at(q, at.RH) * v.at(q, at.RW), v.at(q, at.UF) // L
+    P, count, us = (n - 1) // 2, v.at(q, at.RH) * v.at(q, at.RW), v.at(q, at.UF) // L
     turn = -1 if v.at(q, at.FLIP) else 1
     corner = count - 1 if v.at(q, at.FLIP) else 0
     first = group * v.at(q, at.CI) * v.at(q, at.CO) * count + o * so + k * sc
@@ -211,7 +211,7 @@ def _weights(q, w, group, o, k, ci, u, iu, coef):
                 source, gap, step, out, out_gap, out_step, many = stage(
                     s, flat, address(taps, (p * count + corner) * L), r * turn, turn,
                     address(u, iu + 2 * (c + p) * L), n * us, us, between, r, n)
-                weights_1d(0, 8 * P + r, source, gap, step, out, out_gap, out_step, many, coef, P + P * P + m * P)
+                weights_1d(0, 8 * n + r, source, gap, step, out, out_gap, out_step, many, coef, P + P * P + m * P)
 
 
 @v.inline

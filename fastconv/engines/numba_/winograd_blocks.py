@@ -15,19 +15,21 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 TILES = 14 if VECTOR_BYTES == 64 else 6  # tiles of a block of products: 28 (or 12) sums
 ROWS = 8 if VECTOR_BYTES == 64 else 4  # the same of grad_weight, where they are outputs
 AHEAD = 16  # steps from the prefetch of weights to their use
-_INPUTS = 1, 2, 3, 4  # pairs of points
-_OUTPUTS = (1, 2), (2, 4), (2, 2), (3, 4), (3, 2), (4, 4)  # pairs, outputs
-_SUMS = (1, 3), (2, 3), (2, 5), (3, 5), (3, 7), (4, 7)  # the same of grad_weight, whose outputs are taps
-#: pairs and taps of weights; those of dy are its outputs
+_INPUTS = 4, 5, 6, 8, 10  # points
+_OUTPUTS = (4, 2), (5, 3), (6, 4), (6, 2), (8, 4), (8, 2), (10, 4)  # points, outputs
+_SUMS = (4, 3), (5, 3), (6, 3), (6, 5), (8, 5), (8, 7), (10, 7)  # the same of grad_weight, whose outputs are taps
+#: points and taps of weights; those of dy are its outputs
 _TAPS, _DY = _SUMS, _OUTPUTS
 
 
-def _input(b, vec, P, d, z):
-    """n = 2P + 2 pixels to n frequencies; z: the coefficients, see algorithms/transforms.py."""
-    e, o = d[2 * P], d[2 * P + 1]
-    for k in range(P):
-        e, o = emit.fma(b, vec, z(k), d[2 * k], e), emit.fma(b, vec, z(k), d[2 * k + 1], o)
-    first, last, middle = e, o, []
+def _input(b, vec, n, d, z):
+    """n pixels to n frequencies; z: the coefficients, see algorithms/transforms.py."""
+    P, ends, middle = (n - 1) // 2, [], []
+    for i in range(2 - n % 2):  # zero, infinity
+        e = d[2 * P + i]
+        for k in range(P):
+            e = emit.fma(b, vec, z(k), d[2 * k + i], e)
+        ends.append(e)
     for i in range(P):
         e, o, row = d[2 * P], d[2 * P - 1], P + i * P
         for k in range(P - 1):
@@ -35,11 +37,12 @@ def _input(b, vec, P, d, z):
             e, o = emit.fma(b, vec, c, d[2 * k + 2], e), emit.fma(b, vec, c, d[2 * k + 1], o)
         scale = z(row)
         middle += [emit.fma(b, vec, scale, o, e), emit.fma(b, vec, b.fneg(scale), o, e)]
-    return [first, *middle, last]
+    return [ends[0], *middle, *ends[1:]]
 
 
-def _output(b, vec, P, m, v, a):
+def _output(b, vec, n, m, v, a):
     """n frequencies to m outputs."""
+    P = (n - 1) // 2
     even = [b.fadd(v[2 * i + 1], v[2 * i + 2]) for i in range(P)]
     odd = [b.fsub(v[2 * i + 1], v[2 * i + 2]) for i in range(P)]
     outputs = []
@@ -53,19 +56,19 @@ def _output(b, vec, P, m, v, a):
             total = b.fmul(a(j * P), terms[0])
             for i in range(1, P):
                 total = emit.fma(b, vec, a(j * P + i), terms[i], total)
-        outputs.append(b.fadd(total, v[2 * P + 1]) if j == m - 1 else total)
+        outputs.append(b.fadd(total, v[-1]) if j == m - 1 and n % 2 == 0 else total)
     return outputs
 
 
-def _weight(b, vec, P, r, w, g):
+def _weight(b, vec, n, r, w, g):
     """r taps to n frequencies."""
     middle = []
-    for i in range(P):
+    for i in range((n - 1) // 2):
         parts = [b.fmul(g(1 + i * r), w[0]), b.fmul(g(2 + i * r), w[1])]
         for j in range(2, r):
             parts[j % 2] = emit.fma(b, vec, g(1 + i * r + j), w[j], parts[j % 2])
         middle += [b.fadd(*parts), b.fsub(*parts)]
-    return [b.fmul(g(0), w[0]), *middle, w[r - 1]]
+    return [b.fmul(g(0), w[0]), *middle, *([] if n % 2 else w[-1:])]
 
 
 def _along(context, b, vec, args, count, make):
@@ -117,19 +120,19 @@ _ARGUMENTS = """{}(kind, key, a, gap, row, out, out_gap, out_row, many, coef, ic
     """
 
 inputs_1d = _transform(
-    "inputs_1d", _ARGUMENTS.format("inputs_1d", "Pixels to frequencies", "0; key: pairs of points"),
-    lambda kind: [(P, 2 * P + 2, lambda b, vec, d, z, P=P: _input(b, vec, P, d, z)) for P in _INPUTS],
+    "inputs_1d", _ARGUMENTS.format("inputs_1d", "Pixels to frequencies", "0; key: points"),
+    lambda kind: [(n, n, lambda b, vec, d, z, n=n: _input(b, vec, n, d, z)) for n in _INPUTS],
 )  # fmt: skip
 outputs_1d = _transform(
     "outputs_1d",
-    _ARGUMENTS.format("outputs_1d", "Frequencies to outputs", "1 for grad_weight, else 0; key: 8*pairs + outputs"),
-    lambda kind: [(8 * P + m, 2 * P + 2, lambda b, vec, v, a, P=P, m=m: _output(b, vec, P, m, v, a))
-                  for P, m in (_SUMS if kind else _OUTPUTS)],
+    _ARGUMENTS.format("outputs_1d", "Frequencies to outputs", "1 for grad_weight, else 0; key: 8*points + outputs"),
+    lambda kind: [(8 * n + m, n, lambda b, vec, v, a, n=n, m=m: _output(b, vec, n, m, v, a))
+                  for n, m in (_SUMS if kind else _OUTPUTS)],
 )  # fmt: skip
 weights_1d = _transform(
-    "weights_1d", _ARGUMENTS.format("weights_1d", "Taps to frequencies", "1 for dy, else 0; key: 8*pairs + taps"),
-    lambda kind: [(8 * P + r, r, lambda b, vec, w, g, P=P, r=r: _weight(b, vec, P, r, w, g))
-                  for P, r in (_DY if kind else _TAPS)],
+    "weights_1d", _ARGUMENTS.format("weights_1d", "Taps to frequencies", "1 for dy, else 0; key: 8*points + taps"),
+    lambda kind: [(8 * n + r, r, lambda b, vec, w, g, n=n, r=r: _weight(b, vec, n, r, w, g))
+                  for n, r in (_DY if kind else _TAPS)],
 )  # fmt: skip
 
 

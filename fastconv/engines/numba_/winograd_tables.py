@@ -9,7 +9,7 @@ from .direct_tiles import load_block
 from .winograd_blocks import gather, scatter, store_block
 
 #: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py
-(N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, PAIRS, M, R, FLAT, ALONG_W, SUM,
+(N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, POINTS, M, R, FLAT, ALONG_W, SUM,
  ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, HELD,
  BATCH, QF, SQUARE, ROWS, COLS, AT_X, AT_Q, AT_S, PART_S, PARTS, SEGMENT, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U,
  AT_TABLE, PER_THREAD) = range(59)  # fmt: skip

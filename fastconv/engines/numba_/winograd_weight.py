@@ -103,15 +103,15 @@ def _gradient(dy, x, dw, work, table, q, coef, what, group, batch, share, shares
 def _dy_tiles(q, c, table, t, work, slots, Q, coef):
     """The tiles of dy, channels c .. c + lanes, from slots to Q."""
     L, between = v.lanes(work), address(local(work, _SQUARE), 0)
-    flat, P, m, r, us = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), v.at(q, at.R), v.at(q, at.QF) // L
-    rs, n = v.at(q, at.DH) * v.at(table, t + at.WO), 2 * P + 2
+    flat, n, m, r, us = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), v.at(q, at.R), v.at(q, at.QF) // L
+    rs, P = v.at(q, at.DH) * v.at(table, t + at.WO), (n - 1) // 2
     cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
     for k in range(v.at(table, t + at.TILES)):
         tile = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k + 1) * L)
         for s in range(flat, 2):
             source, gap, step, out, out_gap, out_step, many = stage(
                 s, flat, tile, rs, cs, address(work, Q + c * v.at(q, at.HELD) + k * L), n * us, us, between, r, n)
-            weights_1d(1, 8 * P + r, source, gap, step, out, out_gap, out_step, many, coef, P + P * P + m * P)
+            weights_1d(1, 8 * n + r, source, gap, step, out, out_gap, out_step, many, coef, P + P * P + m * P)
 
 
 @v.inline
@@ -143,8 +143,8 @@ def _sums(q, tiles, work, Q, X, S, o0, o1, c0, c1, first):
 def _taps(q, work, S, dw, o, channels, coef):
     """One output, up to `lanes` input channels: parts of S are added, transformed back and stored at o, [ci][taps]."""
     L, total, taps = v.lanes(work), local(work, _SQUARE), local(work, _SQUARE)
-    flat, P, m, between = v.at(q, at.FLAT), v.at(q, at.PAIRS), v.at(q, at.M), address(local(work, _SQUARE), 0)
-    n = 2 * P + 2
+    flat, n, m, between = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), address(local(work, _SQUARE), 0)
+    P = (n - 1) // 2
     count = m if flat else m * m
     for i in range(count):  # the next output's
         v.prefetch_write(dw, (o + v.at(q, at.CI)) * count + i * L)
@@ -159,7 +159,7 @@ def _taps(q, work, S, dw, o, channels, coef):
     for s in range(flat, 2):
         source, gap, step, out, out_gap, out_step, many = stage(
             s, flat, sums, n, 1, address(taps, 0), m, 1, between, n, m)
-        outputs_1d(1, 8 * P + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
+        outputs_1d(1, 8 * n + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
     for i in range(0, count, L):
         v.store_rows(dw, o * count + i, count, v.transpose(v.load_rows(taps, i * L, L, count - i, L)),
                      channels, count - i)  # fmt: skip
