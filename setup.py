@@ -18,7 +18,9 @@ ISAS = X86 if platform.machine() in ("x86_64", "AMD64") else PORTABLE
 if os.environ.get("FASTCONV_BUILD_ISA"):  # for development: build only some
     ISAS = {k: v for k, v in (X86 | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
 DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unused-function"]
+# A kernel that is called from one place only is still compiled by itself: inlined, it shares registers with its caller.
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unused-function",
+         "-fno-inline-functions-called-once"]
 
 
 class build(build_ext):

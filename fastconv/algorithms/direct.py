@@ -27,6 +27,7 @@ _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before u
 SMALL = 1 << 13  # weights that one thread packs sooner than two begin
 _OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
 _WHOLE_ROWS = 3, 5, 7, 11  # taps of kernel rows that grad_weight of few channels takes at once
+_SHARES = 4 << 20  # bytes of sums of all threads; beyond it threads split the outputs, and share what they read
 _ALIAS = 80  # numbers between planes: no two at the same 4 KB offset
 
 
@@ -41,6 +42,7 @@ class Blocks(NamedTuple):
     band: int  # output rows a band
     splits: int  # shares of a panel (grad_weight)
     groups: int  # groups taken together
+    own: int = 0  # 1: threads split the pixels and have sums of their own (grad_weight)
 
 
 class Direct(Backend):
@@ -56,12 +58,13 @@ class Direct(Backend):
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         lanes, tile = self._lanes(p), 14 if self.vector_bytes == 64 else 6
-        c, outputs, oh, ow = sides(p, pass_)
-        block = lanes if 2 * c >= lanes else 1
+        c, outputs, oh, ow = self._sides(p, pass_)
+        block = 1 if 2 * c < lanes or self._plain_product(p, pass_) else lanes
         width = min(-(-ow // -(-ow // tile)), tile)  # pixels a register block, evenly split
         nv = 4 if tile == 14 and width <= 7 and outputs > 2 * lanes and pass_ != "grad_weight" else 2
         panels, weights = -(-outputs // (nv * lanes)), c * p.kh * p.kw * outputs * p.itemsize
-        rows = min(max(_L1 // (nv * lanes * p.itemsize * ow), 1), oh)
+        room = _L1 if pass_ != "grad_weight" else 2 * _L1  # there sums are fetched and put back for every strip
+        rows = min(max(room // (nv * lanes * p.itemsize * ow), 1), oh)
         jit = int(weights > _PANEL and panels >= 2 * threads)
         if pass_ != "grad_weight" and not jit:  # enough strips for all threads
             rows = min(rows, max(1, -(-oh * p.n * p.g * panels // (4 * threads))))
@@ -72,24 +75,26 @@ class Direct(Backend):
         band = oh if image <= 2 * room else max(rows, oh * room // image // rows * rows)
         if self._in_place(p, pass_, block):
             images, band = p.n, oh
-        splits = 1
+        splits, own = 1, 0
         if pass_ == "grad_weight":
+            size = panels * 2 * lanes * -(-c // block) * block * p.kh * p.kw * groups * p.itemsize
+            own = int(self.engine == "cython" and 1 < threads <= min(images * band, _SHARES // size))
             tasks, each = panels * groups, 1 if block == 1 else 2  # every share transposes dy for itself
-            splits = min(-(-c // block) * p.kh, -(-each * threads // tasks)) if tasks < threads else 1
-        return Blocks(block, nv, rows, jit, images, band, splits, groups)
+            splits = min(-(-c // block) * p.kh, -(-each * threads // tasks)) if tasks < threads and not own else 1
+        return Blocks(block, nv, rows, jit, images, band, splits, groups, own)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
         return self._layout(p, pass_, cfg, threads)[-1] * p.itemsize
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         lanes = self._lanes(p)
-        c, outputs, oh, ow = sides(p, pass_)
+        c, outputs, oh, ow = self._sides(p, pass_)
         width = lanes if pass_ != "grad_weight" else 2 * lanes  # a last panel of few outputs takes fewer vectors
         waste = -(-outputs // width) * width / outputs
         flops = valid_tap_flops(p) * waste
         nv = min(cfg.nv, -(-outputs // lanes))
         tile = -(-ow // -(-ow // (28 // max(nv, 2))))
-        rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * nv) if pass_ != "grad_weight" else 0.9)
+        rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * nv) if pass_ != "grad_weight" else 0.93)
         if nv == 1 and pass_ != "grad_weight":  # a pixel is fetched for every multiply-add
             rate *= 0.7
         if cfg.block == 1 and pass_ != "grad_weight":  # an offset is fetched for every tap and channel
@@ -107,6 +112,8 @@ class Direct(Backend):
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow * cfg.splits
+        if self._plain_product(p, pass_):
+            sink = p.n * p.g * oh * ow * (outputs * cfg.splits + c / 2)
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         phases = p.sh * p.sw if pass_ == "grad_input" else 1
@@ -149,19 +156,33 @@ class Direct(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps, geo = self.steps(p.dtype), geometry(p, "grad_weight", cfg.block)
-        c, outputs, oh, _ = sides(p, "grad_weight")
+        c, outputs, oh, ow = sides(p, "grad_weight")
         at_sums, at_rows, _, _ = self._layout(p, "grad_weight", cfg, threads)
         copy, sums, rows = work[:at_sums], work[at_sums:at_rows], work[at_rows:]
         step = cfg.block * (p.sw if geo.split == 1 else 1)
+        swapped = self._plain_product(p, "grad_weight") and c <= outputs
+        shares = threads if cfg.own else 1
+        size = (at_rows - at_sums) // shares
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
             for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, oh)):
+                blocks = cfg.rows, cfg.splits, cfg.own * size
+                if swapped:
+                    pixels = dy.reshape(-1)[g * outputs * oh * ow :]
+                    layout = (p.co * oh * ow, oh * ow, ow, 0, 0, 0, oh, ow, outputs, 1)
+                    steps.direct_sums(
+                        pixels, x, sums, geo.taps, rows, layout, (n0, nb, g * c, c, ng, i0, i1),
+                        (*blocks, 1, 1, 1, k == 0), (ow, p.sh, p.sw), threads,
+                    )  # fmt: skip
+                    continue
                 pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
                     pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, ng, i0, i1),
-                    (cfg.rows, cfg.splits, step, p.sh, p.sw, k == 0), threads,
+                    (*blocks, step, p.sh, p.sw, k == 0), (ow, 1, 1), threads,
                 )  # fmt: skip
-            steps.direct_unpack_sums(sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, threads)
+            steps.direct_unpack_sums(
+                sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, swapped, size, shares, threads
+            )
 
     def _products(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -194,7 +215,7 @@ class Direct(Backend):
         c = sides(p, pass_)[0]
         h, w = source(p, pass_)
         if self._in_place(p, pass_, cfg.block):
-            return x.reshape(-1), (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
+            return x.reshape(-1)[g * c * h * w :], (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
         first, last = rows_of(geo, i0, i1)
         row = geo.nph * geo.wph * cfg.block
         plane = self._plane(p, pass_, cfg.block, i0, i1)
@@ -204,10 +225,20 @@ class Direct(Backend):
         )  # fmt: skip
         return copy, (ng * -(-c // cfg.block) * plane, plane, row, first, geo.pt, geo.pl, h, w, c, cfg.block)
 
+    def _plain_product(self, p: ConvProblem, pass_: str) -> bool:
+        """Whether grad_weight is a product of planes as they are: a 1x1 kernel without padding."""
+        return pass_ == "grad_weight" and p.kh == p.kw == 1 and self._in_place(p, pass_, 1)
+
+    def _sides(self, p: ConvProblem, pass_: str) -> tuple[int, int, int, int]:
+        """As `sides`; in a plain product lanes are the fewer channels, since they are transposed."""
+        c, outputs, oh, ow = sides(p, pass_)
+        return (max(c, outputs), min(c, outputs), oh, ow) if self._plain_product(p, pass_) else (c, outputs, oh, ow)
+
     def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
         """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
         padded = p.pt or p.pb or p.pl or p.pr
-        return block == 1 and pass_ != "grad_input" and p.sw == 1 and not padded and self.engine == "cython"
+        plain = p.sw == 1 or (pass_ == "grad_weight" and p.kh == 1)
+        return block == 1 and pass_ != "grad_input" and plain and not padded and self.engine == "cython"
 
     def _pack_weights(
         self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, ng: int, u: Array, tmp: Array,
@@ -229,13 +260,13 @@ class Direct(Backend):
     def _layout(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> tuple[int, int, int, int]:
         """Where weights (or sums) and thread buffers start in the workspace, a thread's share of scratch, the end."""
         lanes = self._lanes(p)
-        c, outputs, oh, ow = sides(p, pass_)
+        c, outputs, oh, ow = self._sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
         plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in bands(p, cfg.images, cfg.band, oh))
         at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * cfg.groups * blocks * plane)
         panels, panel = -(-outputs // (cfg.nv * lanes)), cfg.nv * lanes * taps * c
         if pass_ == "grad_weight":
-            sums = _round(cfg.groups * panels * 2 * lanes * taps * blocks * cfg.block)
+            sums = _round(cfg.groups * panels * 2 * lanes * taps * blocks * cfg.block) * (threads if cfg.own else 1)
             return at_u, at_u + sums, 0, at_u + sums + threads * 2 * cfg.rows * p.ow * lanes
         tmp = lanes * lanes * taps if pass_ == "grad_input" else 0
         m = cfg.nv * cfg.rows * ow * lanes

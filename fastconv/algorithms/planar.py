@@ -248,7 +248,7 @@ class Planar(Backend):
         moved = compulsory_bytes(p) + 2.5 * copied + 8 * (units + threads) * outputs * pairs
         rate = min(1.0, (block + 2) / 7) / (1 + 0.5 / p.kw)  # neighbouring taps find x in first-level cache
         if p.kh == p.kw == 1:
-            rate = 0.9
+            rate = 0.65
         if cfg.flat == 2:
             moved *= 0.6
         elif p.sw > 1:  # numbers are picked one by one

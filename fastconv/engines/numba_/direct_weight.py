@@ -18,9 +18,10 @@ _SUMS = 8 if VECTOR_BYTES == 64 else 4  # channels of a tile, at most the lanes
 _SIZES = np.array(CHANNELS)
 
 
-def direct_sums(copy, dy, sums, taps, work, source, outputs, blocks, threads):
+def direct_sums(copy, dy, sums, taps, work, source, outputs, blocks, lanes, threads):
     """sums INOUT, a band added; what the tuples hold: see `Direct.grad_weight` in algorithms/direct.py."""
-    _sums(copy, dy, sums, taps, work, *source, *outputs, *map(int, blocks), threads, threads)
+    per, splits, _, *steps = map(int, blocks)
+    _sums(copy, dy, sums, taps, work, *source, *outputs, per, splits, *steps, threads, threads)
 
 
 @step("sums", "work")
@@ -87,7 +88,7 @@ def _sum_item(copy, ix, row, step, block, count, taps, u, d, id_, dv, rows, OW, 
             k += n
 
 
-def direct_unpack_sums(sums, dw, o0, nout, C, KH, KW, block, groups, threads):
+def direct_unpack_sums(sums, dw, o0, nout, C, KH, KW, block, groups, swapped, own, shares, threads):
     """dw OUT (outputs from o0 on) from sums [group][panel][channel block][KH][KW][block][2 * lanes]."""
     c, t = np.arange(C)[:, None], np.arange(KH * KW)
     places = ((c // block * KH * KW + t) * block + c % block).ravel()
