@@ -59,7 +59,7 @@ class Direct(Backend):
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         lanes, tile = self._lanes(p), 14 if self.vector_bytes == 64 else 6
         c, outputs, oh, ow = self._sides(p, pass_)
-        block = 1 if 2 * c < lanes or self._plain_product(p, pass_) else lanes
+        block = 1 if 2 * c < lanes or (p.kh == p.kw == 1 and self._in_place(p, pass_, 1)) else lanes
         width = min(-(-ow // -(-ow // tile)), tile)  # pixels a register block, evenly split
         nv = 4 if tile == 14 and width <= 7 and outputs > 2 * lanes and pass_ != "grad_weight" else 2
         panels, weights = -(-outputs // (nv * lanes)), c * p.kh * p.kw * outputs * p.itemsize
@@ -97,7 +97,7 @@ class Direct(Backend):
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * nv) if pass_ != "grad_weight" else 0.93)
         if nv == 1 and pass_ != "grad_weight":  # a pixel is fetched for every multiply-add
             rate *= 0.7
-        if cfg.block == 1 and pass_ != "grad_weight":  # an offset is fetched for every tap and channel
+        if cfg.block == 1 and pass_ != "grad_weight" and p.kh * p.kw > 1:  # an offset is fetched for each tap and channel
             rate *= tile * nv / (tile * nv + 2)
         if (p.kh - 1) * p.dh >= p.ih:  # a block meets taps that only some of its pixels need
             rate *= 0.75 if p.dh == 1 else 0.5
@@ -107,8 +107,9 @@ class Direct(Backend):
                 pairs, most = c * p.kh * p.kw, 14 if outputs > lanes else 28
                 rate *= pairs / (-(-pairs // most) * most)
         h, w = source(p, pass_)
-        pixels, sink = p.n * p.g * c * h * w, p.n * p.g * outputs * oh * ow
-        pixels = 0 if self._in_place(p, pass_, cfg.block) else pixels
+        pixels, sink = p.n * p.g * c * h * w, float(p.n * p.g * outputs * oh * ow)
+        if self._in_place(p, pass_, cfg.block):
+            pixels, sink = 0, 1.4 * sink
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow * cfg.splits
@@ -194,6 +195,7 @@ class Direct(Backend):
         at_u, at_rows, tmp, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
         w0 = p.co // p.g * (p.ci // p.g) * p.kh * p.kw
+        pixel = p.sw if self._in_place(p, pass_, cfg.block) else cfg.block
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
             weights = packed[g] if packed is not None else None if cfg.jit else u
@@ -203,7 +205,7 @@ class Direct(Backend):
                 pixels, layout = self._pack(p, pass_, cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
                     pixels, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
-                    (n0, nb, g * outputs, outputs, ng, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp),
+                    (n0, nb, g * outputs, outputs, ng, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp, pixel),
                     threads,
                 )  # fmt: skip
 
@@ -237,7 +239,7 @@ class Direct(Backend):
     def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
         """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
         padded = p.pt or p.pb or p.pl or p.pr
-        plain = p.sw == 1 or (pass_ == "grad_weight" and p.kh == 1)
+        plain = p.sw == 1 or (p.kh == 1 and pass_ == "grad_weight") or (p.kh == p.kw == 1 and p.sw == 2)
         return block == 1 and pass_ != "grad_input" and plain and not padded and self.engine == "cython"
 
     def _pack_weights(

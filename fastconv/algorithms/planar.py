@@ -100,6 +100,9 @@ class Planar(Backend):
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
             rate, rows = 0.9 * min(1.0, block / (7 if outputs > 4 else 4)), 0.0
+            moved += 2 * p.co * (p.ci // p.g) * p.itemsize
+            if outputs > 4:  # the image is read while the first outputs are summed
+                moved -= p.n * p.g * c * pixels * p.itemsize
         elif outputs > _FEW:  # a stem: sums of few products, written in place
             vectors = max(-(-ow // lanes), 2) if lanes * p.itemsize == 64 else -(-ow // (2 * lanes)) * 2
             waste, rate = vectors * lanes / ow, 0.95 / (1 + 12 / (c * p.kh * p.kw))

@@ -25,6 +25,7 @@ cdef struct Source:             # the copy that the loops read
     intp image, plane, row      # steps in numbers: image, channel block, padded row
     intp first, pt, pl, h, w    # first padded row of the copy; padding and size of the image in it
     intp c, block               # channels, channels a block
+    intp pixel                  # from a pixel to the next: a block, or 2 where a strided image is its own copy
 
 cdef struct Taps:               # one phase
     const intp* off             # offset of each tap in the copy, [nkh][nkw]
@@ -48,7 +49,7 @@ cdef inline void _step(const int nt, const int nv, const int ps, const real* p, 
 
 cdef inline void _block(const int nt, const int nv, const int ps, Source* s, const real* x, Taps* k, intp u0, intp u1,
                         intp v0, intp v1, const real* w, real* m, intp mt, intp mv) noexcept nogil:
-    """nt pixels x nv vectors of outputs in registers: taps [u0, u1) x [v0, v1), all channels."""
+    """nt pixels, ps apart, x nv vectors of outputs in registers: taps [u0, u1) x [v0, v1), all channels; 0: LANES apart."""
     cdef vec a[14][4]
     cdef intp u, v, c, c_, l, n
     cdef int t, j
@@ -60,7 +61,7 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
     for t in range(nt):
         for j in range(nv):
             a[t][j] = vzero()
-    if ps == 1:                                             # one loop over taps and channels: both are few
+    if ps:                                                  # blocks of one channel: one loop over taps and channels
         n = (v1 - v0) * s.c
         l = u1
         if v0 == 0 and v1 == k.nkw:                         # and over kernel rows
@@ -70,7 +71,7 @@ cdef inline void _block(const int nt, const int nv, const int ps, Source* s, con
             e = k.each + (u * k.nkw + v0) * s.c
             f = w + ((k.base + u * k.nkw + v0) * s.c) * nv * LANES
             for c in range(n):
-                _step(nt, nv, 1, x + e[c], f, a)
+                _step(nt, nv, ps, x + e[c], f, a)
                 f += nv * LANES
         u1 = u0
     for u in range(u0, u1):
@@ -142,15 +143,18 @@ cdef inline void _blocks4(const int ps, int nt, Source* s, const real* x, Taps* 
         else: _block(7, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
 
+cdef inline void _blocks(const int ps, int nt, int nv, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
+                         const real* w, real* m, intp mt, intp mv) noexcept nogil:
+    if nv == 1: _blocks1(ps, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif nv == 2: _blocks2(ps, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    else: _blocks4(ps, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+
+
 cdef void _product(int nt, int nv, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
                    const real* w, real* m, intp mt, intp mv) noexcept nogil:
-    if s.block == 1:
-        if nv == 1: _blocks1(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-        elif nv == 2: _blocks2(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-        else: _blocks4(1, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif nv == 1: _blocks1(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif nv == 2: _blocks2(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    else: _blocks4(LANES, nt, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    if s.block != 1: _blocks(0, nt, nv, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif s.pixel == 1: _blocks(1, nt, nv, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    else: _blocks(2, nt, nv, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
 
 cdef struct Rows:                   # how output rows and columns meet the copy
@@ -187,7 +191,7 @@ cdef void _strip(Source* s, Rows* r, Taps* phases, const real* x, const real* u,
                 v1 = t.nkw
                 while v0 < v1 and not _reaches(s, r, t.co[v0], lo + m0, lo + m1): v0 += 1
                 while v1 > v0 and not _reaches(s, r, t.co[v1 - 1], lo + m0, lo + m1): v1 -= 1
-                _product(m1 - m0, nv, s, x + (base - s.first) * s.row + (lo + m0 + r.cs) * s.block, t, u0, u1, v0, v1, u,
+                _product(m1 - m0, nv, s, x + (base - s.first) * s.row + (lo + m0 + r.cs) * s.pixel, t, u0, u1, v0, v1, u,
                          m + ((i - i0) * r.ow + first + m0 * r.cd) * LANES, r.cd * LANES, mv)
     for j in range(nv):
         if nout > j * LANES:
@@ -244,7 +248,7 @@ def direct_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, c
     s.image, s.plane, s.row, s.first, s.pt, s.pl, s.h, s.w, s.c, s.block = source
     r.r0, r.rd, r.rm, r.rs, r.c0, r.cd, r.cm, r.cs, r.oh, r.ow = rows
     n0, nb, o0, nout, groups, i0, i1 = outputs
-    nv, per, jit, adjoint, w0, tmp = blocks
+    nv, per, jit, adjoint, w0, tmp, s.pixel = blocks
     cdef const intp* ip = <const intp*> cnp.PyArray_DATA(pos)
     cdef const real* bp = NULL if bias is None else data(bias) + o0
     cdef const real* up = NULL if u is None else data(u)

@@ -4,9 +4,9 @@
 # columns split by stride phase (direct.pxi). A register block is nt outputs x nv vectors of pixels.
 
 
-cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, intp C, const intp* off, intp T,
-                         const real* w, const real* bias, real* y, intp ys) noexcept nogil:
-    """y[t][nv * LANES] OUT, t at distance ys; w [T][C][nt]."""
+cdef inline void _planar_block(const int nt, const int nv, const bint keep, const real* x, intp plane, intp C,
+                               const intp* off, intp T, const real* w, const real* bias, real* y, intp ys, real* d) noexcept nogil:
+    """y[t][nv * LANES] OUT, t at distance ys; w [T][C][nt]. keep: what is read goes to d [T][C][nv * LANES] as well."""
     cdef vec a[14][4]
     cdef vec xv[4]
     cdef vec b
@@ -24,6 +24,10 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
         for c in range(C):
             for j in range(nv):
                 xv[j] = vload(p + j * LANES)
+                if keep:                                      # the next block comes from memory while this one is summed
+                    vstore(d + j * LANES, xv[j])
+                    fetch(p + (nv + j) * LANES)
+            d = d + nv * LANES if keep else NULL
             fetch(w + 16 * nt)
             for t in range(nt):
                 b = vset(w[t])
@@ -34,6 +38,11 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
     for t in range(nt):
         for j in range(nv):
             vstore(y + t * ys + j * LANES, a[t][j])
+
+
+cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, intp C, const intp* off, intp T,
+                         const real* w, const real* bias, real* y, intp ys) noexcept nogil:
+    _planar_block(nt, nv, False, x, plane, C, off, T, w, bias, y, ys, NULL)
 
 
 cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const intp* off, intp T, const real* w,
@@ -70,6 +79,31 @@ cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const in
     elif TILE == 14 and nt == 12: _planar(12, 2, x, plane, C, off, T, w, bias, y, ys)
     elif TILE == 14 and nt == 13: _planar(13, 2, x, plane, C, off, T, w, bias, y, ys)
     elif TILE == 14: _planar(14, 2, x, plane, C, off, T, w, bias, y, ys)
+
+
+cdef inline void _keeping(const int nt, const real* x, intp plane, intp C, const real* w, const real* bias, real* y, intp ys,
+                          real* d) noexcept nogil:
+    cdef intp zero = 0
+    _planar_block(nt, 2, True, x, plane, C, &zero, 1, w, bias, y, ys, d)
+
+
+cdef void _planar_keeping(int nt, const real* x, intp plane, intp C, const real* w, const real* bias, real* y, intp ys,
+                          real* d) noexcept nogil:
+    """nt <= TILE outputs x 2 vectors of a 1x1 kernel, and a copy of the pixels."""
+    if nt == 1: _keeping(1, x, plane, C, w, bias, y, ys, d)
+    elif nt == 2: _keeping(2, x, plane, C, w, bias, y, ys, d)
+    elif nt == 3: _keeping(3, x, plane, C, w, bias, y, ys, d)
+    elif nt == 4: _keeping(4, x, plane, C, w, bias, y, ys, d)
+    elif nt == 5: _keeping(5, x, plane, C, w, bias, y, ys, d)
+    elif nt == 6: _keeping(6, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 7: _keeping(7, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 8: _keeping(8, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 9: _keeping(9, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 10: _keeping(10, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 11: _keeping(11, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 12: _keeping(12, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14 and nt == 13: _keeping(13, x, plane, C, w, bias, y, ys, d)
+    elif TILE == 14: _keeping(14, x, plane, C, w, bias, y, ys, d)
 
 
 cdef inline int _vectors(intp left, intp nt) noexcept nogil:
@@ -159,7 +193,7 @@ cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, in
                      real* buf) noexcept nogil:
     """Tiles [t0, t1) of 2 * LANES pixels: copies of all channels stay in cache while the outputs pass by."""
     cdef intp t, c, b, o, k, q, nb = (nout + TILE - 1) // TILE, zero = 0, full = min(t1, HW // (2 * LANES))
-    cdef real* d = buf
+    cdef real* d
     cdef real* out
     if nout <= 4:                                             # nothing to gain from a copy
         while t0 + FEW_RUN // 2 <= full:
@@ -170,22 +204,19 @@ cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, in
             else: _few_outputs(4, x + q, u, y + q, bias, C, HW, buf)
             t0 += FEW_RUN // 2
     out = buf + (t1 - t0) * C * 2 * LANES
-    for t in range(t0, t1):
-        q = t * 2 * LANES
+    if full < t1:
+        d = buf + (full - t0) * C * 2 * LANES
+        q = full * 2 * LANES
         for c in range(C):
-            if t < full:
-                vstore(d, vload(x + c * HW + q))
-                vstore(d + LANES, vload(x + c * HW + q + LANES))
-                fetch(x + c * HW + q + 2 * LANES)
-                fetch(x + c * HW + q + 3 * LANES)
-            else:
-                memset(d, 0, 2 * LANES * sizeof(real))
-                memcpy(d, x + c * HW + q, (HW - q) * sizeof(real))
+            memset(d, 0, 2 * LANES * sizeof(real))
+            memcpy(d, x + c * HW + q, (HW - q) * sizeof(real))
             d += 2 * LANES
     for b in range(nb):
         o = nout * b // nb
         k = nout * (b + 1) // nb - o
-        for t in range(t0, full):
+        for t in range(t0, full if b == 0 else t0):
+            _planar_keeping(k, x + t * 2 * LANES, HW, C, u, bias, y + t * 2 * LANES, HW, buf + (t - t0) * C * 2 * LANES)
+        for t in range(t0 if b else full, full):
             _planar_of(k, 2, buf + (t - t0) * C * 2 * LANES, 2 * LANES, C, &zero, 1, u + o * C, bias + o if bias != NULL else NULL,
                        y + o * HW + t * 2 * LANES, HW)
         if full < t1:

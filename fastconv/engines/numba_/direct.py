@@ -141,8 +141,8 @@ def direct_rows(copy, u, w, y, bias, taps, pos, work, source, rows, outputs, blo
     places = _places(pos, source[8], adjoint) if jit else pos
     add = np.empty(0, y.dtype) if bias is None else bias
     _rows(
-        copy, work if jit else u, w, y, add, taps, places, work, *source, *rows, *outputs, *map(int, blocks), pos.size,
-        threads, threads,
+        copy, work if jit else u, w, y, add, taps, places, work, *source, *rows, *outputs, *map(int, blocks[:-1]),
+        pos.size, threads, threads,
     )  # fmt: skip
 
 
