@@ -108,8 +108,8 @@ class Direct(Backend):
                 rate *= pairs / (-(-pairs // most) * most)
         h, w = source(p, pass_)
         pixels, sink = p.n * p.g * c * h * w, float(p.n * p.g * outputs * oh * ow)
-        if self._in_place(p, pass_, cfg.block):
-            pixels, sink = 0, 1.4 * sink
+        if self._in_place(p, pass_, cfg.block):  # products wait for nothing but results
+            pixels, sink = 0, sink * (1.4 if p.kh * p.kw == 1 else 1.0)
         weights = p.co * (p.ci // p.g) * p.kh * p.kw
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow * cfg.splits
