@@ -179,6 +179,8 @@ class Depthwise(Backend):
             slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
         else:
             slow = 3.0
+        if p.kh == p.kw == 1 and p.g == 1:  # a pixel is fetched, or a sum put back, for every product
+            slow *= 2
         if pass_ == "grad_weight":  # sums of every tap are fetched and put back for each block of rows
             tall, left = divmod(p.oh, _TALL if p.sh == 1 else _TALL // 2)
             blocks = tall + left // 7 + left % 7 // 3 + left % 7 % 3

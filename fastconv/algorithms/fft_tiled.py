@@ -49,8 +49,8 @@ _COPY = 4.0  # a row of a column on its way to a transform, or back
 _PIXEL, _EDGE, _STRIDED = 9.0, 30.0, 60.0  # a vector of pixels to or from its place: in a row; if lanes differ; apart
 _TILE = 2000.0  # where the lanes of a tile are
 _PRODUCT = 1.25  # over the peak
-_NEAR = 0.45, 0.55, 0.68  # time against the count, for each kind of lanes: while everything is in cache
-_FAR = 1.05, 1.2, 0.95  # and beyond
+_NEAR = 0.48, 0.59, 0.73  # time against the count, for each kind of lanes: while everything is in cache
+_FAR = 1.13, 1.3, 1.02  # and beyond
 _MOVED = 0.9  # of the time that a copy of all arrays takes
 _BYTE = 0.3  # of spectra written or read
 
