@@ -195,7 +195,7 @@ class Direct(Backend):
         at_u, at_rows, tmp, _ = self._layout(p, pass_, cfg, threads)
         copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
         w0 = p.co // p.g * (p.ci // p.g) * p.kh * p.kw
-        pixel = p.sw if self._in_place(p, pass_, cfg.block) else cfg.block
+        pixel = p.sw if self._in_place(p, pass_, cfg.block) and not adjoint else cfg.block
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
             weights = packed[g] if packed is not None else None if cfg.jit else u
@@ -217,7 +217,7 @@ class Direct(Backend):
         c = sides(p, pass_)[0]
         h, w = source(p, pass_)
         if self._in_place(p, pass_, cfg.block):
-            return x.reshape(-1)[g * c * h * w :], (p.ci * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
+            return x.reshape(-1)[g * c * h * w :], (p.g * c * h * w, h * w, w, 0, 0, 0, h, w, c, 1)
         first, last = rows_of(geo, i0, i1)
         row = geo.nph * geo.wph * cfg.block
         plane = self._plane(p, pass_, cfg.block, i0, i1)
@@ -238,9 +238,12 @@ class Direct(Backend):
 
     def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
         """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
-        padded = p.pt or p.pb or p.pl or p.pr
-        plain = p.sw == 1 or (p.kh == 1 and pass_ == "grad_weight") or (p.kh == p.kw == 1 and p.sw == 2)
-        return block == 1 and pass_ != "grad_input" and plain and not padded and self.engine == "cython"
+        point, padded = p.kh == p.kw == 1, p.pt or p.pb or p.pl or p.pr
+        if pass_ == "forward":
+            able = p.sw == 1 or (p.sw == 2 and point)
+        else:
+            able = point or (pass_ == "grad_weight" and (p.sw == 1 or p.kh == 1))
+        return block == 1 and able and not padded and self.engine == "cython"
 
     def _pack_weights(
         self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, ng: int, u: Array, tmp: Array,
