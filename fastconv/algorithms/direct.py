@@ -6,7 +6,9 @@ Zhang, Franchetti and Low, "High performance zero-memory overhead direct convolu
 interleaves LANES channels and splits columns by stride phase, so that the pixels of a block are
 neighbours for any stride, and every broadcast is a fixed displacement from one pointer.
 
-grad_input is the same loop on dy, phase by phase (phases.py).
+grad_input is the same loop on dy, phase by phase (phases.py). grad_weight sums over pixels, lanes again
+output channels, whose dy is transposed strip by strip. 1x1 kernels without padding read the image in place,
+with strides up to 2; in their grad_weight whichever side has fewer channels is the one that is transposed.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ class Direct(Backend):
         rate = 0.92 * min(1.0, (0.3 + 0.1 * tile * nv) if pass_ != "grad_weight" else 0.93)
         if nv == 1 and pass_ != "grad_weight":  # a pixel is fetched for every multiply-add
             rate *= 0.7
-        if cfg.block == 1 and pass_ != "grad_weight" and p.kh * p.kw > 1:  # an offset is fetched for each tap and channel
+        if cfg.block == 1 and pass_ != "grad_weight" and p.kh * p.kw > 1:  # offsets of taps and channels are fetched
             rate *= tile * nv / (tile * nv + 2)
         if (p.kh - 1) * p.dh >= p.ih:  # a block meets taps that only some of its pixels need
             rate *= 0.75 if p.dh == 1 else 0.5
@@ -167,19 +169,16 @@ class Direct(Backend):
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
             for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, oh)):
-                blocks = cfg.rows, cfg.splits, cfg.own * size
                 if swapped:
-                    pixels = dy.reshape(-1)[g * outputs * oh * ow :]
-                    layout = (p.co * oh * ow, oh * ow, ow, 0, 0, 0, oh, ow, outputs, 1)
-                    steps.direct_sums(
-                        pixels, x, sums, geo.taps, rows, layout, (n0, nb, g * c, c, ng, i0, i1),
-                        (*blocks, 1, 1, 1, k == 0), (ow, p.sh, p.sw), threads,
-                    )  # fmt: skip
-                    continue
-                pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
+                    lanes, first, count, read = x, g * c, c, (ow, p.sh, p.sw)
+                    pixels, taken = dy.reshape(-1)[g * outputs * oh * ow :], (1, 1, 1)
+                    layout: tuple[int, ...] = (p.co * oh * ow, oh * ow, ow, 0, 0, 0, oh, ow, outputs, 1)
+                else:
+                    lanes, first, count, read, taken = dy, g * outputs, outputs, (ow, 1, 1), (step, p.sh, p.sw)
+                    pixels, layout = self._pack(p, "grad_weight", cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_sums(
-                    pixels, dy, sums, geo.taps, rows, layout, (n0, nb, g * outputs, outputs, ng, i0, i1),
-                    (*blocks, step, p.sh, p.sw, k == 0), (ow, 1, 1), threads,
+                    pixels, lanes, sums, geo.taps, rows, layout, (n0, nb, first, count, ng, i0, i1),
+                    (cfg.rows, cfg.splits, cfg.own * size, *taken, k == 0), read, threads,
                 )  # fmt: skip
             steps.direct_unpack_sums(
                 sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, swapped, size, shares, threads
@@ -205,8 +204,8 @@ class Direct(Backend):
                 pixels, layout = self._pack(p, pass_, cfg, geo, x, g, ng, n0, nb, i0, i1, copy, threads)
                 steps.direct_rows(
                     pixels, weights, w, y, bias, geo.taps, geo.pos, rows, layout, geo.rows,
-                    (n0, nb, g * outputs, outputs, ng, i0, i1), (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp, pixel),
-                    threads,
+                    (n0, nb, g * outputs, outputs, ng, i0, i1),
+                    (cfg.nv, cfg.rows, cfg.jit, adjoint, g * w0, tmp, pixel), threads,
                 )  # fmt: skip
 
     def _pack(
