@@ -89,6 +89,9 @@ n1ci24ih18iw17co20kh7kw1ph3_f32                     7x1, many channels
 n2ci18ih17iw19co33kh3kw3ph2pw2dh2dw2_f32            dilation, many channels
 n1ci34ih15iw18co33kh3kw3sh2sw2ph1pw1_f32            stride 2, many channels
 n2ci35ih9iw10co37kh1kw1sh2sw2_f32                   1x1, stride 2, many channels
+n2ci36ih9iw11co74kh1kw1sh2sw2g2_f32                 the same in groups, more outputs than inputs
+n3ci70ih7iw9co20kh1kw1_f32                          1x1, fewer outputs than inputs
+n2ci20ih8iw10co24kh1kw1sh3sw3_f32                   1x1, stride 3
 n1ci48ih9iw10co40kh3kw3ph1pw1g2_f32                 groups of many channels
 n1ci17ih30iw29co17kh9kw9ph4pw4g17_f32               depthwise 9x9
 n2ci32ih21iw37co32kh3kw3sh2sw2ph1pw1g32_f32         depthwise, stride 2, several tiles
