@@ -24,7 +24,7 @@ _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
-SMALL = 1 << 13  # weights that one thread packs, or unpacks, sooner than two begin
+SMALL = 1 << 13  # weights that one thread packs or adds up sooner than two begin
 _OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
 _WHOLE_ROWS = 3, 5, 7, 11  # taps of kernel rows that grad_weight of few channels takes at once
 _SHARES = 4 << 20  # bytes of sums of all threads; beyond it threads split the outputs, and share what they read
@@ -182,7 +182,7 @@ class Direct(Backend):
                 )  # fmt: skip
             steps.direct_unpack_sums(
                 sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, swapped, size, shares,
-                threads if dw.size > SMALL else 1,
+                threads if dw.size * shares > SMALL else 1,
             )  # fmt: skip
 
     def _products(

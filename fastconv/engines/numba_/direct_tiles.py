@@ -145,19 +145,20 @@ def tile_products(
 
 @intrinsic
 def load_block(typingctx, a, i, stride, rows, n):
-    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where nothing is missing: no masks, and prefetches."""
+    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n is at least the lanes: no masks, and prefetches."""
     vec = vector_of(a)
     L = vec.lanes
 
     def codegen(context, b, sig, args):
         array, i, stride, rows, n = args
         places = [emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k)))) for k in range(L)]
-        whole = b.and_(b.icmp_signed(">=", rows, I64(L)), b.icmp_signed(">=", n, I64(L)))
-        with b.if_else(whole) as (then, otherwise):
+        zeros = cgutils.global_constant(b, "zeros", emit.zero(vec))
+        zeros = b.bitcast(zeros, places[0].type)  # stands for rows that are missing
+        with b.if_else(b.icmp_signed(">=", n, I64(L))) as (then, otherwise):
             with then:
                 full = []
-                for place in places:
-                    full.append(emit.load(b, vec, place))
+                for k, place in enumerate(places):
+                    full.append(emit.load(b, vec, b.select(b.icmp_signed("<", I64(k), rows), place, zeros)))
                     emit.prefetch(b, b.gep(place, [I64(4 * L)]))
                 after = b.block
             with otherwise:

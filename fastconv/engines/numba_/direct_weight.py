@@ -82,8 +82,8 @@ def _sums(copy, dy, sums, taps, at, work, image, plane, row, first, pt, pl, h, w
                 if r0 < r1:
                     at_x, count = ix + item // nkh * plane + r0 * sh * row, min(block, C - item // nkh * block)
                     id_ = buffer + (r0 - top) * OW * L
-                    _sum_item(copy, at_x, sh * row, step, block, count, taps, item % nkh, work, id_, dv, r1 - r0, OW, sw,
-                              pl, wd, sums, to + item * size)  # fmt: skip
+                    _sum_item(copy, at_x, sh * row, step, block, count, taps, item % nkh, work, id_, dv, r1 - r0, OW,
+                              sw, pl, wd, sums, to + item * size)  # fmt: skip
 
 
 @v.inline

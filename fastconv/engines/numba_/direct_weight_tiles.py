@@ -84,7 +84,7 @@ def row_sums(typingctx, width, nv, n, x, ix, at, iat, row, step, d, id_, dv, row
 
 @intrinsic
 def channel_sums(typingctx, x, ix, row, step, d, id_, dv, skip, rows, cols, a, ia):
-    """The same for min(SUMS, lanes) neighbouring channels and 2 vectors; `skip` numbers of d behind a row are not met."""
+    """The same for min(SUMS, lanes) neighbouring channels and 2 vectors; `skip` numbers of d behind each row are left."""
     vec = vector_of(x)
     count = min(SUMS, vec.lanes)
 
