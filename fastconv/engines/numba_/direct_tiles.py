@@ -145,7 +145,7 @@ def tile_products(
 
 @intrinsic
 def load_block(typingctx, a, i, stride, rows, n):
-    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n is at least the lanes: no masks, and prefetches."""
+    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n >= lanes: no masks, and prefetches."""
     vec = vector_of(a)
     L = vec.lanes
 

@@ -49,7 +49,7 @@ def _tile(b, vec, shape, pixels, offsets, row, step, start, dv, skip, rows, cols
 
 @intrinsic
 def row_sums(typingctx, width, nv, n, x, ix, at, iat, row, step, d, id_, dv, rows, cols, a, ia):
-    """Sums over rows x cols pixels, for the first n <= ROWS[width, nv] of the tile's rows of `width` neighbours::
+    """Sums over rows x cols pixels, for the first n of a tile's ROWS[width, nv] rows of `width` neighbours::
 
         a[ia + (2*(t*width + k) + s)*lanes :+ lanes] += sum over i, j of
             x[ix + at[iat + t*width] + k + i*row + j*step] * d[id_ + s*dv + (i*cols + j)*lanes :+ lanes]
@@ -84,7 +84,7 @@ def row_sums(typingctx, width, nv, n, x, ix, at, iat, row, step, d, id_, dv, row
 
 @intrinsic
 def channel_sums(typingctx, x, ix, row, step, d, id_, dv, skip, rows, cols, a, ia):
-    """The same for min(SUMS, lanes) neighbouring channels and 2 vectors; `skip` numbers of d behind each row are left."""
+    """The same for min(SUMS, lanes) neighbouring channels and 2 vectors; `skip` numbers of d behind a row are left."""
     vec = vector_of(x)
     count = min(SUMS, vec.lanes)
 
