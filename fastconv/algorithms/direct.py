@@ -26,7 +26,7 @@ _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 1 << 20  # weights beyond this are packed panel by panel, just before use
-SMALL = 1 << 13  # weights that one thread packs sooner than two begin
+SMALL = 1 << 13  # weights that one thread packs or adds up sooner than two begin
 _OWN = 768 << 10  # bytes of a panel that stay in a core's own cache
 _WHOLE_ROWS = 3, 5, 7, 11  # taps of kernel rows that grad_weight of few channels takes at once
 _SHARES = 4 << 20  # bytes of sums of all threads; beyond it threads split the outputs, and share what they read
@@ -80,7 +80,7 @@ class Direct(Backend):
         splits, own = 1, 0
         if pass_ == "grad_weight":
             size = panels * 2 * lanes * -(-c // block) * block * p.kh * p.kw * groups * p.itemsize
-            own = int(self.engine == "cython" and 1 < threads <= min(images * band, _SHARES // size))
+            own = int(1 < threads <= min(images * band, _SHARES // size))
             tasks, each = panels * groups, 1 if block == 1 else 2  # every share transposes dy for itself
             splits = min(-(-c // block) * p.kh, -(-each * threads // tasks)) if tasks < threads and not own else 1
         return Blocks(block, nv, rows, jit, images, band, splits, groups, own)
@@ -116,7 +116,7 @@ class Direct(Backend):
         if pass_ == "grad_weight":
             sink = p.n * p.co * p.oh * p.ow * cfg.splits
         if self._plain_product(p, pass_):
-            sink = p.n * p.g * oh * ow * (outputs * cfg.splits + c / 2)
+            sink = p.n * p.g * oh * ow * (2 * outputs * cfg.splits + c) // 2
         moved = 2 * (pixels + sink + 1.5 * weights) * p.itemsize
         seconds = flops / (rate * rates.fma_gflops * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         phases = p.sh * p.sw if pass_ == "grad_input" else 1
@@ -181,8 +181,9 @@ class Direct(Backend):
                     (cfg.rows, cfg.splits, cfg.own * size, *taken, k == 0), read, threads,
                 )  # fmt: skip
             steps.direct_unpack_sums(
-                sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, swapped, size, shares, threads
-            )
+                sums, dw, g * outputs, outputs, c, p.kh, p.kw, cfg.block, ng, swapped, size, shares,
+                threads if dw.size * shares > SMALL else 1,
+            )  # fmt: skip
 
     def _products(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -236,13 +237,13 @@ class Direct(Backend):
         return (max(c, outputs), min(c, outputs), oh, ow) if self._plain_product(p, pass_) else (c, outputs, oh, ow)
 
     def _in_place(self, p: ConvProblem, pass_: str, block: int) -> bool:
-        """Whether the image is its own copy. (Numba's tiles may read one pixel more than there is.)"""
+        """Whether the image is its own copy. (Numba's tiles of products may read one pixel more than there is.)"""
         point, padded = p.kh == p.kw == 1, p.pt or p.pb or p.pl or p.pr
-        if pass_ == "forward":
-            able = p.sw == 1 or (p.sw == 2 and point)
+        if pass_ == "grad_weight":
+            able = p.sw == 1 or p.kh == 1
         else:
-            able = point or (pass_ == "grad_weight" and (p.sw == 1 or p.kh == 1))
-        return block == 1 and able and not padded and self.engine == "cython"
+            able = self.engine == "cython" and (point if pass_ == "grad_input" else p.sw == 1 or (point and p.sw == 2))
+        return block == 1 and able and not padded
 
     def _pack_weights(
         self, p: ConvProblem, cfg: Blocks, geo: Geometry, w: Array, g: int, ng: int, u: Array, tmp: Array,

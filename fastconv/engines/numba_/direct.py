@@ -30,10 +30,12 @@ def direct_pack(x, copy, n0, nb, c0, nc, groups, block, first, rows, rstep, pt, 
         image = ((n0 + n) * C + c0 + b // blocks * nc + done) * H * W
         for r in range(k * _STRIP, min(rows, (k + 1) * _STRIP)):
             row = first + r - pt
-            if 0 <= row < H and (first + r) % rstep == 0:  # rows outside the image are never read
-                to = (n * groups * blocks + b) * plane + r * nph * wph * block
+            to = (n * groups * blocks + b) * plane + r * nph * wph * block
+            if 0 <= row < H and (first + r) % rstep == 0:
                 c = min(block, nc - done)
                 _pack_row(x, image + row * W, H * W, c, block, W, pl, split, nph, wph, copy, to)
+            elif block == 1:  # otherwise rows outside the image are never read
+                _clear(copy, to, nph * wph)
 
 
 @v.inline

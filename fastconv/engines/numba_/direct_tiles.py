@@ -1,4 +1,4 @@
-"""What the steps of `direct` keep in registers: tiles of products, tiles of sums, and blocks to be transposed."""
+"""What the steps of `direct` keep in registers: tiles of products, and blocks to be transposed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ TILE = 14 if VECTOR_BYTES == 64 else 6  # pixels x 2 vectors of a tile, or half 
 TILE1 = 14 if VECTOR_BYTES == 64 else 12  # pixels where one vector holds all outputs
 #: the tiles that are compiled, by vectors; an odd number of pixels is done by the next tile but for 7
 PIXELS = {1: range(2, TILE1 + 1, 2), 2: range(2, TILE + 1, 2), 4: (2, 4, 6, 7) if VECTOR_BYTES == 64 else ()}
-#: likewise of sums
-CHANNELS = (14, 11, 8, 7, 5, 3, 2, 1) if VECTOR_BYTES == 64 else (6, 5, 4, 3, 2, 1)
 
 
 @contextmanager
@@ -146,61 +144,21 @@ def tile_products(
 
 
 @intrinsic
-def tile_sums(typingctx, n, x, ix, row, step, d, id_, dv, skip, rows, cols, a, ia):
-    """Sums over rows x cols pixels, for n of CHANNELS and 2 vectors::
-
-        a[ia + (2*t + s)*lanes :+ lanes] += sum over i, j of
-            x[ix + i*row + j*step + t] * d[id_ + s*dv + (i*cols + j)*lanes + i*skip :+ lanes]
-
-    x, d IN, a INOUT; rows and cols are positive.
-    """
-    vec = vector_of(x)
-    L = vec.lanes
-
-    def codegen(context, b, sig, args):
-        n, x_, ix, row, step, d_, id_, dv, skip, rows, cols, a_, ia = args
-        pixels = emit.pointer(context, b, x, x_, ix)
-        start = emit.pointer(context, b, d, d_, id_)
-        out = emit.pointer(context, b, a, a_, ia)
-
-        def tile(nt):
-            places = [b.gep(out, [I64(k * L)]) for k in range(2 * nt)]
-            values = [start, *[emit.zero(vec)] * len(places)]  # a strip's own sums: errors grow with its length only
-            with _loop(b, I64(0), rows, values) as (i, outer):
-                with _loop(b, I64(0), cols, [b.gep(pixels, [b.mul(i, row)]), *outer]) as (_, inner):
-                    p, f, sums = inner[0], inner[1], inner[2:]
-                    vectors = [emit.load(b, vec, f), emit.load(b, vec, b.gep(f, [dv]))]
-                    multiply_add(b, vec, vectors, [b.gep(p, [I64(t)]) for t in range(nt)], sums)
-                    inner[:] = [b.gep(p, [step]), b.gep(f, [I64(L)]), *sums]
-                outer[:] = [b.gep(inner[1], [skip]), *inner[2:]]
-            for value, place in zip(outer[1:], places, strict=True):
-                emit.store(b, vec, b.fadd(emit.load(b, vec, place), value), place)
-
-        with cases(b, n) as case:
-            for nt in CHANNELS:
-                with case(nt):
-                    tile(nt)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(i, x, i, i, i, d, i, i, i, i, i, a, i), codegen
-
-
-@intrinsic
 def load_block(typingctx, a, i, stride, rows, n):
-    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where nothing is missing: no masks, and prefetches."""
+    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n >= lanes: no masks, and prefetches."""
     vec = vector_of(a)
     L = vec.lanes
 
     def codegen(context, b, sig, args):
         array, i, stride, rows, n = args
         places = [emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k)))) for k in range(L)]
-        whole = b.and_(b.icmp_signed(">=", rows, I64(L)), b.icmp_signed(">=", n, I64(L)))
-        with b.if_else(whole) as (then, otherwise):
+        zeros = cgutils.global_constant(b, "zeros", emit.zero(vec))
+        zeros = b.bitcast(zeros, places[0].type)  # stands for rows that are missing
+        with b.if_else(b.icmp_signed(">=", n, I64(L))) as (then, otherwise):
             with then:
                 full = []
-                for place in places:
-                    full.append(emit.load(b, vec, place))
+                for k, place in enumerate(places):
+                    full.append(emit.load(b, vec, b.select(b.icmp_signed("<", I64(k), rows), place, zeros)))
                     emit.prefetch(b, b.gep(place, [I64(4 * L)]))
                 after = b.block
             with otherwise:
