@@ -17,6 +17,7 @@ import numpy as np
 from ..flops import compulsory_bytes, nominal_flops
 from ..problem import ConvProblem
 from .base import Array, Backend, Cost, Rates, plain_bound
+from .phases import sides, source
 
 _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
@@ -24,6 +25,7 @@ _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
 _NARROW = 40  # bytes of a row from which rows that stream by are faster than maps
 _BLOCK = 20e-9  # seconds of a block of sums, besides its products
+_ROW = 4e-9  # seconds of a row of the source on its way into the buffer
 _NEAR = 1 << 20  # bytes of images for each core that may still be in its cache
 _CACHE = 48 << 10  # bytes of a buffer that stays close to the core
 
@@ -161,6 +163,9 @@ class Depthwise(Backend):
         arrives = moved / (2e9 * bandwidth) * min(1.0, moved / (threads * _NEAR))  # sooner, if it was in cache
         # images that are fetched ahead arrive while others are computed
         seconds = max(busy, arrives) if isinstance(cfg, Bands) and self._streams(p) else busy + arrives
+        if p.kh == p.kw == 1 and p.g == 1:  # rows go through the buffer for one product each
+            c, _, _, _ = sides(p, pass_)
+            seconds += p.n * c * source(p, pass_)[0] * _ROW / threads
         if pass_ == "grad_weight" and p.co > p.g:  # blocks of sums are taken up again for every output
             line = self.vector_bytes // p.itemsize
             seconds += p.n * p.co * -(-p.oh // _TALL) * -(-p.ow // line) * _BLOCK / threads
@@ -179,8 +184,6 @@ class Depthwise(Backend):
             slow = (0.85 if p.sh == 1 or back else 1.3) + 2.4 / taps
         else:
             slow = 3.0
-        if p.kh == p.kw == 1 and p.g == 1:  # a pixel is fetched, or a sum put back, for every product
-            slow *= 2
         if pass_ == "grad_weight":  # sums of every tap are fetched and put back for each block of rows
             tall, left = divmod(p.oh, _TALL if p.sh == 1 else _TALL // 2)
             blocks = tall + left // 7 + left % 7 // 3 + left % 7 % 3
