@@ -8,23 +8,24 @@ tells how outputs meet the copy: a phase of its table is [nkh, nkw, rows of kern
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from . import vector as v
 from .direct_tiles import TILE, TILE1, deal, load_block, load_every_other, store_each, tile_products
 from .im2col import _clear, _gather, _inside
-from .launch import step
+from .launch import shared_step
 
 _STRIP = 8  # rows of the copy that a thread packs at a time
 
 
-@step("copy")
-def direct_pack(x, copy, n0, nb, c0, nc, groups, block, first, rows, rstep, pt, pl, split, nph, wph, plane):
+@shared_step("copy")
+def direct_pack(x, copy, n0, nb, c0, nc, groups, block, first, rows, rstep, pt, pl, split, nph, wph, plane,
+                share, shares):  # fmt: skip
     """copy OUT [nb][groups][blocks][rows][nph][wph][block]: images n0.., groups of nc channels from c0 on, padded rows
     first.. (each rstep-th)."""
     _, C, H, W = x.shape
     blocks, strips = (nc + block - 1) // block, (rows + _STRIP - 1) // _STRIP
-    for job in prange(nb * groups * blocks * strips):
+    jobs = nb * groups * blocks * strips
+    for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         n, k, b = job // (groups * blocks * strips), job // (groups * blocks) % strips, job % (groups * blocks)
         done = b % blocks * block
         image = ((n0 + n) * C + c0 + b // blocks * nc + done) * H * W
@@ -88,7 +89,7 @@ def pack_run(x, i, plane, nc, n, stride, out, o):
 def direct_weights(w, u, w0, nout, C, groups, T, pos, nv, adjoint, tmp, tmp_size, threads):
     """u OUT [groups][panels][T][C][nv * lanes]: weights as the microkernel streams them; w0: where they start."""
     flat = u.reshape(-1)
-    _weights(w, flat, _places(pos, C, adjoint), w0, nout, C, groups, T, nv, int(adjoint), threads, threads)
+    _weights(w, flat, _places(pos, C, adjoint), w0, nout, C, groups, T, nv, int(adjoint), threads)
 
 
 def _places(pos, C, adjoint):
@@ -96,14 +97,13 @@ def _places(pos, C, adjoint):
     return pos * C if adjoint else (pos * C + np.arange(C)[:, None]).ravel()
 
 
-@step("u")
-def _weights(w, u, places, w0, nout, C, groups, T, nv, adjoint, shares):
+@shared_step("u")
+def _weights(w, u, places, w0, nout, C, groups, T, nv, adjoint, share, shares):
     width, ws = nv * v.lanes(u), w.shape[1] * T
     panels = (nout + width - 1) // width
-    for share in prange(shares):
-        for i in range(groups * panels * share // shares, groups * panels * (share + 1) // shares):
-            start = w0 + i // panels * nout * C * T
-            _pack_panel(w, ws, start, nout, i % panels * width, C, T, places, nv, adjoint, u, i * T * C * width)
+    for i in range(groups * panels * share // shares, groups * panels * (share + 1) // shares):
+        start = w0 + i // panels * nout * C * T
+        _pack_panel(w, ws, start, nout, i % panels * width, C, T, places, nv, adjoint, u, i * T * C * width)
 
 
 @v.inline
@@ -144,14 +144,14 @@ def direct_rows(copy, u, w, y, bias, taps, pos, work, source, rows, outputs, blo
     add = np.empty(0, y.dtype) if bias is None else bias
     _rows(
         copy, work if jit else u, w, y, add, taps, places, work, *source, *rows, *outputs, *map(int, blocks[:-1]),
-        pos.size, threads, threads,
+        pos.size, threads,
     )  # fmt: skip
 
 
-@step("u", "y", "work")
+@shared_step("u", "y", "work")
 def _rows(copy, u, w, y, bias, taps, places, work, image, plane, row, first, pt, pl, h, wd, C, block, r0, rd, rm, rs,
           c0, cd, cm, cs, oh, ow, n0, nb, o0, nout, groups, i0, i1, nv, per, jit, adjoint, w0, tmp, T,
-          shares):  # fmt: skip
+          share, shares):  # fmt: skip
     """Panels of outputs and strips of rows, shared out evenly. jit: u is work; a panel is packed just before use."""
     L = v.lanes(work)
     width = nv * L
@@ -163,27 +163,26 @@ def _rows(copy, u, w, y, bias, taps, places, work, image, plane, row, first, pt,
     blocks = (C + block - 1) // block
     source = image, plane, row, first, pt, pl, h, wd, C, block
     geometry = r0, rd, rm, rs, c0, cd, cm, cs, ow
-    for share in prange(shares):
-        m = share * (msize + usize + tmp if jit else msize)
-        for task in range(tasks * share // shares, tasks * (share + 1) // shares):
-            panel, group = (task, 0) if jit else (task % panels, task // panels % groups)
-            iu = m + msize if jit else (group * panels + panel) * usize
-            if jit:
-                _pack_panel(w, w.shape[1] * T, w0, nout, panel * width, C, T, places, nv, adjoint, u, iu)
-            o = panel * width
-            vectors = narrow(nv, nout - o, L)
-            first_strip = 0 if jit else task // panels // groups
-            first_out = o0 + group * nout + o
-            for strip in range(first_strip, nb * strips if jit else first_strip + 1):
-                n, k = strip // strips, strip % strips
-                a, b = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
-                ix = n * image + group * blocks * plane
-                _products(source, geometry, copy, ix, taps, u, iu, vectors, a, b, work, m, bias, first_out,
-                          nout - o if bias.size else 0)  # fmt: skip
-                size = (b - a) * ow
-                out = ((n0 + n) * y.shape[1] + first_out) * oh * ow + a * ow
-                for j in range(vectors):
-                    _unpack(work, m + j * size * L, y, out + j * L * oh * ow, oh * ow, nout - o - j * L, size)
+    m = share * (msize + usize + tmp if jit else msize)
+    for task in range(tasks * share // shares, tasks * (share + 1) // shares):
+        panel, group = (task, 0) if jit else (task % panels, task // panels % groups)
+        iu = m + msize if jit else (group * panels + panel) * usize
+        if jit:
+            _pack_panel(w, w.shape[1] * T, w0, nout, panel * width, C, T, places, nv, adjoint, u, iu)
+        o = panel * width
+        vectors = narrow(nv, nout - o, L)
+        first_strip = 0 if jit else task // panels // groups
+        first_out = o0 + group * nout + o
+        for strip in range(first_strip, nb * strips if jit else first_strip + 1):
+            n, k = strip // strips, strip % strips
+            a, b = i0 + (i1 - i0) * k // strips, i0 + (i1 - i0) * (k + 1) // strips
+            ix = n * image + group * blocks * plane
+            _products(source, geometry, copy, ix, taps, u, iu, vectors, a, b, work, m, bias, first_out,
+                      nout - o if bias.size else 0)  # fmt: skip
+            size = (b - a) * ow
+            out = ((n0 + n) * y.shape[1] + first_out) * oh * ow + a * ow
+            for j in range(vectors):
+                _unpack(work, m + j * size * L, y, out + j * L * oh * ow, oh * ow, nout - o - j * L, size)
 
 
 @v.inline
