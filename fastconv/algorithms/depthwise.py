@@ -164,8 +164,7 @@ class Depthwise(Backend):
         # images that are fetched ahead arrive while others are computed
         seconds = max(busy, arrives) if isinstance(cfg, Bands) and self._streams(p) else busy + arrives
         if p.kh == p.kw == 1 and p.g == 1:  # rows go through the buffer for one product each
-            c, _, _, _ = sides(p, pass_)
-            seconds += p.n * c * source(p, pass_)[0] * _ROW / threads
+            seconds += p.n * sides(p, pass_)[0] * source(p, pass_)[0] * _ROW / threads
         if pass_ == "grad_weight" and p.co > p.g:  # blocks of sums are taken up again for every output
             line = self.vector_bytes // p.itemsize
             seconds += p.n * p.co * -(-p.oh // _TALL) * -(-p.ow // line) * _BLOCK / threads
