@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml $(wildcard fastconv/engines/cython_/*.p* fastconv/engines/cython_/*.h)
+SOURCES := setup.py pyproject.toml fastconv/engines/records.py $(wildcard fastconv/engines/cython_/*.p* fastconv/engines/cython_/*/*.p* fastconv/engines/cython_/*/*.h)
 ARGS ?=
 
 .PHONY: bench test lint clean

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -19,8 +20,15 @@ if os.environ.get("FASTCONV_BUILD_ISA"):  # for development: build only some
     ISAS = {k: v for k, v in (X86 | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
 DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
 # A kernel that is called from one place only is still compiled by itself: inlined, it shares registers with its caller.
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unused-function",
-         "-fno-inline-functions-called-once"]
+FLAGS = [
+    "-O3",
+    "-g0",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-Wno-unused-function",
+    "-fno-inline-functions-called-once",
+]
 
 
 class build(build_ext):
@@ -68,9 +76,23 @@ class build(build_ext):
         print(f"*** fastconv: {reason}; installing without compiled kernels, the Numba engine is used", file=sys.stderr)
 
 
+def write_records():
+    """The C structs of engines/records.py, which is read without importing the package that is being built."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("records", Path(HERE).parent / "records.py")
+    records = sys.modules["records"] = module_from_spec(spec)
+    spec.loader.exec_module(records)
+    target, text = Path(HERE) / "ground" / "records.pxi", records.cython_source()
+    if not target.exists() or target.read_text() != text:  # an unchanged file builds nothing anew
+        target.write_text(text)
+
+
 def extensions():
     import numpy
     from Cython.Build import cythonize
+
+    write_records()
 
     common = {"language": "c", "include_dirs": [HERE, numpy.get_include()]}
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
@@ -78,7 +100,7 @@ def extensions():
     found = [
         Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common)
     ]
-    depends = [os.path.join(HERE, f) for f in sorted(os.listdir(HERE)) if f.endswith((".pxi", ".h"))]
+    depends = sorted(str(f) for f in Path(HERE).rglob("*") if f.suffix in (".pxi", ".h"))
     for isa, (flags, width) in ISAS.items():
         for short, macros in DTYPES.items():
             found.append(

@@ -86,9 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser, folder: str) -> None:
-    parser.add_argument(
-        "--layers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'resnet*' 'sweep_k3'"
-    )
+    parser.add_argument("--layers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'resnet*' 'sweep_k3'")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=list(PASSES))
     parser.add_argument("--max-kernel", type=int, metavar="K", help="leave out larger kernels")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")

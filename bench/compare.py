@@ -89,9 +89,7 @@ class Comparer:
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
             self.benchmarks.append(benchmark_of(cell, {**extra, "note": notes[cell.name]}, TEST))
 
-    def _candidates(
-        self, layer: Layer, pass_: str, tensors: Tensors, peers: Sequence[Peer]
-    ) -> list[_Candidate]:
+    def _candidates(self, layer: Layer, pass_: str, tensors: Tensors, peers: Sequence[Peer]) -> list[_Candidate]:
         found = []
         for backend in self.settings.backends:
             name = "fastconv" if backend == "auto" else backend
@@ -111,9 +109,7 @@ class Comparer:
             found.append(_Candidate(peer.name, PEER_PREPARED if peer.prepared else PEER, make, peer.to_numpy))
         return found
 
-    def _checked(
-        self, candidate: _Candidate, layer: Layer, pass_: str, oracle: Oracle
-    ) -> tuple[Cell | None, float]:
+    def _checked(self, candidate: _Candidate, layer: Layer, pass_: str, oracle: Oracle) -> tuple[Cell | None, float]:
         """A warmed-up cell and its error, or None where there is no right answer in time."""
         name = candidate.name
         predicted = self.forecast.predict((name, pass_, layer.kind), layer.flops)

@@ -145,9 +145,7 @@ def heat_map(found: Sequence[Comparison], folder: Path) -> tuple[str, str]:
                 )  # fmt: skip
         image = axis.imshow(values, aspect="auto", cmap=colours, vmin=-3.3, vmax=3.3)
         axis.axvline(len(c.peers) - 0.5, color="black", linewidth=1)
-        axis.set_xticks(
-            range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5
-        )
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
         axis.set_yticks(range(len(layers)), layers, fontsize=8.5)
         axis.grid(False)
         axis.set_title(c.title, fontsize=10)
@@ -186,9 +184,7 @@ def bars(found: Sequence[Comparison], folder: Path) -> tuple[str, str]:
     _round_ticks(axes[0][0])
     axes[0][0].set_yticks(range(len(layers)), layers, fontsize=8.5)
     axes[0][0].set_ylim(len(layers) - 0.4, -0.6)
-    figure.suptitle(
-        "Bar: against the best peer of each layer (blue: ahead, orange: behind). Tick: against torch"
-    )
+    figure.suptitle("Bar: against the best peer of each layer (blue: ahead, orange: behind). Tick: against torch")
     return save(figure, folder, "compare_bars"), "Times as fast as the best peer, and as torch"
 
 
@@ -197,9 +193,7 @@ def _round_ticks(axis: Any) -> None:
     low, high = axis.get_xlim()
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     span = high / low
-    steps = (
-        (1, 1.5, 2, 3, 4, 5, 7) if span < 8 else (1, 2, 5) if span < 50 else (1, 3) if span < 300 else (1,)
-    )
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if span < 8 else (1, 2, 5) if span < 50 else (1, 3) if span < 300 else (1,)
     axis.set_xticks([s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high])
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())

@@ -39,9 +39,7 @@ def fit_power_law(flops: Sequence[float], seconds: Sequence[float]) -> PowerLaw 
 def fastest(times: Mapping[str, Mapping[int, float]]) -> dict[int, str]:
     """The fastest backend at each kernel size, ascending; `times` is backend -> kernel size -> seconds."""
     sizes = sorted({k for series in times.values() for k in series})
-    return {
-        k: min((name for name in times if k in times[name]), key=lambda name: times[name][k]) for k in sizes
-    }
+    return {k: min((name for name in times if k in times[name]), key=lambda name: times[name][k]) for k in sizes}
 
 
 def crossovers(times: Mapping[str, Mapping[int, float]]) -> list[Crossover]:

@@ -43,7 +43,5 @@ def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
     axis.set_xticks(range(len(backends)), backends, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(layers)), layers)
     axis.grid(False)
-    axis.set_title(
-        f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right"
-    )
+    axis.set_title(f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right")
     return save(figure, folder, f"layers_{pass_}")

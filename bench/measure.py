@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 
 PAUSE = 0.004  # seconds
 _SHORTEST_SAMPLE = 100e-6  # seconds; shorter calls are repeated within a sample
-_WARM_BELOW = (
-    0.02  # seconds; shorter calls are preceded by an untimed one, which wakes threads and fills caches
-)
+_WARM_BELOW = 0.02  # seconds; shorter calls are preceded by an untimed one, which wakes threads and fills caches
 _BURST = 0.008  # seconds of timed calls a visit
 
 

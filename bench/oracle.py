@@ -47,9 +47,7 @@ class Oracle:
 
     def __init__(self, layer: Layer, pass_: str, tensors: Tensors, seed: int = 0):
         self.layer, self.pass_ = layer, pass_
-        self.shape = {"forward": layer.y_shape, "grad_input": layer.x_shape, "grad_weight": layer.w_shape}[
-            pass_
-        ]
+        self.shape = {"forward": layer.y_shape, "grad_input": layer.x_shape, "grad_weight": layer.w_shape}[pass_]
         self.dtype = tensors.x.dtype.name
         outputs = layer.co // layer.groups if pass_ != "grad_input" else layer.ci // layer.groups
         rng = np.random.default_rng(seed)

@@ -28,9 +28,7 @@ def _encode_one(picture: np.ndarray) -> str:
 
 def decode(pictures: dict[str, str]) -> dict[str, np.ndarray]:
     """The inverse of `encode`, but for what JPEG loses."""
-    return {
-        title: np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for title, text in pictures.items()
-    }
+    return {title: np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for title, text in pictures.items()}
 
 
 def draw_panel(pictures: dict[str, np.ndarray], folder: Path) -> str:

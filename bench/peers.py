@@ -152,9 +152,7 @@ class Jax(Peer):
     module = "jax"
 
     def start(self, threads: int) -> None:
-        flags = (
-            f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
-        )
+        flags = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
         os.environ.setdefault("XLA_FLAGS", flags)
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         self.jax: Any = import_module("jax")

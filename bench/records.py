@@ -95,9 +95,7 @@ def _blas() -> list[str]:
     ]
 
 
-def extra_info(
-    layer: Layer, pass_: str, backend: str, dtype: str, error: float, threads: int
-) -> dict[str, Any]:
+def extra_info(layer: Layer, pass_: str, backend: str, dtype: str, error: float, threads: int) -> dict[str, Any]:
     """What a record says beside its times; everything in it is plain JSON."""
     return {
         "layer": layer.name,

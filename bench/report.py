@@ -79,17 +79,13 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
     return path
 
 
-def html_table(
-    header: Sequence[str], lines: Iterable[Sequence[str]], best: Iterable[tuple[int, int]] = ()
-) -> str:
+def html_table(header: Sequence[str], lines: Iterable[Sequence[str]], best: Iterable[tuple[int, int]] = ()) -> str:
     """A table of plain text; cells at the (line, column) pairs of `best` are set off."""
     marked = set(best)
     head = "".join(f"<th>{escape(text)}" for text in header)
     body = "".join(
         "<tr>"
-        + "".join(
-            f"<td{' class=best' if (i, j) in marked else ''}>{escape(text)}" for j, text in enumerate(line)
-        )
+        + "".join(f"<td{' class=best' if (i, j) in marked else ''}>{escape(text)}" for j, text in enumerate(line))
         for i, line in enumerate(lines)
     )
     return f"<div class=wide><table><tr>{head}{body}</table></div>"
@@ -163,8 +159,7 @@ def _times(rows: Sequence[Row], pass_: str) -> str:
         )
     return (
         f"<h2>Times, {TITLES[pass_]}</h2><p>Median, and half the distance of the quartiles. An empty cell "
-        "was refused, too slow or wrong.</p>"
-        + html_table(["layer", "operations", "bytes", *backends], lines, best)
+        "was refused, too slow or wrong.</p>" + html_table(["layer", "operations", "bytes", *backends], lines, best)
     )
 
 

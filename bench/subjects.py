@@ -9,7 +9,7 @@ import numpy as np
 import fastconv
 from bench.oracle import TOLERANCE
 from bench.workloads import Layer, Tensors, matches
-from fastconv.problem import ConvProblem
+from fastconv.core.problem import ConvProblem
 
 
 def problem_of(layer: Layer, dtype: str) -> ConvProblem:

@@ -2,34 +2,37 @@
 
 One call, many algorithms::
 
-    conv2d(x, w, ...)                                        api.py      arguments become arrays
-      -> ConvProblem("n4ci64ih56iw56co64kh3kw3ph1pw1_f32")   problem.py  what is computed, never how
-      -> Plan(backend, block sizes, workspace)               planner.py  named, tuned or cheapest; costs.py, tuning.py
-      -> backend.forward(problem, config, x, w, y, work)     algorithms/ one file an algorithm, no loops over pixels
-      -> steps.im2col_pack(x, col, ...)                      engines/    one folder an engine, the loops
+    conv2d(x, w, ...)                                        operations/  arguments become arrays
+      -> ConvProblem("n4ci64ih56iw56co64kh3kw3ph1pw1_f32")   core/        what is computed, never how
+      -> Plan(backend, block sizes, workspace)               planning/    named, tuned or cheapest by the machine's rates
+      -> backend.forward(problem, config, x, w, y, work)     algorithms/  one file an algorithm, no loops over pixels
+      -> steps.im2col_pack(x, col, ...)                      engines/     one folder an engine, the loops
 
 The result goes back the same way; `conv2d_grad_input` and `conv2d_grad_weight` travel the same road.
-Nothing calls upward. `registry.BACKENDS` is the table of algorithms and engines, `explain` says which
-one a call uses and why, `plan_conv2d` keeps packed weights between calls.
+Nothing calls upward. `planning.registry.BACKENDS` is the table of algorithms and engines, `explain` says which
+one a call uses and why, `plan_conv2d` keeps packed weights between calls. `images/` holds the filters on images;
+`ndimage` and `signal` are doors for users of those libraries. What a folder holds, file by file, stands in its
+``__init__.py``.
 
-What is done once for every algorithm: coercion and dtypes (arrays.py), borders other than zeros
-(borders.py), scratch memory (workspace.py), threads (threads.py), BLAS (blas.py).
+What is done once for every algorithm: coercion and dtypes, borders other than zeros, scratch memory, threads,
+BLAS: all in core/.
 """
 
 from .algorithms.base import Backend, Cost
-from .api import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
-from .config import show_config
-from .depthwise_separable import (
+from .core.errors import BackendRefused, WorkspaceError
+from .core.problem import ConvProblem
+from .core.threads import get_num_threads, num_threads, set_num_threads
+from .core.workspace import release_workspace
+from .images.filter2d import filter2d
+from .operations.arithmetic import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
+from .operations.conv2d import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
+from .operations.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
+from .operations.depthwise_separable import (
     DepthwiseSeparableGradients,
     depthwise_separable_conv2d,
     depthwise_separable_conv2d_backward,
 )
-from .errors import BackendRefused, WorkspaceError
-from .explain import Explanation, explain
-from .filters import filter2d
-from .geometry import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
-from .patches import conv2d_matrix, fold, unfold
-from .pooling import (
+from .operations.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
     global_avg_pool2d,
@@ -39,14 +42,13 @@ from .pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
-from .prepared import Conv2dPlan, plan_conv2d
-from .problem import ConvProblem
-from .registry import get_backend, list_backends, register_backend, unregister_backend
-from .separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
-from .threads import get_num_threads, num_threads, set_num_threads
-from .transposed import conv_transpose2d, conv_transpose2d_backward
-from .trials import tune, verify
-from .workspace import release_workspace
+from .operations.prepared import Conv2dPlan, plan_conv2d
+from .operations.separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
+from .operations.unfold import conv2d_matrix, fold, unfold
+from .planning.config import show_config
+from .planning.explain import Explanation, explain
+from .planning.registry import get_backend, list_backends, register_backend, unregister_backend
+from .planning.tune_verify import tune, verify
 
 __version__ = "0.1.0"
 

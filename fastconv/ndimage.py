@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from . import filtering
-from .filters import MODES
-from .ndimage_calls import (
+from .images import filtering
+from .images.filter2d import MODES
+from .images.ndimage_calls import (
     EPSILON,
     Call,
     along,

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import filtering, filters
+from .images import filter2d as filters
+from .images import filtering
 
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 

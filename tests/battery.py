@@ -17,8 +17,8 @@ import numpy as np
 
 import fastconv
 from fastconv.algorithms.base import Backend
+from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.problem import PASSES, ConvProblem, parse
 from tests import oracle
 from tests.problems import Data, geometry, integer_data, options, real_data
 

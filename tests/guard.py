@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv.problem import PASSES, ConvProblem
+from fastconv.core.problem import PASSES, ConvProblem
 from tests import battery
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, options, with_dtype
 

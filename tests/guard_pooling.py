@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import pooling
 from fastconv.engines import loader
-from fastconv.windows import windows_of
+from fastconv.operations import pooling
+from fastconv.operations.windows import windows_of
 from tests.guard import Guarded
 from tests.peers import integers
 

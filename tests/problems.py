@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from fastconv.problem import ConvProblem, parse
+from fastconv.core.problem import ConvProblem, parse
 from tests.oracle import Geometry, out_size
 
 MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")

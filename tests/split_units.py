@@ -1,6 +1,6 @@
 """The split backends on every unit that can run here: the arithmetic of any machine, tiles in arrays, VDPBF16PS.
 
-    python -m tests.split_units      all of them between guard pages
+python -m tests.split_units      all of them between guard pages
 """
 
 import sys

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.problem import PASSES, ConvProblem, parse
 from tests import battery, oracle
 from tests.problems import (
     BORDER_PROBLEMS,

@@ -34,9 +34,7 @@ def document() -> dict:
     found.append(entry("resnet_stem", "forward", "direct/cython", [0.002, 0.003]))
     missing = {
         "wrong": [{"layer": "sweep_k9", "pass": "forward", "backend": "broken<b>", "error": "error 0.5"}],
-        "skipped": [
-            {"layer": "sweep_k31", "pass": "forward", "backend": "naive/numba", "predicted_seconds": 5.0}
-        ],
+        "skipped": [{"layer": "sweep_k31", "pass": "forward", "backend": "naive/numba", "predicted_seconds": 5.0}],
         "refused": [{"layer": "sweep_k7", "pass": "forward", "backend": "made_up", "reason": "kernel 7x7"}],
     }
     return records.document(found, 2, **missing)

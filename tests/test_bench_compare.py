@@ -11,7 +11,7 @@ pytest.importorskip("rich")
 
 from bench import calibrate, compare_report, onnx_model, oracle, peers, ratios, records, workloads
 from bench.__main__ import main
-from fastconv import costs
+from fastconv.planning import rates as costs
 
 from .test_bench import SMALL, entry
 
@@ -63,17 +63,13 @@ def test_comparison_is_redrawn_from_its_json(tmp_path):
 def test_hand_written_onnx_model_computes_the_layer(layer):
     ort = pytest.importorskip("onnxruntime")
     tensors = workloads.make_tensors(layer)
-    session = ort.InferenceSession(
-        onnx_model.conv_model(layer, tensors.w), providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(onnx_model.conv_model(layer, tensors.w), providers=["CPUExecutionProvider"])
     (y,) = session.run(["y"], {"x": tensors.x})
     judge = oracle.Oracle(layer, "forward", tensors)
     assert judge.accepts(judge.error(y))
 
 
-@pytest.mark.parametrize(
-    "layer", [*SMALL, workloads.Layer("image", 1, 1, 9, 8, 1, 3, 5, padding=(1, 2))], ids=str
-)
+@pytest.mark.parametrize("layer", [*SMALL, workloads.Layer("image", 1, 1, 9, 8, 1, 3, 5, padding=(1, 2))], ids=str)
 @pytest.mark.parametrize("pass_", workloads.PASSES)
 def test_scipy_and_opencv_adapters_take_single_planes_only(layer, pass_):
     tensors = workloads.make_tensors(layer)

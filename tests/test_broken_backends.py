@@ -7,7 +7,7 @@ import pytest
 
 import fastconv
 from fastconv.algorithms.base import Backend
-from fastconv.problem import PASSES, ConvProblem
+from fastconv.core.problem import PASSES, ConvProblem
 from tests import battery
 from tests.problems import EDGE_PROBLEMS, with_dtype
 

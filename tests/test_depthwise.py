@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv.core.problem import PASSES, parse
 from fastconv.engines import loader
-from fastconv.problem import PASSES, parse
 from tests import battery
 from tests.problems import with_dtype
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import fastconv
+from fastconv.core.problem import ConvProblem
 from fastconv.engines import loader
-from fastconv.problem import ConvProblem
 from tests import battery, child
 
 CHOICE = """

@@ -8,9 +8,9 @@ import pytest
 import scipy.fft
 
 import fastconv
-from fastconv.algorithms import fft_tiles
-from fastconv.algorithms.fft_tiles import Tiles
-from fastconv.problem import PASSES, ConvProblem, parse
+from fastconv.algorithms import overlap_save as fft_tiles
+from fastconv.algorithms.overlap_save import Tiles
+from fastconv.core.problem import PASSES, ConvProblem, parse
 from tests import battery, child, oracle
 from tests.problems import Data, geometry, integer_data, real_data
 

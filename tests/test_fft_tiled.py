@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import planner
 from fastconv.algorithms.fft_tiled import FftTiled
 from fastconv.algorithms.fft_tiled_layout import CHANNELS, IMAGES, LENGTHS, POINTWISE, Tiles, factors, lines, split
+from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.problem import PASSES, ConvProblem, parse
+from fastconv.planning import planner
 from tests import battery
 from tests.problems import Data, integer_data, real_data
 
@@ -185,7 +185,7 @@ def test_refuses_what_does_not_fit_in_cache(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_are_plausible(name: str) -> None:
     """More work costs more, a second thread helps, and large kernels go here."""
-    from fastconv.costs import rates
+    from fastconv.planning.rates import rates
 
     backend = fastconv.get_backend(name)
 

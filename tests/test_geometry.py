@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import patches
 from fastconv.engines import loader
+from fastconv.operations import unfold as patches
 from tests import oracle
 from tests.peers import integers, needs_torch, torch
 

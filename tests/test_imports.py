@@ -21,30 +21,17 @@ SLOW = {
 
 # Longest matching name decides; a module may import its own kind besides. Nothing calls upward.
 RULES: dict[str, set[str]] = {
-    "problem": set(),
-    "errors": set(),
-    "workspace": set(),
-    "arrays": set(),
-    "flops": {"problem"},
-    "borders": {"problem"},
-    "threads": {"problem"},
+    "core": set(),
     "engines": set(),
-    "blas": {"threads"},
-    "algorithms": {"problem", "flops", "blas"},
-    "costs": {"algorithms.base", "engines.loader"},
-    "registry": {"algorithms", "engines.loader", "problem", "errors"},
-    "tuning": {"costs", "engines.loader", "problem", "errors"},
-    "plan": {"algorithms.base", "borders", "workspace", "problem", "flops", "errors"},
-    "planner": {
-        "registry", "tuning", "costs", "plan", "problem", "flops", "errors", "algorithms.base", "engines.loader",
-    },
-    "calls": {"plan", "arrays"},
-    "filtering": {"engines.loader", "threads", "workspace"},
-    "api": {"planner", "plan", "calls", "problem", "threads", "arrays", "errors"},
+    "algorithms": {"core", "engines.records"},
+    "planning": {"core", "algorithms", "engines.loader"},
+    "planning.rates": {"core", "algorithms.base", "engines.loader"},
+    "planning.plan": {"core", "algorithms.base"},
+    "operations": {"core", "planning", "algorithms.base", "engines.loader"},
+    "images": {"core", "planning", "operations", "engines.loader"},
+    "ndimage": {"images"},
+    "signal": {"images"},
 }  # fmt: skip
-# What stands above the planner uses the public calls, not the algorithms and the loops below them.
-BELOW = {"algorithms", "engines", "blas"}
-EXCEPT = {"algorithms.base", "engines.loader"}  # the types, and the words on which engine is absent and why
 
 
 def module_of(file: Path) -> str:
@@ -98,12 +85,8 @@ def allowed(name: str, targets: set[str]) -> bool:
 def test_import_rules(file: Path) -> None:
     module, names = module_of(file), imported(file)
     key = rule_for(module)
-    if key is not None:
-        wrong = {n for n in names if not allowed(n, RULES[key] | {key})}
-    elif module:  # pooling, filters and the like
-        wrong = {n for n in names if allowed(n, BELOW) and n not in EXCEPT}
-    else:
-        wrong = set()
+    wrong = {n for n in names if not allowed(n, RULES[key] | {key})} if key is not None else set()
+    assert key is not None or module == "", f"no rule says what fastconv.{module} may import"
     assert not wrong, f"fastconv.{module} must not import {', '.join('fastconv.' + n for n in sorted(wrong))}"
 
 
@@ -134,14 +117,14 @@ def test_no_cycles() -> None:
 def test_the_rules_would_notice(tmp_path: Path) -> None:
     """Relative, absolute and hidden imports are all seen; what only a type checker reads is not."""
     file = ROOT / "algorithms" / "imagined.py"
-    source = "from ..engines import loader\nimport fastconv.planner\ndef f():\n    from .. import api\n"
+    source = "from ..engines import loader\nimport fastconv.planning.planner\ndef f():\n    from .. import operations\n"
     source += "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .. import tuning\n"
 
     class Imagined(type(file)):  # type: ignore[misc]
         def read_text(self, *_: object, **__: object) -> str:
             return source
 
-    assert imported(Imagined(file)) == {"engines.loader", "planner", "api"}
+    assert imported(Imagined(file)) == {"engines.loader", "planning.planner", "operations"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)

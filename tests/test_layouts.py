@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import Data, integer_data, options, real_data
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from fastconv.problem import parse
+from fastconv.core.problem import parse
 from tests import oracle
 from tests.problems import BORDER_PROBLEMS, EDGE_PROBLEMS, MODES, geometry, integer_data, with_mode
 

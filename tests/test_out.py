@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import parse
+from fastconv.core.problem import parse
 from tests import battery
 from tests.problems import integer_data, options
 from tests.test_layouts import channels_last, negative, sliced, swapped, unaligned, window

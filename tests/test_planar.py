@@ -3,7 +3,7 @@
 import pytest
 
 import fastconv
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import with_dtype
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import DTYPES, integer_data, options, with_dtype
 from tests.test_broken_backends import Honest

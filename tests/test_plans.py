@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import parse
+from fastconv.core.problem import parse
 from tests import battery
 from tests.problems import BORDER_PROBLEMS, MODES, integer_data, options, real_data, with_mode
 from tests.test_broken_backends import Honest

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import pooling
 from fastconv.engines import loader
+from fastconv.operations import pooling
 from tests import battery, child
 from tests.peers import integers, needs_torch, torch
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastconv.problem import ConvProblem, parse
+from fastconv.core.problem import ConvProblem, parse
 from tests.oracle import output_size
 from tests.problems import BORDER_PROBLEMS, DTYPES, EDGE_PROBLEMS, MODES, options, random_problems, with_mode
 

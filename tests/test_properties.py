@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv.problem import PASSES, ConvProblem, parse
+from fastconv.core.problem import PASSES, ConvProblem, parse
 from tests import battery
 from tests.problems import BORDER_PROBLEMS, MODES, Data, integer_data, options, random_problems, with_mode
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import planner
-from fastconv.algorithms.factors import by_pivot, by_values
+from fastconv.algorithms.low_rank import by_pivot, by_values
 from fastconv.algorithms.separable import Bands, Separable
-from fastconv.problem import ConvProblem, parse
+from fastconv.core.problem import ConvProblem, parse
+from fastconv.planning import planner
 from tests import battery, oracle
 from tests.problems import BORDER_PROBLEMS, EDGE_PROBLEMS, MODES, Data, geometry, integer_data, options, with_mode
 

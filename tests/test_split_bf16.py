@@ -9,8 +9,8 @@ import pytest
 
 import fastconv
 from fastconv.algorithms.split_bf16 import Blocks, SplitBf16, SplitBf16x1, agrees
+from fastconv.core.problem import ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.problem import ConvProblem, parse
 from tests import battery, child, split_units
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, options, real_data
 from tests.test_winograd import HARD, hard_data

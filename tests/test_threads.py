@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery, child
 from tests.problems import integer_data, options, real_data
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from fastconv.algorithms import transforms
+from fastconv.algorithms import winograd_matrices as transforms
 
 FORMS = [(2, 3), (3, 3), (4, 3), (2, 5), (4, 5), (2, 7), (4, 7), (3, 2), (3, 4), (5, 2), (5, 4), (7, 2), (7, 4)]
 

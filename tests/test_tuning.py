@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import tuning
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
+from fastconv.planning import tuning
 from tests import battery, child
 from tests.problems import integer_data, options, real_data
 from tests.test_broken_backends import DropsChannelTail, FlippedKernel, Honest

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms import transforms, winograd
+from fastconv.algorithms import winograd
+from fastconv.algorithms import winograd_matrices as transforms
 from fastconv.algorithms.winograd import Winograd
 from fastconv.algorithms.winograd_layout import Blocks
+from fastconv.core.problem import ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.problem import ConvProblem, parse
 from tests import battery, oracle
 from tests.problems import Data, geometry, integer_data, real_data
 
@@ -210,7 +211,7 @@ def test_refusals_have_reasons(name: str, text: str, reason: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_are_plausible(name: str) -> None:
     """More work costs more, and a second thread helps with large layers."""
-    from fastconv.costs import rates
+    from fastconv.planning.rates import rates
 
     backend = fastconv.get_backend(name)
 

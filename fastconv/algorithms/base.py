@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
 
 Array = np.ndarray[Any, Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
+from .axes import sides, source
 from .base import Array, Backend, Cost, Rates, plain_bound
-from .phases import sides, source
 
 _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes, valid_tap_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, valid_tap_flops
+from ..core.problem import ConvProblem
+from .axes import Geometry, bands, geometry, rows_of, sides, source
 from .base import Array, Backend, Cost, Rates, plain_bound
-from .phases import Geometry, bands, geometry, rows_of, sides, source
 
 _L1 = 24 << 10  # bytes of first-level cache for one buffer
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used

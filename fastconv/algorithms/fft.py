@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..blas import no_fork
-from ..flops import compulsory_bytes
-from ..problem import ConvProblem
+from ..core.blas import no_fork
+from ..core.flops import compulsory_bytes
+from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
-from .fft_tiles import Tiles, axes, gather, grid, lengths, scatter
+from .overlap_save import Tiles, axes, gather, grid, lengths, scatter
 
 _CHUNK = 8 << 20  # bytes of spectra of one chunk of tiles
 _WEIGHTS = 32 << 20  # bytes of spectra of weights at a time

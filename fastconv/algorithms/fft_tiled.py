@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..flops import compulsory_bytes
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes
+from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .fft_tiled_layout import (
     CHANNELS,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..problem import ConvProblem
+from ..core.problem import ConvProblem
 from .base import Array
 
 RADICES = 4, 5, 6, 8, 9, 10, 12

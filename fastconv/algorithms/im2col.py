@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import blas
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core import blas
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
 from .base import Array, Backend, Cost, Rates, plain_bound
 
 _BLAS_BLOCK = 384  # terms that BLAS sums before it adds to the result

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
 
 _GFLOPS = 1.6  # one core; scalar code, every term behind a conversion to float64

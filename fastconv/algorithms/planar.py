@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
+from .axes import geometry, rows_of, sides
 from .base import Array, Backend, Cost, Rates, plain_bound
 from .direct import SMALL, Direct
-from .phases import geometry, rows_of, sides
 
 _FEW = 8  # outputs a group
 _STEM = 4  # channels a group that are not worth a block

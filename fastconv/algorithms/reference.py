@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
 
 

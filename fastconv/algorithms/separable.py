@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes
+from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .direct import Direct
-from .factors import Factors, by_pivot, by_values, exact, seems_outer
 from .im2col import Im2col
+from .low_rank import Factors, by_pivot, by_values, exact, seems_outer
 from .planar import Planar
 
 _PAIRS = 64  # channel pairs a group up to which the fused step is used

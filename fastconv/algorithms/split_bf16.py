@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..flops import compulsory_bytes, nominal_flops
-from ..problem import ConvProblem
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
 from . import split_layout as layout
+from .axes import bands, sides
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
-from .phases import bands, sides
 
 _LEAST = 16  # channels that fill half a step, or a vector
 _STRIP = 48 << 10  # bytes of sums of a strip

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..problem import ConvProblem
+from ..core.problem import ConvProblem
+from .axes import sides, source
 from .base import Array
-from .phases import sides, source
 
 PRODUCTS = {  # parts: (part of the image, part of the weights); neighbours share one of them
     1: ((0, 0),),

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..flops import compulsory_bytes
-from ..problem import ConvProblem
-from . import transforms
+from ..core.flops import compulsory_bytes
+from ..core.problem import ConvProblem
+from . import winograd_matrices as transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .winograd_layout import (
     ROWS,

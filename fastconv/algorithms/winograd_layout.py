@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..problem import ConvProblem
+from ..core.problem import ConvProblem
 
 _BATCH = 16 << 20  # bytes of transforms that grad_weight holds at once, in the shared cache
 ROWS = 8  # outputs of any engine's register block divide it
@@ -188,6 +188,7 @@ def _sums(co: int, vectors: int, line: int, threads: int) -> tuple[int, int]:
 
     def share(k: int) -> tuple[int, int]:
         return ceil_div(ceil_div(co, k * ROWS) * ceil_div(vectors, cols), threads) * k, -k
+
     return min(range(1, most + 1), key=share) * ROWS, cols
 
 

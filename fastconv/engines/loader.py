@@ -76,7 +76,7 @@ def vector_bytes(engine: str = "cython") -> int:
     level: str | None = isa()
     if engine == "numba" and absent("numba") is None:
         if level is None:
-            from .numba_ import target
+            from .numba_.ground import target
 
             return target.VECTOR_BYTES
         from .cython_ import _cpu  # type: ignore[attr-defined]  # as target.py does, without the import of Numba

@@ -9,8 +9,8 @@ from numba import get_num_threads, prange, set_num_threads
 from numba.core.errors import TypingError
 
 from fastconv.engines import numba_ as engine
-from fastconv.engines.numba_ import launch
-from fastconv.engines.numba_.launch import shared_step, step
+from fastconv.engines.numba_.ground import launch
+from fastconv.engines.numba_.ground.launch import shared_step, step
 from tests import child, oracle
 
 THREADS = pytest.mark.parametrize("threads", [1, 2])
@@ -84,8 +84,12 @@ def im2col(x, kernel, geo):
     xp = oracle.pad(x, geo.padding, "zeros")
     oh, ow = oracle.out_size(x.shape[2:], kernel, geo)
     (sh, sw), (dh, dw) = geo.stride, geo.dilation
-    rows = [xp[:, c, a * dh :: sh, b * dw :: sw][:, :oh, :ow].reshape(len(x), -1)
-            for c in range(x.shape[1]) for a in range(kernel[0]) for b in range(kernel[1])]
+    rows = [
+        xp[:, c, a * dh :: sh, b * dw :: sw][:, :oh, :ow].reshape(len(x), -1)
+        for c in range(x.shape[1])
+        for a in range(kernel[0])
+        for b in range(kernel[1])
+    ]
     return np.stack(rows, 1)
 
 

@@ -7,9 +7,9 @@ import pytest
 from numba import njit, prange
 from numba.core.errors import TypingError
 
-from fastconv.engines.numba_ import target
-from fastconv.engines.numba_ import vector as v
-from fastconv.engines.numba_.microkernel import fma_probe, outer_product
+from fastconv.engines.numba_.ground import target
+from fastconv.engines.numba_.ground import vector as v
+from fastconv.engines.numba_.ground.microkernel import fma_probe, outer_product
 from tests import child
 
 WIDTHS = [("float32", None), ("float64", None), ("float32", 4), ("float64", 2)]

@@ -29,7 +29,7 @@ cdef extern from *:
     #else
     static int fc_permit_tiles(void) { return 0; }
     #endif
-    #if defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11 /* as in split_bf16.h */
+    #if defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11 /* as in split.h */
     #define FC_BF16_UNITS 1
     #else
     #define FC_BF16_UNITS 0

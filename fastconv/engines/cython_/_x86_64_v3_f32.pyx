@@ -1,3 +1,3 @@
 include "kernels.pxi"
-include "split_bf16.pxi"
-include "split_bf16_weight.pxi"
+include "split_bf16/steps.pxi"
+include "split_bf16/weight.pxi"

@@ -5,27 +5,27 @@ pieces of LLVM IR, microkernel.py the outer product, routines.py what steps call
 the steps of one algorithm each.
 """
 
-from . import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
-from .depthwise import depthwise_forward, depthwise_grad_input
-from .depthwise_channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
-from .depthwise_weight import depthwise_grad_weight
-from .direct import direct_pack, direct_rows, direct_weights
-from .direct_weight import direct_sums, direct_unpack_sums
+from .depthwise.channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
+from .depthwise.steps import depthwise_forward, depthwise_grad_input
+from .depthwise.weight import depthwise_grad_weight
+from .direct.planar import planar_rows, planar_weights, pointwise
+from .direct.planar_weight import planar_sums
+from .direct.steps import direct_pack, direct_rows, direct_weights
+from .direct.weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
-from .fft_tiled import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
-from .fft_tiled_points import fft_tiled_points, fft_tiled_points_grad_weight
-from .fft_tiled_weight import fft_tiled_channels_grad_weight
+from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
+from .fft_tiled.steps import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
+from .fft_tiled.weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
+from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
+from .ground.microkernel import fma_probe
+from .ground.peak import abs_peak
 from .im2col import col2im_add, im2col_pack
-from .microkernel import fma_probe
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
-from .peak import abs_peak
-from .planar import planar_rows, planar_weights, pointwise
-from .planar_weight import planar_sums
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
 from .separable import separable_rows
-from .winograd import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
-from .winograd_weight import winograd_grad_weight
+from .winograd.steps import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
+from .winograd.weight import winograd_grad_weight
 
 __all__ = [
     "abs_peak",

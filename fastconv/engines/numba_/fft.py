@@ -2,18 +2,19 @@
 
 Sums of x * re(w) and of x * im(w) are kept apart: that is two FMAs a vector, and the parts of w alone are shuffled.
 """
+
 from __future__ import annotations
 
 import numpy as np
 from numba import extending, prange, types
 
-from . import emit
-from . import vector as v
-from .direct_tiles import cases
-from .emit import I64, vector_of
-from .launch import step
-from .microkernel import _loop, _merge
-from .target import VECTOR_BYTES
+from .direct.tiles import cases
+from .ground import emit
+from .ground import vector as v
+from .ground.emit import I64, vector_of
+from .ground.launch import step
+from .ground.microkernel import _loop, _merge
+from .ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
@@ -101,6 +102,22 @@ def _multiply(x, w, y, layout, size, groups, chunks, conjugate, add):
             for i in range(0, I, _X):
                 for j in range(0, J, _W):
                     _products(
-                        min(_X, I - i), min(_W, J - j), x, g * xg + i * xi + f, xi, xk, w, g * wg + j * wj + f, wj, wk,
-                        y, g * yg + i * yi + j * yj + f, yi, yj, K, conjugate, add, min(L, size - f),
+                        min(_X, I - i),
+                        min(_W, J - j),
+                        x,
+                        g * xg + i * xi + f,
+                        xi,
+                        xk,
+                        w,
+                        g * wg + j * wj + f,
+                        wj,
+                        wk,
+                        y,
+                        g * yg + i * yi + j * yj + f,
+                        yi,
+                        yj,
+                        K,
+                        conjugate,
+                        add,
+                        min(L, size - f),
                     )

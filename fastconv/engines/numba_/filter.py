@@ -4,11 +4,12 @@ The steps of the Cython engine under the same names, simpler: whole rows, no blo
 the one computed in are converted as a whole. Where scipy.ndimage is matched number by number, nothing is fused.
 Shapes: x (H, W, C), y (OH, OW, C); rows and cols are the tables of borders.
 """
+
 import numpy as np
 from numba import prange
 
-from . import vector as v
-from .launch import step
+from .ground import vector as v
+from .ground.launch import step
 
 # ---- one row ----
 
@@ -113,10 +114,9 @@ def _running(x, y, rows, cols, cval, shares):
             for j in range(length):
                 if j > 0:
                     new, old = j + size - 1, j - 1
-                    total += (
-                        _pixel(x, v.at(rows, new if down else other), v.at(cols, other if down else new), c, cval)
-                        - _pixel(x, v.at(rows, old if down else other), v.at(cols, other if down else old), c, cval)
-                    )
+                    total += _pixel(
+                        x, v.at(rows, new if down else other), v.at(cols, other if down else new), c, cval
+                    ) - _pixel(x, v.at(rows, old if down else other), v.at(cols, other if down else old), c, cval)
                 v.put(y, ((j * OW + other) if down else (other * OW + j)) * C + c, y.dtype.type(total / size))
 
 
@@ -152,16 +152,39 @@ def filter_direct(x, w, y, rows, cols, in0, in1, cval, fold, strip, band, pitch,
         w[-1] *= 1 + kw % 2
         w = np.concatenate([w, fold * w[: kw // 2][::-1]])
     out, lines = _results(y, w.dtype), np.empty((threads, len(cols) * y.shape[2]), w.dtype)
-    _direct(x.astype(w.dtype, copy=False), w, out, rows, cols, lines.ravel(), float(cval), kh, kw,
-            lines.shape[1], threads, threads)
+    _direct(
+        x.astype(w.dtype, copy=False),
+        w,
+        out,
+        rows,
+        cols,
+        lines.ravel(),
+        float(cval),
+        kh,
+        kw,
+        lines.shape[1],
+        threads,
+        threads,
+    )
     _finish(y, out)
 
 
 def filter_separable(x, column, row, y, rows, cols, in0, in1, cval, strip, band, pitch, work, share, threads):
     """y[i, j, c] = sum over b of row[b] sum over a of column[kh - 1 - a] x[rows[i + a], cols[j + b], c]."""
     out, lines = _results(y, row.dtype), np.empty((threads, 2 * len(cols) * y.shape[2]), row.dtype)
-    _separable(x.astype(row.dtype, copy=False), column, row, out, rows, cols, lines.ravel(), float(cval),
-               lines.shape[1], threads, threads)
+    _separable(
+        x.astype(row.dtype, copy=False),
+        column,
+        row,
+        out,
+        rows,
+        cols,
+        lines.ravel(),
+        float(cval),
+        lines.shape[1],
+        threads,
+        threads,
+    )
     _finish(y, out)
 
 
@@ -169,8 +192,19 @@ def filter_line(x, w, y, rows, cols, in0, in1, cval, sign, strip, band, pitch, w
     """y[i, j, c] = sum over k of w[k] x[rows[i + k], cols[j], c], or of w[k] x[rows[i], cols[j + k], c]."""
     ring = len(w) if len(rows) > y.shape[0] else 1
     out, lines = _results(y, w.dtype), np.empty((threads, ring * len(cols) * y.shape[2]), w.dtype)
-    _line(x.astype(w.dtype, copy=False), w, out, rows, cols, lines.ravel(), float(cval), sign,
-          lines.shape[1], threads, threads)
+    _line(
+        x.astype(w.dtype, copy=False),
+        w,
+        out,
+        rows,
+        cols,
+        lines.ravel(),
+        float(cval),
+        sign,
+        lines.shape[1],
+        threads,
+        threads,
+    )
     _finish(y, out)
 
 

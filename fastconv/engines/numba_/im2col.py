@@ -7,8 +7,8 @@ meets the image are one run, read from the input at the column stride: panels ar
 
 from numba import prange
 
-from . import vector as v
-from .launch import step
+from .ground import vector as v
+from .ground.launch import step
 
 
 @step("col")

@@ -6,7 +6,7 @@ dilation d. Output channel o belongs to group ``o // (Co/g)``, whose first input
 
 from numba import float64, prange
 
-from .launch import step
+from .ground.launch import step
 
 
 @step("y")

@@ -3,12 +3,13 @@
 The rows of a window are merged first into one padded line whose columns are split by their remainder modulo the
 stride; there a tap is a fixed displacement. A share of the work is a range of tasks: bands of rows of one plane.
 """
+
 import numpy as np
 from numba import prange
 
-from . import vector as v
+from .ground import vector as v
+from .ground.launch import step
 from .im2col import _gather
-from .launch import step
 
 
 def max_pool(x, y, taps, work, numbers, threads):

@@ -2,14 +2,15 @@
 
 The band's rows between the two stay in cache; both filters keep four vectors of a row in registers.
 """
+
 from __future__ import annotations
 
 import numpy as np
 from numba import prange
 
-from . import vector as v
+from .ground import vector as v
+from .ground.launch import step
 from .im2col import _clear
-from .launch import step
 
 
 def separable_rows(x, a, b, bias, y, work, sh, sw, pt, pl, dh, dw, bands, rows, wph, share, threads):
@@ -33,8 +34,21 @@ def _filter(x, a, b, bias, y, work, sh, sw, pt, pl, dh, dw, bands, rows, wph, sh
             ng, i0, i1 = job // bands, OH * (job % bands) // bands, OH * (job % bands + 1) // bands
             for r in range(R):
                 for i in range(i0, i1):
-                    _column(x, a, work, ng, r, i * sh - pt, base + (r * rows + i - i0) * row, base + R * rows * row,
-                            sw, pl, dh, wph, (y.shape[3] - 1) * sw + (b.shape[3] - 1) * dw + 1)
+                    _column(
+                        x,
+                        a,
+                        work,
+                        ng,
+                        r,
+                        i * sh - pt,
+                        base + (r * rows + i - i0) * row,
+                        base + R * rows * row,
+                        sw,
+                        pl,
+                        dh,
+                        wph,
+                        (y.shape[3] - 1) * sw + (b.shape[3] - 1) * dw + 1,
+                    )
             _rows(work, b, bias, y, ng, i0, i1, base, rows * row, row, sw, dw, wph)
 
 

@@ -1,0 +1,272 @@
+"""What the steps of `depthwise` keep in registers: rows of outputs, rows of dy, neighbouring pixels of small maps."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from llvmlite import ir
+from numba import extending, types
+from numba.np.arrayobj import populate_array
+
+from ..direct.tiles import cases
+from ..ground import emit
+from ..ground.emit import I64, vector_of
+from ..ground.microkernel import _loop, _merge
+from ..ground.target import VECTOR_BYTES
+
+intrinsic = extending.intrinsic(prefer_literal=True)
+
+TALL = 14 if VECTOR_BYTES == 64 else 8  # output rows whose sums stay in registers
+HALF, LOW = TALL // 2, TALL // 4
+MASKS = VECTOR_BYTES == 64  # parts of vectors are as quick as whole ones
+_REGISTERS = 32 if VECTOR_BYTES == 64 else 16
+#: (kernel rows, stride) of the blocks that are compiled
+_RUNS = [(k, 1) for k in (7, 5, 3, 2, 1)] + [(k, 2) for k in (7, 5, 3)]
+
+
+@intrinsic
+def address(typingctx, a, i):
+    """address(a, i) -> where element i is, to hand one of several arrays to a block."""
+    kind = types.CPointer(a.dtype)
+    return kind(a, types.intp), lambda context, builder, sig, args: emit.pointer(context, builder, a, *args)
+
+
+@intrinsic
+def local(typingctx, a, n):
+    """local(a, n) -> n (an integer literal) numbers of a's dtype on the stack, of unknown content."""
+    vec, kind, n = vector_of(a), types.Array(a.dtype, 1, "C"), n.literal_value
+
+    def codegen(context, builder, sig, args):
+        with builder.goto_entry_block():  # cgutils.alloca_once would clear it every time
+            room = builder.alloca(ir.ArrayType(vec.llvm, -(-n // vec.lanes)))
+        array = context.make_array(kind)(context, builder)
+        data = builder.bitcast(room, array.data.type)
+        populate_array(array, data, [I64(n)], [I64(vec.itemsize)], I64(vec.itemsize), meminfo=None)
+        return array._getvalue()
+
+    return kind(a, types.literal(n)), codegen
+
+
+def key(k, stride, rows):
+    """Which block: kernel rows, their stride and output rows in one number."""
+    return (k * 4 + stride) * 16 + rows
+
+
+@contextmanager
+def _sum_over(b, cols, sums):
+    """``for j in range(cols)``: yields j and a list of loop-carried values, which ends up in `sums`; cols may be 0."""
+    start, before = list(sums), b.block
+    with b.if_then(b.icmp_signed("<", I64(0), cols)):
+        with _loop(b, I64(0), cols, start) as (j, carried):
+            yield j, carried
+        after = b.block
+    sums[:] = _merge(b, start, before, carried, after)
+
+
+def _meetings(k, stride, rows):
+    """Source row by source row, the pairs (output row, kernel row) that meet there."""
+    for r in range((rows - 1) * stride + k):
+        steps = ((r - i, i) for i in range(k) if r >= i and (r - i) % stride == 0)
+        yield [(step // stride, i) for step, i in steps if step < rows * stride]
+
+
+@intrinsic
+def filter_block(typingctx, which, x, ix, pitch, taps, it, cols, w, iw, down, out, ys, n, first, start):
+    """R output rows of one vector of columns, K kernel rows; ``which = key(K, S, R)``::
+
+        out[r*ys :+ n] = (start if first else out[r*ys :+ n])
+            + sum over j < cols, i < K of w[iw + taps[it + cols + j] + i*down]
+                                          * x[ix + taps[it + j] + (r*S + i)*pitch :+ lanes]
+
+    x, taps (int64), w IN, out INOUT (`address`). All lanes are read from x; n lanes of out are touched if `MASKS`,
+    else all.
+    """
+    vec = vector_of(x)
+
+    def codegen(context, b, sig, args):
+        which, x_, ix, pitch, taps_, it, cols, w_, iw, down, out, ys, n, first, start = args
+        source, weights = emit.pointer(context, b, x, x_, ix), emit.pointer(context, b, w, w_, iw)
+        at = emit.pointer(context, b, taps, taps_, it)
+        weight = b.gep(at, [cols])
+        whole, fresh = b.icmp_signed(">=", n, I64(vec.lanes)), emit.splat(b, vec.llvm, start)
+
+        def rows_of(R):
+            """Addresses of output rows, made where they are needed: they would not stay in registers."""
+            place = out
+            for _ in range(R):
+                yield place
+                place = b.gep(place, [ys])
+
+        def block(K, S, R):
+            entry = b.block
+            with b.if_then(b.not_(first)):
+                old = [emit.load_part(b, vec, p, n) if MASKS else emit.load(b, vec, p) for p in rows_of(R)]
+                loaded = b.block
+            sums = _merge(b, [fresh] * R, entry, old, loaded)
+            with _sum_over(b, cols, sums) as (j, acc):
+                p = b.gep(source, [b.load(b.gep(at, [j]))])
+                f = b.gep(weights, [b.load(b.gep(weight, [j]))])
+                ks = [emit.splat(b, vec.llvm, b.load(b.gep(f, [b.mul(down, I64(i))]))) for i in range(K)]
+                for pairs in _meetings(K, S, R):
+                    row, p = emit.load(b, vec, p), b.gep(p, [pitch])
+                    for r, i in pairs:
+                        acc[r] = emit.fma(b, vec, row, ks[i], acc[r])
+            if not MASKS:
+                for value, place in zip(sums, rows_of(R), strict=True):
+                    emit.store(b, vec, value, place)
+                return
+            with b.if_else(whole) as (then, otherwise):
+                with then:
+                    for value, place in zip(sums, rows_of(R), strict=True):
+                        emit.store(b, vec, value, place)
+                with otherwise:
+                    for value, place in zip(sums, rows_of(R), strict=True):
+                        emit.store_part(b, vec, value, place, n)
+
+        with cases(b, which) as case:
+            for K, S in _RUNS:
+                for R in (TALL, HALF, LOW) if S == 1 else (HALF, LOW):
+                    with case(key(K, S, R)):
+                        block(K, S, R)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(i, x, i, i, taps, i, i, w, i, i, out, i, i, types.boolean, x.dtype), codegen
+
+
+@intrinsic
+def gather_block(typingctx, which, x, ix, pitch, taps, it, cols, dy, ys, n, sums, at_sums):
+    """Products of R rows of dy and all taps, n lanes of one vector of columns; ``which = key(K, S, R)``::
+
+        sums[at_sums + (j*K + i)*lanes :+ n] += sum over r < R of
+            dy[r*ys :+ n] * x[ix + taps[it + j] + (r*S + i)*pitch :+ n]          for j < cols, i < K
+
+    x, taps (int64), dy (`address`) IN, sums INOUT. All lanes are read from x; n lanes of dy if `MASKS`, else all.
+    """
+    vec = vector_of(x)
+
+    def codegen(context, b, sig, args):
+        which, x_, ix, pitch, taps_, it, cols, dy, ys, n, sums_, at_sums = args
+        source, out = emit.pointer(context, b, x, x_, ix), emit.pointer(context, b, sums, sums_, at_sums)
+        at = emit.pointer(context, b, taps, taps_, it)
+        mask, zero = emit.mask(b, vec, n), emit.zero(vec)
+
+        def block(K, S, R):
+            rows = [b.gep(dy, [b.mul(ys, I64(r))]) for r in range(R)]
+            if MASKS:
+                rows = [emit.load_part(b, vec, p, n) for p in rows]
+            else:  # what lies behind n lanes may be NaN
+                rows = [b.select(mask, emit.load(b, vec, p), zero) for p in rows]
+            sets = 2 if R + 2 * K < _REGISTERS else 1  # sums of even and of odd source rows do not wait for each other
+            with _loop(b, I64(0), cols, [out]) as (j, carried):
+                p = b.gep(source, [b.load(b.gep(at, [j]))])
+                places = [b.gep(carried[0], [I64(i * vec.lanes)]) for i in range(K)]
+                a = [emit.load(b, vec, place) for place in places] + [zero] * (K * (sets - 1))
+                for r, pairs in enumerate(_meetings(K, S, R)):
+                    row, p = b.select(mask, emit.load(b, vec, p), zero), b.gep(p, [pitch])
+                    for k, i in pairs:
+                        s = i + r % sets * K
+                        a[s] = emit.fma(b, vec, row, rows[k], a[s])
+                for i, place in enumerate(places):
+                    emit.store(b, vec, a[i] if sets == 1 else b.fadd(a[i], a[K + i]), place)
+                carried[0] = b.gep(carried[0], [I64(K * vec.lanes)])
+
+        with cases(b, which) as case:
+            for K, S in _RUNS:
+                for R in (TALL, HALF, LOW, 1) if S == 1 else (HALF, LOW, 1):
+                    with case(key(K, S, R)):
+                        block(K, S, R)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(i, x, i, i, taps, i, i, dy, i, i, sums, i), codegen
+
+
+@intrinsic
+def copy_block(typingctx, source, ss, out, ys, rows, a, n):
+    """out[r*ys :+ n] = source[r*ss :+ n] for r < rows (> 0): `address`es in arrays like a, n lanes."""
+    vec = vector_of(a)
+
+    def codegen(context, b, sig, args):
+        source, ss, out, ys, rows, _, n = args
+        with _loop(b, I64(0), rows, [source, out]) as (_, places):
+            emit.store_part(b, vec, emit.load_part(b, vec, places[0], n), places[1], n)
+            places[:] = [b.gep(places[0], [ss]), b.gep(places[1], [ys])]
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, out, i, i, a, i), codegen
+
+
+@intrinsic
+def filter_pixels(typingctx, P, x, ix, xs, taps, it, cols, k, y, iy, ys, bias):
+    """P (TALL or HALF) pixels of a map of vectors, all taps::
+
+        y[iy + r*ys :+ lanes] = bias + sum over j < cols of
+            x[k + taps[it + cols + j]*lanes :+ lanes] * x[ix + taps[it + j]*lanes + r*xs :+ lanes]
+
+    x (a map, and weights from k on), taps (int64) IN, y OUT, bias a vector.
+    """
+    vec = vector_of(x)
+
+    def codegen(context, b, sig, args):
+        P, x_, ix, xs, taps_, it, cols, k, y_, iy, ys, bias = args
+        source, weights = emit.pointer(context, b, x, x_, ix), emit.pointer(context, b, x, x_, k)
+        at, out = emit.pointer(context, b, taps, taps_, it), emit.pointer(context, b, y, y_, iy)
+        weight = b.gep(at, [cols])
+        with cases(b, P) as case:
+            for R in (TALL, HALF):
+                with case(R):
+                    sums = [bias] * R
+                    with _sum_over(b, cols, sums) as (j, acc):
+                        p = b.gep(source, [b.mul(b.load(b.gep(at, [j])), I64(vec.lanes))])
+                        f = b.gep(weights, [b.mul(b.load(b.gep(weight, [j])), I64(vec.lanes))])
+                        f = emit.load(b, vec, f)
+                        for r in range(R):
+                            acc[r] = emit.fma(b, vec, emit.load(b, vec, p), f, acc[r])
+                            p = b.gep(p, [xs])
+                    for r, value in enumerate(sums):
+                        emit.store(b, vec, value, b.gep(out, [b.mul(ys, I64(r))]))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(i, x, i, i, taps, i, i, i, y, i, i, bias), codegen
+
+
+@intrinsic
+def gather_pixels(typingctx, P, x, ix, xs, taps, it, cols, g, sums):
+    """Products of P (TALL, HALF or 1) pixels of a row with their taps::
+
+        x[sums + j*lanes :+ lanes] += sum over r < P of
+            x[g + r*lanes :+ lanes] * x[ix + taps[it + j]*lanes + r*xs :+ lanes]          for j < cols
+
+    x (a map, dy from g on, and the sums) INOUT, taps (int64) IN.
+    """
+    vec = vector_of(x)
+
+    def codegen(context, b, sig, args):
+        P, x_, ix, xs, taps_, it, cols, g, sums = args
+        source, dy, out = (emit.pointer(context, b, x, x_, i) for i in (ix, g, sums))
+        at = emit.pointer(context, b, taps, taps_, it)
+        with cases(b, P) as case:
+            for R in (TALL, HALF, 1):
+                with case(R):
+                    rows = [emit.load(b, vec, b.gep(dy, [I64(r * vec.lanes)])) for r in range(R)]
+                    with _loop(b, I64(0), cols, [out]) as (j, carried):
+                        p = b.gep(source, [b.mul(b.load(b.gep(at, [j])), I64(vec.lanes))])
+                        a = [emit.load(b, vec, carried[0]), emit.zero(vec)]
+                        for r in range(R):
+                            a[r % 2] = emit.fma(b, vec, emit.load(b, vec, p), rows[r], a[r % 2])
+                            p = b.gep(p, [xs])
+                        emit.store(b, vec, b.fadd(*a), carried[0])
+                        carried[0] = b.gep(carried[0], [I64(vec.lanes)])
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(i, x, i, i, taps, i, i, i, i), codegen
+
+
+@intrinsic
+def advance(typingctx, place, n):
+    """advance(place, n) -> the `address` n numbers further."""
+    return place(place, types.intp), lambda context, builder, sig, args: builder.gep(args[0], [args[1]])

@@ -1,0 +1,1 @@
+"""Tiled FFT convolution: lanes are tiles (steps.py) or pixels (points.py)."""

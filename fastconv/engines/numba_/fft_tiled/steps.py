@@ -1,0 +1,141 @@
+"""Convolution by tiles of FFTs, groups of many channels: lanes are channels.
+
+Spectra of the tiles are X[tile][block of channels][column][row frequency]; those of the weights are made column by
+column, from their row transforms R[channel][block of outputs][column][pair of rows], multiplied at once, and the sums
+go back to rows in Z.
+"""
+
+from __future__ import annotations
+
+from ..depthwise.blocks import address, local
+from ..depthwise.steps import clear
+from ..ground import vector as v
+from ..ground.launch import shared_step
+from ..ground.target import VECTOR_BYTES
+from . import tables as at
+from .routines import column, column_back, kernel_rows, multiply, rows, rows_back, weight_column
+from .tables import ceil, fill_table, kept, place_kernels, place_lanes
+
+_SOURCES, _PRODUCTS, _DESTINATIONS = range(3)  # what a share does
+
+
+def fft_tiled_lanes(a):
+    """Numbers of a's dtype in a vector."""
+    return VECTOR_BYTES // a.itemsize
+
+
+def fft_tiled_weights(w, r, work, grid, twiddles, threads):
+    """r OUT: row transforms of all weights, a group after the other."""
+    w, code, q = w.reshape(-1), at.shared.addresses(w.dtype), grid
+    step = r.size // int(q[at.G])
+    for group in range(int(q[at.G])):
+        _channels(w, w, r, twiddles[:0], r, work, q, twiddles, code, _SOURCES, group, 0, 0, 0, int(q[at.COB]),
+                  group * step, threads)  # fmt: skip
+
+
+def fft_tiled_channels(x, w, r, bias, y, work, grid, twiddles, threads):
+    """y OUT. r: row transforms of the weights, or empty; bias may be empty."""
+    x, w, y, q, code = x.reshape(-1), w.reshape(-1), y.reshape(-1), grid, at.shared.addresses(x.dtype)
+    outputs, tiles = int(q[at.DBLOCKS]), int(q[at.TILES])
+    most_tiles, most = int(q[at.TILE_BLOCK]), int(q[at.DST_BLOCK])
+    kept_rows, at_r, step = (r, 0, r.size // int(q[at.G])) if r.size else (work, int(q[at.AT_R]), 0)
+    for group in range(int(q[at.G])):
+        for tile in range(0, tiles, most_tiles):
+            for block in range(0, outputs, most):
+                kernels = int(q[at.COB]) if not r.size and block == tile == 0 else 0
+                for what in (_SOURCES, _PRODUCTS, _DESTINATIONS)[block > 0 :]:
+                    _channels(x, w, kept_rows, bias, y, work, q, twiddles, code, what, group, tile,
+                              min(most_tiles, tiles - tile), block,
+                              kernels if what == _SOURCES else min(most, outputs - block), at_r + group * step,
+                              threads)  # fmt: skip
+
+
+@shared_step("r", "y", "work")
+def _channels(x, w, r, bias, y, work, q, twiddles, code, what, group, tile, tiles, block, blocks, at_r, share, shares):
+    """_SOURCES: spectra of `tiles` tiles, row transforms of weights for `blocks` vectors of outputs from `block` on;
+    _PRODUCTS: with the weights, for these outputs; _DESTINATIONS: their pixels."""
+    s, k, pairs, L = at.table(), at.table(), at.table(), v.lanes(work)
+    fill_table(q, code, twiddles, work, share, s)
+    X, Z = address(work, v.at(q, at.AT_X)), address(work, v.at(q, at.AT_Z))
+    R, ci, sblocks, dblocks = address(r, at_r), v.at(q, at.CI), v.at(q, at.SBLOCKS), v.at(q, at.DBLOCKS)
+    if what == _SOURCES:
+        units = tiles * sblocks
+        for i in range(units * share // shares, units * (share + 1) // shares):
+            source_unit(s, k, pairs, address(x, 0), 1, group, tile + i // sblocks, i % sblocks,
+                        address(X, i * v.at(q, at.UNIT_X) * L))  # fmt: skip
+        units = ci * blocks
+        if units:  # some rows and columns a phase does not have
+            clear(kept(X, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)
+        for i in range(units * share // shares, units * (share + 1) // shares):
+            c, o = i // blocks, i % blocks
+            phase = ci * dblocks if v.at(q, at.H + at.SP) * v.at(q, at.W + at.SP) > 1 else v.at(q, at.COB)
+            place_kernels(s, k, 1, 0, group * v.at(q, at.CO) + o * L, min(L, v.at(q, at.CO) - o * L), c, L)
+            kernel_rows(s, address(w, 0), k, address(R, (c * dblocks + o) * v.at(q, at.UNIT_R) * L),
+                        phase * v.at(q, at.UNIT_R))  # fmt: skip
+    elif what == _PRODUCTS:
+        panels = ceil(blocks, 2)
+        units = (v.at(q, at.W + at.T) // 2 + 1) * panels
+        for i in range(units * share // shares, units * (share + 1) // shares):
+            o = i % panels * 2
+            _product_unit(s, X, R, address(Z, o * v.at(q, at.UNIT_Z) * L), i // panels, min(2, blocks - o), block + o,
+                          tiles)  # fmt: skip
+    else:
+        add = local(work, 16)
+        clear(add, 0, L)
+        for i in range(tiles * blocks * share // shares, tiles * blocks * (share + 1) // shares):
+            o = (block + i % blocks) % v.at(q, at.COB) * L
+            count = min(L, v.at(q, at.CO) - o)
+            place_lanes(s, k, 0, at.CHANNELS, group * v.at(q, at.CO) + o, tile + i // blocks,
+                        (block + i % blocks) // v.at(q, at.COB), count, 0, L)  # fmt: skip
+            if bias.size:
+                v.store(add, 0, v.load_part(bias, group * v.at(q, at.CO) + o, count))
+            z = (i // blocks * v.at(q, at.DST_BLOCK) + i % blocks) * v.at(q, at.UNIT_Z)
+            rows_back(s, address(Z, z * L), v.at(q, at.ROW_Z), address(y, 0), k, address(add, 0))
+
+
+@v.inline
+def source_unit(s, k, pairs, planes, source, group, tile, block, x):
+    """The spectrum of one tile and block of channels, of the source or destination: x[column][row frequency]."""
+    L, a, blocks = v.lanes(x), kept(x, s, at.A), v.at(s, at.CIB if source else at.COB)
+    channels, high, wide = v.at(s, at.CI), v.at(s, at.H + at.T), v.at(s, at.W + at.T)
+    if not source:
+        channels, high, wide = v.at(s, at.CO), v.at(s, at.H + at.OUT), v.at(s, at.W + at.OUT)
+    c = block % blocks * L
+    place_lanes(s, k, source, at.CHANNELS, group * channels + c, tile, block // blocks, min(L, channels - c), 0, L)
+    rows(s, planes, k, high, wide, a, pairs)
+    for i in range(v.at(s, at.W + at.T) // 2 + 1):
+        column(s, a, i, v.at(pairs, 0), v.at(pairs, 1), high, address(x, i * v.at(s, at.ROW_X) * L))
+
+
+@v.copied
+def _product_unit(s, X, R, Z, i, nv, first, tiles):
+    """Column i of up to two blocks of outputs, from `first` on: weights, products, rows of the sums to Z."""
+    L, ci, cib, sblocks = v.lanes(X), v.at(s, at.CI), v.at(s, at.CIB), v.at(s, at.SBLOCKS)
+    high, t, row_w, row_p = v.at(s, at.H + at.T), v.at(s, at.W + at.T), v.at(s, at.ROW_W), v.at(s, at.ROW_P)
+    unit_x, unit_r, row_r, pairs = v.at(s, at.UNIT_X), v.at(s, at.UNIT_R), v.at(s, at.ROW_R), v.at(s, at.H + at.REACH)
+    weights, products, pairs = kept(X, s, at.WEIGHTS), kept(X, s, at.PRODUCTS), ceil(pairs, 2)
+    for k0 in range(0, sblocks, v.at(s, at.SRC_CHUNK)):
+        k1, k = min(k0 + v.at(s, at.SRC_CHUNK), sblocks), 0
+        for b in range(k0, k1):
+            for c in range(min(L, ci - b % cib * L)):
+                for o in range(nv):
+                    place = (b // cib * ci + b % cib * L + c) * v.at(s, at.DBLOCKS) + first + o
+                    r = address(R, place * unit_r * L)
+                    for j in range(2 * pairs):  # of the weights after the next ones
+                        v.prefetch(r, (2 * unit_r + i * row_r + j) * L)
+                        v.prefetch(r, (2 * unit_r + (t - i) * row_r + j) * L)
+                    weight_column(s, r, i, address(weights, 2 * (k * nv + o) * L), row_w)
+                k += 1
+        for u in range(high):
+            x = address(X, (i * v.at(s, at.ROW_X) + 2 * u) * L)
+            for j in range(tiles * sblocks):  # too many streams for the hardware to see
+                v.prefetch(x, (j * unit_x + 8) * L)
+                v.prefetch(x, (j * unit_x + 9) * L)
+            multiply(s, nv, tiles, address(x, k0 * unit_x * L), sblocks * unit_x * L, unit_x * L, k1 - k0, k0, 1,
+                     address(weights, u * row_w * L), 2 * nv, 2, address(products, 2 * u * L), 2 * row_p, row_p,
+                     int(k0 == 0))  # fmt: skip
+    for j in range(tiles):
+        for o in range(nv):
+            column_back(s, address(products, (2 * j + o) * row_p * L), i, v.at(s, at.H + at.OUT), 0,
+                        address(Z, (j * v.at(s, at.DST_BLOCK) + o) * v.at(s, at.UNIT_Z) * L), v.at(s, at.ROW_Z),
+                        2)  # fmt: skip

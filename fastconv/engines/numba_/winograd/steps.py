@@ -1,0 +1,242 @@
+"""Winograd convolution, forward and grad_input; lanes are channels.
+
+Tiles of x become V[f][group][ci/lanes][tile][lanes], weights U[panel][chunk of ci][f][ci][2*lanes]; the products
+M[f][2][tile][lanes] of a panel of 2*lanes outputs go back through the output transform. A group of tiles is what a
+block of products holds. Transforms: Lavin and Gray 2016; their coefficients: `table` of algorithms/transforms.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..depthwise.blocks import address, local
+from ..depthwise.steps import clear
+from ..direct.tiles import load_block
+from ..ground import vector as v
+from ..ground.launch import shared_step
+from ..ground.target import VECTOR_BYTES
+from . import tables as at
+from .blocks import AHEAD, inputs_1d, outputs_1d, products, weights_1d
+from .blocks import TILES as MOST
+from .tables import ceil, make_block, pack, tiles_at, unpack
+
+_TAPS = 16  # filters that are transformed one after the other
+_FILTERS = (_TAPS * 25 + 16) * 16  # numbers of their taps, with room for a last piece
+_SQUARE = 64 * 16  # numbers of a transform between its two directions
+_WEIGHTS, _OWN, _INPUTS, _PANELS = range(4)  # what a share does
+
+
+def winograd_lanes(a):
+    """Numbers of a's dtype in a vector."""
+    return VECTOR_BYTES // a.itemsize
+
+
+def winograd_weights(w, u, grid, coef, threads):
+    """u OUT: all weights transformed, [group][panel][chunk][f][ci][2*lanes]."""
+    w, none = w.reshape(-1), coef[:0]
+    _forward(w, w, u, none, u, u, as_table(none), grid, coef, _WEIGHTS, 0, 0, threads)
+
+
+def winograd_tiles(x, u, bias, y, work, grid, coef, threads):
+    """y OUT, from transformed weights u; a thread takes its blocks of tiles through all stages. bias may be empty."""
+    x, y = x.reshape(-1), y.reshape(-1)
+    _forward(x, x, u, bias, y, work, as_table(work), grid, coef, _OWN, 0, 1, threads)
+
+
+def winograd_panels(x, w, u, bias, y, work, grid, coef, threads):
+    """y OUT; all threads transform a block of x, then each takes panels of outputs, whose weights it transforms
+    when it needs them (or finds in u, if that is not empty)."""
+    x, w, y, table, ready = x.reshape(-1), w.reshape(-1), y.reshape(-1), as_table(work), int(u.size > 0)
+    for block in range(int(grid[at.ROW_BLOCKS] * grid[at.COL_BLOCKS])):
+        for what in (_INPUTS, _PANELS):
+            _forward(x, w, u if ready else work, bias, y, work, table, grid, coef, what, block, ready, threads)
+
+
+def as_table(work):
+    """The workspace as int32."""
+    return work.view(np.int32)
+
+
+@shared_step("u", "y", "work", "table")
+def _forward(x, w, u, bias, y, work, table, q, coef, what, block, ready, share, shares):
+    """_WEIGHTS: into u; _OWN: blocks of tiles, all stages; _INPUTS, _PANELS: the stages of a block that all share.
+
+    ready: u has the transformed weights; else u is the workspace, and they are made there.
+    """
+    L, groups = v.lanes(y), v.at(q, at.G)
+    vectors, panels = (v.at(q, at.CI) + L - 1) // L, (v.at(q, at.CO) + 2 * L - 1) // (2 * L)
+    own = v.at(q, at.SHARED) + share * v.at(q, at.PER_THREAD)
+    t = (own + v.at(q, at.AT_TABLE)) * work.itemsize // table.itemsize
+    i0, i1, units = block, block + 1, 1
+    if what == _OWN:
+        blocks = v.at(q, at.ROW_BLOCKS) * v.at(q, at.COL_BLOCKS)
+        i0, i1, units = blocks * share // shares, blocks * (share + 1) // shares, groups
+    for i in range(i0, i1):
+        if what in (_OWN, _INPUTS):
+            make_block(q, i, table, t)
+        for unit in range(units):
+            a, b, c, d = unit * vectors, (unit + 1) * vectors, unit * panels, (unit + 1) * panels
+            if what != _OWN:
+                a, b = groups * vectors * share // shares, groups * vectors * (share + 1) // shares
+                c, d = groups * panels * share // shares, groups * panels * (share + 1) // shares
+            if what in (_OWN, _INPUTS):
+                clear_slots(q, table, t, at.SLOTS, work, own + v.at(q, at.AT_IN))
+                for k in range(a, b):
+                    to = own + v.at(q, at.AT_V) if what == _OWN else k // vectors * v.at(q, at.GROUP_V)
+                    pack(q, x, k // vectors, k % vectors * L, table, t, 0, work, own + v.at(q, at.AT_IN))
+                    inputs(q, k % vectors * L, table, t, work, own + v.at(q, at.AT_IN), to, coef)
+            if what != _INPUTS:
+                for k in range(c, d):
+                    inputs_at = own + v.at(q, at.AT_V) if what == _OWN else k // panels * v.at(q, at.GROUP_V)
+                    _panel(q, w, u, bias, y, k // panels, k % panels * 2 * L, table, t, work, inputs_at, own, coef,
+                           what == _WEIGHTS, what != _WEIGHTS, ready)  # fmt: skip
+
+
+@v.inline
+def clear_slots(q, table, t, count, work, i):
+    """What lies outside the image stays zero."""
+    clear(work, i, i + v.at(table, t + count) * v.lanes(work))
+
+
+@v.inline
+def frequencies(q):
+    return (v.at(q, at.MH) + v.at(q, at.RH) - 1) * (v.at(q, at.MW) + v.at(q, at.RW) - 1)
+
+
+@v.inline
+def stage(s, flat, a, rs, cs, out, ors, ocs, between, k, last):
+    """The first or second direction of a transform: how vectors are read and written, and how many times.
+
+    A tile's vectors are rs and cs apart, the results ors and ocs; k columns of the tile go first, then `last` rows.
+    """
+    if flat:
+        return a, cs, 0, out, ocs, 0, 1
+    if s == 0:
+        return a, rs, cs, between, k, 1, k
+    return between, 1, k, out, ocs, ors, last
+
+
+@v.inline
+def inputs(q, c, table, t, work, slots, V, coef):
+    """The tiles of a block, channels c .. c + lanes of a group, from slots to V."""
+    L, between = v.lanes(work), address(local(work, _SQUARE), 0)
+    flat, n, vs, held = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.VF) // L, v.at(q, at.HELD)  # tiles of a vector
+    rs = v.at(q, at.DH) * v.at(table, t + at.WI)
+    cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
+    tiles = v.at(table, t + at.TILES)
+    groups = ceil(tiles, MOST)
+    for g in range(groups):
+        a, b = tiles * g // groups, tiles * (g + 1) // groups
+        to = V + (a * L + held * c if held else a * v.at(q, at.CIP) + (b - a) * c)
+        for k in range(a, b):
+            tile = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k) * L)
+            for s in range(flat, 2):
+                source, gap, step, out, out_gap, out_step, many = stage(
+                    s, flat, tile, rs, cs, address(work, to), n * vs, vs, between, n, n
+                )
+                inputs_1d(0, n, source, gap, step, out, out_gap, out_step, many, coef, 0)
+            to += L
+
+
+@v.copied
+def _panel(q, w, u, bias, y, group, o, table, t, work, V, own, coef, only_weights, multiply, ready):
+    """Outputs o .. o + 2*lanes: weights unless u has them, products, inverse transform, store."""
+    L, co, ci, kc, F = v.lanes(y), v.at(q, at.CO), v.at(q, at.CI), v.at(q, at.KC), frequencies(q)
+    chunks, panels, products_at = (ci + kc - 1) // kc, (co + 2 * L - 1) // (2 * L), own + v.at(q, at.AT_M)
+    tiles = v.at(table, t + at.TILES) if multiply else 0
+    groups = (tiles + MOST - 1) // MOST
+    for j in range(chunks):
+        n = min(kc, ci - j * kc)
+        iu = own + v.at(q, at.AT_U)
+        if ready or only_weights:
+            iu = ((group * panels + o // (2 * L)) * chunks + j) * v.at(q, at.CHUNK)
+        if not ready:
+            for s in range(2):
+                _weights(q, w, group, o + s * L, j * kc, n, u, iu + s * L, coef)
+        if multiply:
+            for f in range(F):
+                if not ready:
+                    _fetch_weights(q, w, group, o + 2 * L * ((j + 1) // chunks), (j + 1) % chunks * kc, f, F)
+                for g in range(groups):
+                    a, b = tiles * g // groups, tiles * (g + 1) // groups
+                    x = V + f * v.at(q, at.VF) + a * v.at(q, at.CIP) + (b - a) * j * kc
+                    m = products_at + f * v.at(q, at.MF) + a * L
+                    for k in range(0, n, v.at(q, at.SUM)):  # short sums have smaller errors
+                        products(v.lanes(work), b - a, work, x + k * (b - a), 1, (b - a) * L, L, u,
+                                 iu + f * v.at(q, at.UF) + k * 2 * L, 2 * L, L,
+                                 iu + f * v.at(q, at.UF) + (k + AHEAD) * 2 * L, work, m, L, tiles * L,
+                                 min(n - k, v.at(q, at.SUM)), j == 0 and k == 0)  # fmt: skip
+    if multiply:
+        for s in range(2 if co - o > L else 1):
+            first, channels = o + s * L, min(co - o - s * L, L)
+            _outputs(q, table, t, work, products_at + s * tiles * L, own + v.at(q, at.AT_OUT), coef)
+            add = v.load_part(bias, group * co + first, channels) if bias.size else v.zero(y)
+            unpack(q, work, own + v.at(q, at.AT_OUT), table, t, y, group, first, add)
+
+
+@v.inline
+def _outputs(q, table, t, work, M_, slots, coef):
+    """One vector of output channels of all tiles, from M to slots."""
+    L, between = v.lanes(work), address(local(work, _SQUARE), 0)
+    flat, n, m, vs = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), v.at(q, at.MF) // L
+    rs = v.at(q, at.DH) * v.at(table, t + at.WO)
+    cs = v.at(q, at.DW) if v.at(q, at.ALONG_W) else rs
+    P = (n - 1) // 2
+    for k in range(v.at(table, t + at.TILES)):
+        to = address(work, slots + v.at(table, tiles_at(q, t) + 2 * k + 1) * L)
+        for s in range(flat, 2):
+            source, gap, step, out, out_gap, out_step, many = stage(
+                s, flat, address(work, M_ + k * L), n * vs, vs, to, rs, cs, between, n, m
+            )
+            outputs_1d(0, 8 * n + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
+
+
+@v.inline
+def _weights(q, w, group, o, k, ci, u, iu, coef):
+    """One vector of outputs from o on, input channels k .. k + ci: to u[f][ci][2*lanes]."""
+    L, taps, between = v.lanes(u), local(u, _FILTERS), address(local(u, _SQUARE), 0)
+    flat, n, m, r = v.at(q, at.FLAT), v.at(q, at.POINTS), v.at(q, at.M), v.at(q, at.R)
+    so, sc = v.at(q, at.SO), v.at(q, at.SC)
+    P, count, us = (n - 1) // 2, v.at(q, at.RH) * v.at(q, at.RW), v.at(q, at.UF) // L
+    turn = -1 if v.at(q, at.FLIP) else 1
+    corner = count - 1 if v.at(q, at.FLIP) else 0
+    first = group * v.at(q, at.CI) * v.at(q, at.CO) * count + o * so + k * sc
+    outputs = max(0, min(v.at(q, at.CO) - o, L))
+    for c in range(0, ci, _TAPS):
+        filters = min(ci - c, _TAPS)
+        together = filters if sc == count else 1  # filters of neighbouring channels follow each other
+        for p in range(0, filters, together):
+            for i in range(0, together * count, L):  # the last piece writes over the end
+                rows = load_block(w, first + (c + p) * sc + i, so, outputs, together * count - i)
+                v.store_rows(taps, (p * count + i) * L, L, v.transpose(rows), L, L)
+        for p in range(filters):
+            for s in range(flat, 2):
+                source, gap, step, out, out_gap, out_step, many = stage(
+                    s,
+                    flat,
+                    address(taps, (p * count + corner) * L),
+                    r * turn,
+                    turn,
+                    address(u, iu + 2 * (c + p) * L),
+                    n * us,
+                    us,
+                    between,
+                    r,
+                    n,
+                )
+                weights_1d(0, 8 * n + r, source, gap, step, out, out_gap, out_step, many, coef, P + P * P + m * P)
+
+
+@v.inline
+def _fetch_weights(q, w, group, o, k, part, parts):
+    """Prefetch one of so many parts of the panel that is transformed next."""
+    L, count = v.lanes(w), v.at(q, at.RH) * v.at(q, at.RW)
+    outputs, channels = min(2 * L, v.at(q, at.CO) - o), min(v.at(q, at.KC), v.at(q, at.CI) - k)
+    rows, size, step = outputs, channels * count, v.at(q, at.SO)
+    if v.at(q, at.SC) != count:
+        rows, size, step = channels, outputs * count, v.at(q, at.SC)
+    first = group * v.at(q, at.CI) * v.at(q, at.CO) * count + o * v.at(q, at.SO) + k * v.at(q, at.SC)
+    if outputs > 0:
+        for i in range(size * part // parts // 16, size * (part + 1) // parts // 16):
+            for r in range(rows):
+                v.prefetch(w, first + r * step + 16 * i)

@@ -1,0 +1,143 @@
+"""Winograd: which pixels and tiles belong to a block, and their way between NCHW planes and slots.
+
+A slot is one vector: one pixel of as many channels as there are lanes. Tables are kept in the workspace, as int32.
+"""
+
+from __future__ import annotations
+
+from ..direct.tiles import load_block
+from ..ground import vector as v
+from .blocks import gather, scatter, store_block
+
+#: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py
+(N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, POINTS, M, R, FLAT, ALONG_W, SUM,
+ ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, HELD,
+ BATCH, QF, SQUARE, ROWS, COLS, AT_X, AT_Q, AT_S, PART_S, PARTS, SEGMENT, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U,
+ AT_TABLE, PER_THREAD) = range(59)  # fmt: skip
+
+#: a table: tiles, slots of input and output, slots in a row of them; runs and pixels of input and of output;
+#: then the runs (image, row, column, rows, columns), the slots of their pixels, and of tiles' first pixels
+TILES, SLOTS, OUTS, WI, WO, X_RUNS, X_PIXELS, Y_RUNS, Y_PIXELS = range(9)
+HEAD, RUN = 64, 6  # numbers of the header, of a run
+
+
+@v.copied
+def ceil(a, b):
+    return (a + b - 1) // b
+
+
+@v.copied
+def runs_at(q, t, output):
+    """Where the runs of the input or output begin."""
+    return t + HEAD + output * RUN * v.at(q, RUNS)
+
+
+@v.copied
+def slots_at(q, t, output):
+    """Where the slots of the pixels of the input or output begin."""
+    return t + HEAD + 2 * RUN * v.at(q, RUNS) + output * v.at(q, IN_PIXELS)
+
+
+@v.copied
+def tiles_at(q, t):
+    """Where the (input slot, output slot) of the tiles' first pixels begin."""
+    return t + HEAD + 2 * RUN * v.at(q, RUNS) + v.at(q, IN_PIXELS) + v.at(q, OUT_PIXELS)
+
+
+@v.inline
+def _region(q, table, t, output, image, w, h0, h1, c0, c1, base, top, left, width, trash):
+    """Rows h0..h1, columns c0..c1 of a plane: pixel (h, c) to slot base + (h - top) * width + c - left."""
+    runs, pixels = v.at(table, t + X_RUNS + 2 * output), v.at(table, t + X_PIXELS + 2 * output)
+    slots = slots_at(q, t, output)
+    h1 = max(h0, h1) if c1 > c0 else h0  # nothing, if all of it is padding
+    together = max(1, h1 - h0) if c1 - c0 == w else 1  # whole rows are one run
+    for h in range(h0, h1, together):
+        run = runs_at(q, t, output) + RUN * runs
+        for k, number in enumerate((image, h, c0, together, c1 - c0)):
+            v.put(table, run + k, number)
+        runs += 1
+    for h in range(h0, h1):
+        for c in range(c0, c1):
+            v.put(table, slots + pixels, base + (h - top) * width + c - left if 0 <= c - left < width else trash)
+            pixels += 1
+    v.put(table, t + X_RUNS + 2 * output, runs)
+    v.put(table, t + X_PIXELS + 2 * output, pixels)
+
+
+@v.inline
+def make_block(q, index, table, t):
+    """Which pixels and tiles belong to a block; the table from t on."""
+    dh, dw, oh, ow, ih, iw = v.at(q, DH), v.at(q, DW), v.at(q, OH), v.at(q, OW), v.at(q, IH), v.at(q, IW)
+    high, wide, row_blocks, col_blocks = v.at(q, MH) * dh, v.at(q, MW) * dw, v.at(q, ROW_BLOCKS), v.at(q, COL_BLOCKS)
+    down, across = ceil(oh, high), ceil(ow, wide)
+    row, col = index // col_blocks, index % col_blocks
+    r, end = v.at(q, N) * down * row // row_blocks, v.at(q, N) * down * (row + 1) // row_blocks
+    t0, t1 = across * col // col_blocks, across * (col + 1) // col_blocks
+    left = t0 * wide - v.at(q, PL)
+    wi, wo = (t1 - t0) * wide + (v.at(q, RW) - 1) * dw, (t1 - t0) * wide
+    tiles = slots = outs = 0
+    for k in range(X_RUNS, Y_PIXELS + 1):
+        v.put(table, t + k, 0)
+    while r < end:
+        image, h0 = r // down, r % down
+        h1 = min(down, h0 + end - r)
+        r += h1 - h0
+        top, rows = h0 * high - v.at(q, PT), (h1 - h0) * high + (v.at(q, RH) - 1) * dh
+        for output in range(2):  # one call: it is compiled into its place
+            if output:
+                region = h0 * high, min(oh, h1 * high), t0 * wide, min(ow, t1 * wide), outs, h0 * high, t0 * wide, wo, 0
+            else:
+                c0, c1 = (0, iw) if col_blocks == 1 else (max(0, left), min(iw, left + wi))
+                region = max(0, top), min(ih, top + rows), c0, c1, slots, top, left, wi, v.at(q, IN_SLOTS)
+            _region(q, table, t, output, image, ow if output else iw, *region)
+        for h in range(h0, h1):
+            for a in range(min(dh, oh - h * high)):
+                for k in range(t0, t1):
+                    for b in range(min(dw, ow - k * wide)):
+                        place = tiles_at(q, t) + 2 * tiles
+                        v.put(table, place, slots + ((h - h0) * high + a) * wi + (k - t0) * wide + b)
+                        v.put(table, place + 1, outs + ((h - h0) * high + a) * wo + (k - t0) * wide + b)
+                        tiles += 1
+        slots += rows * wi
+        outs += (h1 - h0) * high * wo
+    for k, number in enumerate((tiles, slots, outs, wi, wo)):
+        v.put(table, t + k, number)
+
+
+@v.inline
+def pack(q, x, group, c, table, t, output, out, o):
+    """Pixels of a block, channels c .. c + lanes of a group, to slots; the last piece steps back, not to read too far.
+
+    output: x is laid out as the output is.
+    """
+    L, place = v.lanes(x), slots_at(q, t, output)
+    C, w = v.at(q, CO if output else CI), v.at(q, OW if output else IW)
+    plane, channels = v.at(q, OH if output else IH) * w, min(C - c, L)
+    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
+    for k in range(v.at(table, t + X_RUNS + 2 * output)):
+        run = runs_at(q, t, output) + RUN * k
+        i = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
+        count = v.at(table, run + 3) * v.at(table, run + 4)
+        n = min(count, L)
+        for p in range(0, count, L):
+            at = max(0, min(p, count - L))
+            scatter(out, o, table, place + at, n, v.transpose(load_block(x, i + at, plane, channels, n)))
+        place += count
+
+
+@v.inline
+def unpack(q, source, i, table, t, y, group, c, bias):
+    """Slots to pixels of channels c .. c + lanes of a group, with their bias; see `pack`."""
+    L, place = v.lanes(y), slots_at(q, t, 1)
+    C, w = v.at(q, CO), v.at(q, OW)
+    plane, channels = v.at(q, OH) * w, min(C - c, L)
+    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
+    for k in range(v.at(table, t + Y_RUNS)):
+        run = runs_at(q, t, 1) + RUN * k
+        o = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
+        count = v.at(table, run + 3) * v.at(table, run + 4)
+        n = min(count, L)
+        for p in range(0, count, L):
+            at = max(0, min(p, count - L))
+            store_block(y, o + at, plane, gather(source, i, table, place + at, n), bias, channels, n)
+        place += count

@@ -1,0 +1,8 @@
+"""The public calls: arguments become arrays and a problem, the planner does the rest. No maths.
+
+conv2d.py, conv_transpose2d.py, separable.py, depthwise_separable.py   the convolutions and their gradients
+prepared.py                                                            plans that keep packed weights
+pooling.py (windows.py), unfold.py                                     the rest of a CNN's geometry
+arithmetic.py                                                          output shapes, parameters, receptive fields
+calls.py                                                               what these share
+"""

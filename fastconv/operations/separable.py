@@ -1,0 +1,184 @@
+"""Convolution with learned factors: a column filter, then a row filter, and the gradients of both.
+
+The two factors are the weights of a Kx1 and a 1xK convolution (Rigamonti et al., "Learning separable filters",
+CVPR 2013), so that these functions are two calls of `fastconv.conv2d` each, on whatever backend suits; the
+full kernel is never made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..core.arrays import as_array, common_dtype, ready
+from ..core.problem import ConvProblem, integer
+from .calls import bias_gradient, wanted
+from .conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
+
+
+class SeparableConv2dGradients(NamedTuple):
+    """Gradients by `separable_conv2d_backward`; None for what ``wrt`` left out."""
+
+    x: Any
+    w_col: Any
+    w_row: Any
+    bias: Any
+
+
+def separable_conv2d(
+    x: Any,
+    w_col: Any,
+    w_row: Any,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    backend: str = "auto",
+    rtol: float | None = None,
+) -> Any:
+    """2-D convolution with a kernel given by its factors: columns first, then rows.
+
+    It equals `conv2d` with ``w[o, c, u, v] = sum over m of w_col[m, c, u, 0] * w_row[o, m, 0, v]``, m running
+    over the middle channels of the group.
+
+    Parameters
+    ----------
+    x : array (N, Ci, H, W) or (Ci, H, W), float16, float32 or float64
+    w_col : array (Cm, Ci // groups, KH, 1) or (Cm, Ci // groups, KH)
+        Column filters; they make Cm middle channels. Cm is a multiple of ``groups``.
+    w_row : array (Co, Cm // groups, 1, KW) or (Co, Cm // groups, KW)
+        Row filters.
+    bias : array (Co,), optional
+    stride, padding, dilation, groups, padding_mode
+        As in `conv2d`, of the whole: the column filter takes the vertical, the row filter the horizontal part.
+        ``groups=Ci`` with Cm = Co = Ci filters each channel by one column and one row.
+    backend, rtol
+        As in `conv2d`, for each of the two filters.
+
+    Returns
+    -------
+    ndarray (N, Co, OH, OW), or (Co, OH, OW) for unbatched input
+
+    Raises
+    ------
+    TypeError
+        For a non-array, or a dtype that is not a real float.
+    ValueError
+        For factors that do not fit each other or ``x``, and as `conv2d`.
+    BackendRefused
+        If a named backend cannot do one of the two.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> k = np.array([1, 2, 1], np.float32) / 4
+    >>> x = np.zeros((1, 5, 5), np.float32); x[0, 2, 2] = 16
+    >>> fastconv.separable_conv2d(x, k.reshape(1, 1, 3, 1), k.reshape(1, 1, 1, 3))[0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    """
+    xa, col, row, dtype = _arrays(x, w_col, w_row, groups, *(() if bias is None else (as_array("bias", bias),)))
+    cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)
+    return conv2d(conv2d(xa, col, **cols), row, bias, **rows).astype(dtype, copy=False)
+
+
+def separable_conv2d_backward(
+    dy: Any,
+    x: Any,
+    w_col: Any,
+    w_row: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    backend: str = "auto",
+    rtol: float | None = None,
+    wrt: Any = ("x", "w_col", "w_row", "bias"),
+) -> SeparableConv2dGradients:
+    """Gradients of `separable_conv2d` with respect to input, both factors and bias.
+
+    Parameters
+    ----------
+    dy : array (N, Co, OH, OW) or (Co, OH, OW)
+        Gradient with respect to the output.
+    x, w_col, w_row : the arguments of the forward call
+    stride, padding, dilation, groups, padding_mode, backend, rtol
+        As in `separable_conv2d`.
+    wrt : sequence of "x", "w_col", "w_row", "bias"
+        Which gradients to compute.
+
+    Returns
+    -------
+    SeparableConv2dGradients
+        ``(x, w_col, w_row, bias)`` in the shapes of the arguments, None for what ``wrt`` leaves out.
+
+    Raises
+    ------
+    TypeError, ValueError, BackendRefused
+        As `separable_conv2d`; ValueError also if ``dy`` does not have the output's shape.
+    """
+    names = wanted(wrt, SeparableConv2dGradients._fields)
+    dya, factors = as_array("dy", dy), (as_array("w_col", w_col), as_array("w_row", w_row))
+    xa, col, row, dtype = _arrays(x, *factors, groups, dya)
+    cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)
+    middle = _output(xa.shape, col.shape, cols)
+    if dya.shape != _output(middle, row.shape, rows):
+        raise ValueError(f"dy must have the output's shape {_output(middle, row.shape, rows)}, got {dya.shape}")
+    dya = ready(dya, dtype)
+    found: dict[str, Any] = {}
+    if names & {"x", "w_col"}:
+        d_middle = conv2d_grad_input(dya, row, middle, **rows)
+        if "x" in names:
+            found["x"] = conv2d_grad_input(d_middle, col, xa.shape, **cols)
+        if "w_col" in names:
+            found["w_col"] = conv2d_grad_weight(d_middle, xa, col.shape, **cols).reshape(factors[0].shape)
+    if "w_row" in names:
+        y = conv2d(xa, col, **cols)
+        found["w_row"] = conv2d_grad_weight(dya, y, row.shape, **rows).reshape(factors[1].shape)
+    if "bias" in names:
+        found["bias"] = bias_gradient(dya, dtype)
+    fields = (found.get(name) for name in SeparableConv2dGradients._fields)
+    return SeparableConv2dGradients(*(a if a is None else a.astype(dtype, copy=False) for a in fields))
+
+
+def _arrays(x: Any, w_col: Any, w_row: Any, groups: Any, *others: Any) -> tuple[Any, Any, Any, str]:
+    """Arrays of the dtype computed in, the factors with four axes; and the dtype of results."""
+    xa, col, row = as_array("x", x), as_array("w_col", w_col), as_array("w_row", w_row)
+    if col.ndim == 3:
+        col = col[:, :, :, None]
+    if row.ndim == 3:
+        row = row[:, :, None, :]
+    if col.ndim != 4 or col.shape[3] != 1:
+        raise ValueError(f"w_col must have shape (Cm, Ci // groups, KH) or (.., KH, 1), got {w_col.shape}")
+    if row.ndim != 4 or row.shape[2] != 1:
+        raise ValueError(f"w_row must have shape (Co, Cm // groups, KW) or (.., 1, KW), got {w_row.shape}")
+    g = integer("groups", groups, 1)
+    if col.shape[0] != g * row.shape[1]:
+        raise ValueError(f"w_row must have {col.shape[0]} // {g} (Cm // groups) channels, got {row.shape[1]}")
+    dtype = common_dtype(xa, col, row, *others)
+    return ready(xa, dtype), ready(col, dtype), ready(row, dtype), dtype
+
+
+def _options(
+    x: Any, col: Any, row: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: str, backend: str,
+    rtol: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """What the whole is asked for, shared out to the column and the row filter."""
+    p = ConvProblem.from_shapes(
+        x.shape, (row.shape[0], col.shape[1], col.shape[2], row.shape[3]), stride, padding, dilation, groups, mode
+    )
+    both: dict[str, Any] = dict(groups=groups, padding_mode=mode, backend=backend, rtol=rtol)
+    cols = dict(stride=(p.sh, 1), padding=((p.pt, p.pb), (0, 0)), dilation=(p.dh, 1), **both)
+    rows = dict(stride=(1, p.sw), padding=((0, 0), (p.pl, p.pr)), dilation=(1, p.dw), **both)
+    return cols, rows
+
+
+def _output(x_shape: Any, w_shape: Any, options: dict[str, Any]) -> Any:
+    """Shape of the result, with as many axes as the input has."""
+    geometry = (options[name] for name in ("stride", "padding", "dilation", "groups", "padding_mode"))
+    return ConvProblem.from_shapes(x_shape, w_shape, *geometry).y_shape[4 - len(x_shape) :]

@@ -1,0 +1,183 @@
+"""Convolution as linear algebra: patches to columns and back, and the whole operator as a sparse matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import as_array, common_dtype, ready
+from ..core.borders import sources
+from ..core.problem import ConvProblem, pair
+from ..core.threads import get_num_threads
+from ..engines.loader import first as _steps
+
+
+def unfold(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+    """Patches of an image as the columns of a matrix (im2col).
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
+    kernel_size : int or (height, width)
+    stride, padding, dilation
+        As in `conv2d`; the border is zeros.
+
+    Returns
+    -------
+    ndarray (N, C * KH * KW, OH * OW), or without N for unbatched input
+        A row for every channel and tap, a column for every output pixel, so that
+        ``conv2d(x, w) == (w.reshape(Co, -1) @ unfold(x, w.shape[2:])).reshape(N, Co, OH, OW)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`; the message names the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.unfold(np.arange(9.).reshape(1, 3, 3), 2)
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.],
+           [3., 4., 6., 7.],
+           [4., 5., 7., 8.]])
+    """
+    xa = as_array("x", x)
+    dtype = common_dtype(xa)
+    p = _problem(xa.shape, kernel_size, stride, padding, dilation, dtype)
+    image = ready(xa, dtype).reshape(p.x_shape)
+    col = np.empty((p.n, p.ci * p.kh * p.kw, p.oh * p.ow), image.dtype)
+    if p.n:
+        _steps(dtype).im2col_pack(image, col, *_numbers(p), get_num_threads())
+    return col.astype(dtype, copy=False).reshape(col.shape if xa.ndim == 4 else col.shape[1:])
+
+
+def fold(
+    columns: Any, output_size: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1
+) -> Any:
+    """Columns back to an image, overlaps added up (col2im): the adjoint of `unfold`.
+
+    Parameters
+    ----------
+    columns : array (N, C * KH * KW, OH * OW) or (C * KH * KW, OH * OW)
+    output_size : int or (height, width)
+        Of the image.
+    kernel_size, stride, padding, dilation
+        As in `unfold`.
+
+    Returns
+    -------
+    ndarray (N, C, H, W), or (C, H, W)
+        ``<unfold(x), columns> == <x, fold(columns)>``. Folding what was unfolded gives every pixel times
+        the number of patches that it is in.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `unfold`; ValueError also if ``columns`` does not have as many rows and columns as the sizes say.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.fold(fastconv.unfold(np.ones((1, 3, 3)), 2), 3, 2)
+    array([[[1., 2., 1.],
+            [2., 4., 2.],
+            [1., 2., 1.]]])
+    """
+    ca = as_array("columns", columns)
+    if ca.ndim not in (2, 3):
+        raise ValueError(f"columns must have shape (N, C * KH * KW, OH * OW) or (C * KH * KW, OH * OW), got {ca.shape}")
+    size, k = pair("output_size", output_size, 1), pair("kernel_size", kernel_size, 1)
+    channels, rest = divmod(ca.shape[-2], k[0] * k[1])
+    if rest or not channels:
+        raise ValueError(f"columns must have a multiple of {k[0]} * {k[1]} rows, got shape {ca.shape}")
+    dtype = common_dtype(ca)
+    n = ca.shape[0] if ca.ndim == 3 else 1
+    p = _problem((n, channels, *size), k, stride, padding, dilation, dtype)
+    if ca.shape[-1] != p.oh * p.ow:
+        raise ValueError(f"columns must have {p.oh} * {p.ow} columns for {size} pixels, got shape {ca.shape}")
+    x = np.zeros(p.x_shape, "float64" if dtype == "float64" else "float32")
+    if p.n:
+        col = ready(ca, dtype).reshape(n, *ca.shape[-2:])
+        _steps(dtype).col2im_add(col, x, *_numbers(p), get_num_threads())
+    return x.astype(dtype, copy=False).reshape(x.shape if ca.ndim == 3 else x.shape[1:])
+
+
+def conv2d_matrix(
+    w: Any, input_shape: tuple[int, ...], *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Any:  # fmt: skip
+    """The matrix of a convolution: doubly blocked Toeplitz at stride 1.
+
+    Parameters
+    ----------
+    w : array (Co, Ci // groups, KH, KW)
+    input_shape : (Ci, H, W)
+    stride, padding, dilation, groups, padding_mode
+        As in `conv2d`.
+
+    Returns
+    -------
+    scipy.sparse.csr_array (Co * OH * OW, Ci * H * W), dtype of ``w`` (float16 becomes float32)
+        ``conv2d(x, w).ravel() == M @ x.ravel()``; ``M.T`` is the gradient of the input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`; the message names the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> print(fastconv.conv2d_matrix(np.array([[[[1., 2.], [3., 4.]]]]), (1, 3, 3)).toarray().astype(int))
+    [[1 2 0 3 4 0 0 0 0]
+     [0 1 2 0 3 4 0 0 0]
+     [0 0 0 1 2 0 3 4 0]
+     [0 0 0 0 1 2 0 3 4]]
+    """
+    from scipy import sparse
+
+    wa = as_array("w", w)
+    dtype = common_dtype(wa)
+    p = ConvProblem.from_shapes(
+        _one_image(input_shape), wa.shape, stride, padding, dilation, groups, padding_mode, dtype
+    )
+    if p.mode == "zeros":
+        at_row = np.pad(np.arange(p.ih), (p.pt, p.pb), constant_values=-1)
+        at_col = np.pad(np.arange(p.iw), (p.pl, p.pr), constant_values=-1)
+    else:
+        at_row, at_col = sources(p.ih, p.pt, p.pb, p.mode), sources(p.iw, p.pl, p.pr, p.mode)
+    o, c, u, v, i, j = np.ogrid[: p.co, : p.ci // p.g, : p.kh, : p.kw, : p.oh, : p.ow]
+    r, q = at_row[i * p.sh + u * p.dh], at_col[j * p.sw + v * p.dw]
+    column = ((o // (p.co // p.g) * (p.ci // p.g) + c) * p.ih + r) * p.iw + q
+    row = np.broadcast_to((o * p.oh + i) * p.ow + j, column.shape)
+    kept = np.broadcast_to((r >= 0) & (q >= 0), column.shape)
+    values = np.broadcast_to(ready(wa, dtype)[..., None, None], column.shape)
+    shape = p.co * p.oh * p.ow, p.ci * p.ih * p.iw
+    return sparse.csr_array((values[kept], (row[kept], column[kept])), shape=shape)
+
+
+def _one_image(shape: Any) -> tuple[int, ...]:
+    try:
+        image = tuple(shape)
+    except TypeError:
+        raise TypeError(f"input_shape must be a tuple (Ci, H, W), got {shape!r}") from None
+    if len(image) != 3:
+        raise ValueError(f"input_shape must be (Ci, H, W), got {image}")
+    return image
+
+
+def _problem(shape: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, dtype: str) -> ConvProblem:
+    """Any convolution whose patches these are."""
+    if len(shape) not in (3, 4):
+        raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {shape}")
+    k = pair("kernel_size", kernel_size, 1)
+    try:
+        return ConvProblem.from_shapes(shape, (1, max(shape[-3], 1), *k), stride, padding, dilation, 1, "zeros", dtype)
+    except ValueError as error:  # there is no w here
+        raise ValueError(str(error).replace("w is larger", "kernel_size is larger")) from None
+
+
+def _numbers(p: ConvProblem) -> tuple[int, ...]:
+    return p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, 0, 0

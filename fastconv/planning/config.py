@@ -1,0 +1,29 @@
+"""What this installation is made of, for people and bug reports."""
+
+from __future__ import annotations
+
+from ..core.threads import get_num_threads
+from ..engines import loader
+from . import registry, tuning
+
+
+def show_config() -> None:
+    """Print versions, engines, threads, caches and the BLAS libraries in use."""
+    print(config_text())
+
+
+def config_text() -> str:
+    """What `show_config` prints."""
+    import platform
+
+    from threadpoolctl import threadpool_info
+
+    from .rates import cache_dir, rates
+
+    lines = [f"{tuning.machine_key(get_num_threads())}", f"Python {platform.python_version()}, {platform.platform()}"]
+    lines += [f"engine {name}: {text}" for name, text in loader.describe().items()]
+    lines += [f"rates for {dtype}: {rates(dtype)}" for dtype in ("float32", "float64")]
+    lines += [f"cache directory: {cache_dir()}", f"backends: {', '.join(registry.list_backends())}"]
+    for pool in threadpool_info():
+        lines.append(f"{pool['user_api']}: {pool['internal_api']} {pool.get('version')}, {pool['num_threads']} threads")
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""What was chosen and why: `Explanation`, `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import as_array, ready
+from ..core.problem import PASSES, ConvProblem
+from ..core.threads import get_num_threads
+from . import planner, registry
+from .plan import Row
+
+
+class Explanation:
+    """The backends considered for one problem, as a table.
+
+    Attributes
+    ----------
+    problem : ConvProblem
+    rows : list of dict
+        One a backend and pass: pass, backend, status ("chosen", "candidate" or "refused"), reason, flops,
+        bytes (moved), workspace_bytes, predicted_seconds, measured_seconds (by `tune`, else None),
+        error_bound, worst_case_bound (both relative to ``max|x| * sum|w|`` of the output channel).
+    """
+
+    def __init__(self, problem: ConvProblem, rows: list[dict[str, Any]]) -> None:
+        self.problem, self.rows = problem, rows
+
+    @property
+    def chosen(self) -> str:
+        """Name of the backend that would run (of the first pass); empty if none can."""
+        return next((r["backend"] for r in self.rows if r["status"] == "chosen"), "")
+
+    def __str__(self) -> str:
+        measured = any(r["measured_seconds"] is not None for r in self.rows)
+        head = ["backend", "status", "Gflop", "MB moved", "MB work"]
+        head += ["predicted ms", "measured ms", "bound", "worst case"]
+        widths = [len(h) for h in head]
+        lines: list[list[str]] = []
+        for pass_ in dict.fromkeys(r["pass"] for r in self.rows):
+            lines.append([f"{self.problem} {pass_}"])
+            for r in sorted((r for r in self.rows if r["pass"] == pass_), key=_order):
+                cells = [r["backend"], r["status"], *_figures(r)]
+                widths = [max(w, len(c)) for w, c in zip(widths, cells, strict=True)]
+                lines.append([*cells, r["reason"]])
+        out = []
+        for cells in lines:
+            if len(cells) == 1:
+                out += [cells[0], _line([*head, "reason"], widths, measured)]
+            else:
+                out.append(_line(cells, widths, measured))
+        return "\n".join(out)
+
+    __repr__ = __str__
+
+
+def _order(r: dict[str, Any]) -> tuple[int, float]:
+    return ("chosen", "candidate", "refused").index(r["status"]), r["measured_seconds"] or r["predicted_seconds"]
+
+
+def _figures(r: dict[str, Any]) -> list[str]:
+    if r["status"] == "refused" and not r["flops"]:
+        return [""] * 7
+    taken = r["measured_seconds"]
+    return [
+        f"{r['flops'] / 1e9:.3f}", f"{r['bytes'] / 1e6:.2f}", f"{r['workspace_bytes'] / 1e6:.2f}",
+        f"{r['predicted_seconds'] * 1e3:.3f}", "" if taken is None else f"{taken * 1e3:.3f}",
+        f"{r['error_bound']:.1e}", f"{r['worst_case_bound']:.1e}",
+    ]  # fmt: skip
+
+
+def _line(cells: Sequence[str], widths: list[int], measured: bool) -> str:
+    out = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=False))]
+    if not measured:
+        del out[6]
+    return "  ".join(["", *out, cells[-1]]).rstrip()
+
+
+def explain(
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    pass_: str = "forward",
+    dtype: Any = "float32",
+    backend: str = "auto",
+    rtol: float | None = None,
+    max_workspace: int | None = None,
+    weights: Any = None,
+) -> Explanation:
+    """Every backend's operations, bytes, workspace, predicted time and error bounds, and the choice.
+
+    Parameters
+    ----------
+    x_shape : (N, Ci, H, W) or (Ci, H, W)
+    w_shape : (Co, Ci // groups, KH, KW)
+    stride, padding, dilation, groups, padding_mode, backend, rtol
+        As in `fastconv.conv2d`.
+    pass_ : {"forward", "grad_input", "grad_weight"}
+    dtype : {"float32", "float64", "float16"}
+    max_workspace : int, optional
+        Bytes of scratch memory that may be used.
+    weights : array of ``w_shape``, optional
+        With the weights themselves, the choice is that of `fastconv.plan_conv2d`, and backends that depend on
+        their values say what they found.
+
+    Returns
+    -------
+    Explanation
+        ``str()`` is a table, ``rows`` are dicts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fastconv.conv2d`.
+    """
+    if pass_ not in PASSES:
+        raise ValueError(f"pass_ must be one of {', '.join(PASSES)}, got {pass_!r}")
+    p = ConvProblem.from_shapes(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, _dtype_name(dtype))
+    if backend != "auto":
+        registry.find_backends(backend)
+    w = None if weights is None else ready(as_array("weights", weights), p.dtype)
+    if w is not None and w.shape != p.w_shape:
+        raise ValueError(f"weights must have shape {p.w_shape}, got {w.shape}")
+    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), max_workspace, backend, w)
+    return Explanation(p, [as_dict(pass_, r) for r in rows])
+
+
+def as_dict(pass_: str, r: Row, measured: float | None = None) -> dict[str, Any]:
+    return {"pass": pass_, **r._asdict(), "measured_seconds": measured}
+
+
+def _dtype_name(dtype: Any) -> str:
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        raise TypeError(f"dtype must be float16, float32 or float64, got {dtype!r}") from None

@@ -1,0 +1,192 @@
+"""Every backend on the caller's data: `tune` takes times and remembers the winner, `verify` takes errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..algorithms.base import Array
+from ..core.arrays import as_array, common_dtype, ready
+from ..core.errors import BackendRefused
+from ..core.problem import PASSES, ConvProblem
+from ..core.threads import get_num_threads
+from . import planner, registry, tuning
+from .explain import Explanation, as_dict
+from .plan import Plan
+
+
+def tune(
+    x: Any,
+    w: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    passes: Iterable[str] = PASSES,
+    rtol: float | None = None,
+    seconds: float = 1.0,
+) -> Explanation:
+    """Measure every candidate on this machine and remember the fastest in the tuning file.
+
+    Parameters
+    ----------
+    x : array (N, Ci, H, W)
+    w : array (Co, Ci // groups, KH, KW)
+    stride, padding, dilation, groups, padding_mode, rtol
+        As in `fastconv.conv2d`.
+    passes : names of passes to tune
+    seconds : float
+        Time to spend on each pass; candidates run in interleaved rounds.
+
+    Returns
+    -------
+    Explanation
+        With ``measured_seconds`` (medians) of every candidate.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fastconv.conv2d`; ValueError for an unknown pass.
+    """
+    xa, wa = as_array("x", x), as_array("w", w)
+    names = (passes,) if isinstance(passes, str) else tuple(passes)
+    if not set(names) <= set(PASSES):
+        raise ValueError(f"passes must hold only {', '.join(PASSES)}, got {passes!r}")
+    dtype, tolerance, threads = common_dtype(xa, wa), planner.check_rtol(rtol), get_num_threads()
+    p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
+    rows, winners = [], {}
+    for pass_ in names:
+        found = planner.candidates(p, pass_, tolerance, threads)
+        for k, r in enumerate(found):
+            if registry.get_backend(r.backend).by_value:
+                found[k] = r._replace(status="refused", reason="what is remembered must hold for any weights")
+        able = {r.backend for r in found if r.status != "refused"}
+        medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
+        best = min(medians, key=lambda name: medians[name], default="")
+        if best:
+            winners[p, pass_] = best
+        for r in found:
+            status = r.status if r.status == "refused" else "chosen" if r.backend == best else "candidate"
+            why = r.reason if status == "refused" else "fastest when tuned" if status == "chosen" else ""
+            rows.append(as_dict(pass_, r._replace(status=status, reason=why), medians.get(r.backend)))
+    tuning.remember(winners, threads)
+    return Explanation(p, rows)
+
+
+def _race(
+    p: ConvProblem, pass_: str, names: set[str], operands: tuple[Array, Array], threads: int, seconds: float
+) -> dict[str, float]:
+    """Median seconds by backend; whoever is five times behind after a round drops out."""
+    plans = {name: planner.plan(p, pass_, name, None, threads) for name in sorted(names)}
+    times: dict[str, list[float]] = {name: [] for name in plans}
+    outs = {name: np.empty(plan.shape, plan.compute_dtype) for name, plan in plans.items()}
+    for name, plan in plans.items():  # compile, and fault the pages in
+        plan.run(*operands, outs[name])
+    stop = time.perf_counter() + seconds
+    while plans:
+        for name, plan in plans.items():
+            t = time.perf_counter()
+            plan.run(*operands, outs[name])
+            times[name].append(time.perf_counter() - t)
+        best = min(min(v) for v in times.values() if v)
+        plans = {name: plan for name, plan in plans.items() if min(times[name]) < 5 * best}
+        if time.perf_counter() > stop:
+            break
+    return {name: float(np.median(v)) for name, v in times.items() if v}
+
+
+def _operands(p: ConvProblem, pass_: str, x: Array, w: Array) -> tuple[Array, Array]:
+    x = x.reshape(p.x_shape)
+    dy = np.random.default_rng(0).standard_normal(p.y_shape).astype(x.dtype)
+    return {"forward": (x, w), "grad_input": (dy, w), "grad_weight": (dy, x)}[pass_]
+
+
+class Verification(Explanation):
+    """Errors of every backend against a float64 oracle, as a table; ``rows`` are dicts.
+
+    Each row: pass, backend, error (largest, relative to the norm that ``rtol`` uses), error_bound, ok.
+    """
+
+    def __str__(self) -> str:
+        out = [f"{self.problem}", f"  {'backend':24s}{'pass':13s}{'error':>10s}{'bound':>10s}"]
+        for r in self.rows:
+            verdict = r["reason"] or ("ok" if r["ok"] else "WRONG")
+            figures = f"{r['error']:10.1e}{r['error_bound']:10.1e}" if not r["reason"] else " " * 20
+            out.append(f"  {r['backend']:24s}{r['pass']:13s}{figures}  {verdict}")
+        return "\n".join(out)
+
+    __repr__ = __str__
+
+
+def verify(
+    x: Any,
+    w: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    passes: Iterable[str] = PASSES,
+) -> Verification:
+    """Run every backend on this data and compare it with the float64 reference.
+
+    Parameters
+    ----------
+    x, w, stride, padding, dilation, groups, padding_mode
+        As in `fastconv.conv2d`.
+    passes : names of passes
+
+    Returns
+    -------
+    Verification
+        A table of the largest error of every backend beside its stated bound.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fastconv.conv2d`.
+    """
+    xa, wa = as_array("x", x), as_array("w", w)
+    dtype, threads = common_dtype(xa, wa), get_num_threads()
+    p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
+    rows = []
+    for pass_ in passes:
+        first, second = _operands(p, pass_, ready(xa, dtype), ready(wa, dtype))
+        exact = _run64(p._replace(dtype="float64"), pass_, first, second)
+        norm = _run64(p._replace(dtype="float64"), pass_, *_norm_operands(pass_, first, second))
+        for b in registry.all_backends():
+            row = {"pass": pass_, "backend": b.name, "error": np.nan, "error_bound": np.nan, "ok": False, "reason": ""}
+            try:
+                plan = planner.plan(p, pass_, b.name, None, threads)
+                out = np.empty(plan.shape, plan.compute_dtype)
+                plan.run(first, second, out)
+                out = out.astype(dtype).astype(np.float64)
+                error = np.max(np.abs(out - exact) / np.where(norm > 0, norm, 1), initial=0.0)
+                row.update(error=float(error), error_bound=plan.row.error_bound, ok=bool(error <= plan.row.error_bound))
+            except BackendRefused as error:
+                row["reason"] = str(error)
+            rows.append(row)
+    return Verification(p, rows)
+
+
+def _run64(p: ConvProblem, pass_: str, first: Array, second: Array) -> Array:
+    plan: Plan = planner.plan(p, pass_, "reference", None, 1)
+    out = np.empty(plan.shape)
+    plan.run(first.astype(np.float64), second.astype(np.float64), out)
+    return out
+
+
+def _norm_operands(pass_: str, first: Array, second: Array) -> tuple[Array, Array]:
+    """Operands whose reference result is ``max|a| * sum|b|``: the norm that bounds are relative to.
+
+    Sums near a border hold fewer terms than the bound's, so this norm is the stricter one.
+    """
+    if pass_ == "grad_weight":
+        return np.abs(first), np.full(second.shape, np.max(np.abs(second), initial=0))
+    return np.full(first.shape, np.max(np.abs(first), initial=0)), np.abs(second)
