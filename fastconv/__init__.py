@@ -4,7 +4,7 @@ One call, many algorithms::
 
     conv2d(x, w, ...)                                        operations/  arguments become arrays
       -> ConvProblem("n4ci64ih56iw56co64kh3kw3ph1pw1_f32")   core/        what is computed, never how
-      -> Plan(backend, block sizes, workspace)               planning/    named, tuned or cheapest by the machine's rates
+      -> Plan(backend, block sizes, workspace)               planning/    named, tuned, or cheapest by the cost model
       -> backend.forward(problem, config, x, w, y, work)     algorithms/  one file an algorithm, no loops over pixels
       -> steps.im2col_pack(x, col, ...)                      engines/     one folder an engine, the loops
 
