@@ -296,7 +296,7 @@ GUARD = """
 import numpy as np
 from numba import njit
 from fastconv.engines.numba_.ground import target
-from fastconv.engines.numba_ import vector as v
+from fastconv.engines.numba_.ground import vector as v
 from tests.guard import Guarded
 
 @njit
