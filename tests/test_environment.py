@@ -20,7 +20,7 @@ print(json.dumps([row["backend"], row["reason"]]))
 TABLE = """
 import sys
 from fastconv.engines import loader
-from fastconv.problem import PASSES
+from fastconv.core.problem import PASSES
 from tests import battery
 from tests.problems import EDGE_PROBLEMS, with_dtype
 assert loader.isa() == sys.argv[1], loader.isa()

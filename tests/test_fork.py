@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="t
 FORK = """
 import faulthandler, os, sys, threading, time
 import fastconv
-from fastconv.problem import PASSES, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import options, real_data
 

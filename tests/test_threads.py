@@ -20,7 +20,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv.problem import PASSES, parse, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import options, real_data
 
@@ -43,7 +43,7 @@ NESTED = """
 import sys, threading
 import numpy as np
 import fastconv
-from fastconv.problem import parse
+from fastconv.core.problem import parse
 from tests import battery
 from tests.problems import integer_data, options
 
