@@ -124,28 +124,33 @@ for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
 backend = sys.argv[1]
 fastconv.set_num_threads(2)
 
-def times(seconds):
-    "Median and mean of calls with a pause between them, after which threads have gone to sleep."
-    found, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(found) < 20:
-        time.sleep(0.005)
+def times(pause):
+    "Of calls with a pause between them, after which threads have gone to sleep or not: median and mean."
+    found, end = [], time.perf_counter() + 0.6
+    while time.perf_counter() < end:
+        if pause:
+            time.sleep(pause)
         start = time.perf_counter()
         fastconv.conv2d(x, w, padding=1, backend=backend)
         found.append(time.perf_counter() - start)
     return sorted(found)[len(found) // 2], sum(found) / len(found)
 
-times(0.2)
-ratios = []
-while len(ratios) < 3 and min(ratios, default=11) > 10:  # somebody else may be busy as well
-    quiet = times(0.5)
+def ratio():
+    "Beside two busy processes, the worst median or mean; against the median when they are not there."
+    quiet, _ = times(0)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
     try:
         time.sleep(0.2)  # they start
-        ratios.append(max(b / q for b, q in zip(times(1.5), quiet)))
+        return max(t for pause in (0, 0.005, 0.02) for t in times(pause)) / quiet
     finally:
         for process in busy:
             process.kill()
             process.wait()
+
+times(0)
+ratios = [ratio(), ratio()]
+if max(ratios) > 10:  # somebody else may have been busy in one of them
+    ratios.append(ratio())
 print(json.dumps(ratios))
 """
 
@@ -155,10 +160,10 @@ print(json.dumps(ratios))
 def test_beside_busy_processes(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes that never rest slow a call down by what they take, not by what our threads wait for each other.
 
-    The one time that is asserted: with threads that spin for as long as OpenMP likes, the mean was 20 and the median up
-    to 240 times the quiet one.
+    The one time that is asserted, twice of three: 2 to 4 times the quiet one; 12 to 25 times with threads that spin for
+    as long as OpenMP likes.
     """
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     ratios = json.loads(child.run_code(BUSY, f"direct/{engine}"))
-    assert min(ratios) <= 10, ratios
+    assert sorted(ratios)[1] <= 10, ratios

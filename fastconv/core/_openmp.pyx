@@ -11,5 +11,5 @@ cdef extern from *:
 
 
 def max_threads():
-    """Threads of a region started here and now: what `omp_set_num_threads` was last told by this thread; 0 without OpenMP."""
+    """Threads of a region that this thread starts now, as it last told `omp_set_num_threads`; 0 without OpenMP."""
     return omp_get_max_threads()
