@@ -17,8 +17,9 @@ THERE += [p.name for p in ROOT.iterdir() if p.is_file()]
 THERE += ["fastconv/engines/cython_/ground/records.pxi"]  # written when the kernels are built
 NAME = re.compile(r"(?<![\w/*.{-])\w[\w/]*\.(?:py|pyx|pxi|h)\b(?!\w)")
 PROSE = {".pyx": r"#(.*)", ".pxi": r"#(.*)", ".h": r"/\*(.*?)\*/|//(.*)"}
-EXAMPLES = {"copied.py", "SCRIPT.py"} | {f"{folder}/NAME{kind}" for kind in (".py", ".pxi")
-                                         for folder in ("algorithms", "engines/cython_", "engines/numba_")}  # fmt: skip
+EXAMPLES = {"copied.py", "SCRIPT.py"} | {
+    f"{folder}/NAME{kind}" for kind in (".py", ".pxi") for folder in ("algorithms", "engines/cython_", "engines/numba_")
+}
 
 
 def prose(file: Path) -> str:
