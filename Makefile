@@ -1,27 +1,45 @@
 # Everything runs in a virtual environment of its own, .venv, made from Python 3.11 or newer and a C compiler.
 #   make bench            measure, draw, report (bench-results/report.html); ARGS="--full" for more
-#   make test             ruff, mypy, pytest
+#   make test             lint, pytest
+#   make lint             ruff, mypy, cython-lint; make format mends what it can
+#   make test-isa         the kernels' tests at the narrower instruction sets
 #   make PYTHON=python3.12 ...
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml fastconv/engines/records.py $(wildcard fastconv/engines/cython_/*.p* fastconv/engines/cython_/*/*.p* fastconv/engines/cython_/*/*.h)
+SOURCES := setup.py pyproject.toml fastconv/engines/records.py $(wildcard fastconv/core/*.pyx fastconv/engines/cython_/*.p* fastconv/engines/cython_/*/*.p* fastconv/engines/cython_/*/*.h)
 ARGS ?=
 
-.PHONY: bench test lint clean
+# What computes; the rest does not depend on the width of a vector.
+KERNELS := tests/engines $(addprefix tests/test_,$(addsuffix .py,battery depthwise fft fft_tiled filters \
+	planar pooling separable split_bf16 transforms winograd))
+
+.PHONY: bench test test-isa lint format clean
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
 
 # Two processes or more share the cores, so idle threads must not spin; a file stays in one process, which compiles its
 # kernels once.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: lint
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-isa: $(VENV)/test.stamp
+	FASTCONV_ISA=x86-64-v3 $(PYTEST) $(KERNELS) $(ARGS)
+	FASTCONV_ISA=x86-64-v2 $(PYTEST) $(KERNELS) $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cython-lint fastconv
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

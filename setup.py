@@ -98,7 +98,8 @@ def extensions():
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
     built = '"' + " ".join(ISAS) + '"'
     found = [
-        Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common)
+        Extension("fastconv.core._openmp", ["fastconv/core/_openmp.pyx"], **common),
+        Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common),
     ]
     depends = sorted(str(f) for f in Path(HERE).rglob("*") if f.suffix in (".pxi", ".h"))
     for isa, (flags, width) in ISAS.items():

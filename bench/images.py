@@ -154,9 +154,13 @@ def draw(rows: list[dict[str, Any]], folder: Path, threads: int) -> str:
         won = ratios(rows, panel.name, "OpenCV")
         if won:
             axis.text(
-                0.03, 0.97, f"{geometric_mean(list(won.values())):.1f} times OpenCV's speed\n(geometric mean)",
-                transform=axis.transAxes, va="top", fontsize=9,
-            )  # fmt: skip
+                0.03,
+                0.97,
+                f"{geometric_mean(list(won.values())):.1f} times OpenCV's speed\n(geometric mean)",
+                transform=axis.transAxes,
+                va="top",
+                fontsize=9,
+            )
         sizes = sorted({r["size"] for r in rows if r["panel"] == panel.name})
         axis.xaxis.set_major_locator(FixedLocator(sizes))
         axis.xaxis.set_minor_locator(NullLocator())

@@ -50,7 +50,7 @@ from .planning.explain import Explanation, explain
 from .planning.registry import get_backend, list_backends, register_backend, unregister_backend
 from .planning.tune_verify import tune, verify
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
 
 __all__ = [
     "Backend",

@@ -7,16 +7,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+KEPT = "FASTCONV_CACHE_DIR", "FASTCONV_ISA"
 
 
 def run(
     *arguments: str, timeout: float = 120, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments, none of the caller's FASTCONV_ settings but the cache directory, and these.
+    """Run Python with these arguments, none of the caller's FASTCONV_ settings but the cache directory and the
+    instruction set, and these.
 
     A process that crashes or hangs is an AssertionError with its tracebacks; its own children end with it.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("FASTCONV_") or k == "FASTCONV_CACHE_DIR"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("FASTCONV_") or k in KEPT}
     command = [sys.executable, "-X", "faulthandler", *arguments]
     with subprocess.Popen(command, cwd=ROOT, env={**kept, **environment}, text=True, start_new_session=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip

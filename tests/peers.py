@@ -10,7 +10,6 @@ try:
 except ImportError:
     torch = None
 else:
-    torch.set_num_threads(1)
     torch.backends.mkldnn.enabled = False  # it compiles a kernel for every shape, 20 ms each
 
 

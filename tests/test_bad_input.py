@@ -65,13 +65,17 @@ ARRAYS: list[Case] = [
     *((f"w with {n} axes", ValueError, "w", conv(w=np.ones((4,) * n, np.float32))) for n in (0, 3, 5)),
     *((f"bias of shape {s}", ValueError, "bias", conv(b=np.ones(s, np.float32))) for s in ((5,), (7,), (6, 1), ())),
     ("bias of one", ValueError, "bias", conv(b=np.ones(1, np.float32))),
-    *((f"x of shape {s}", ValueError, "x", conv(np.ones(s, np.float32))) for s in
-      ((2, 0, 7, 8), (2, 4, 0, 8), (2, 4, 7, 0), (2, 3, 7, 8), (2, 5, 7, 8), (4, 4, 2, 8))),
-    *((f"w of shape {s}", ValueError, "w", conv(w=np.ones(s, np.float32))) for s in
-      ((0, 4, 3, 3), (6, 0, 3, 3), (6, 4, 0, 3), (6, 4, 3, 0), (6, 8, 3, 3), (6, 4, 8, 3), (6, 4, 3, 9))),
+    *(
+        (f"x of shape {s}", ValueError, "x", conv(np.ones(s, np.float32)))
+        for s in ((2, 0, 7, 8), (2, 4, 0, 8), (2, 4, 7, 0), (2, 3, 7, 8), (2, 5, 7, 8), (4, 4, 2, 8))
+    ),
+    *(
+        (f"w of shape {s}", ValueError, "w", conv(w=np.ones(s, np.float32)))
+        for s in ((0, 4, 3, 3), (6, 0, 3, 3), (6, 4, 0, 3), (6, 4, 3, 0), (6, 8, 3, 3), (6, 4, 8, 3), (6, 4, 3, 9))
+    ),
     ("unbatched x with too few channels", ValueError, "x", conv(X[0, :3])),
     ("kernel larger than the unbatched image", ValueError, "w", conv(X[0, :, :2])),
-]  # fmt: skip
+]
 
 NUMBERS: list[Case] = [
     *((f"{name}={v!r}", ValueError, name, conv(**{name: v})) for name in ("stride", "dilation") for v in
@@ -130,14 +134,16 @@ SHAPES: list[Case] = [
 ]  # fmt: skip
 
 OUTPUTS: list[Case] = [
-    *((f"out of shape {s}", ValueError, "out", conv(out=np.empty(s, np.float32))) for s in
-      ((2, 6, 5, 5), (6, 5, 6), (2, 6, 5, 6, 1), (2, 6, 30), (360,), (1, 6, 5, 6), XS)),
+    *(
+        (f"out of shape {s}", ValueError, "out", conv(out=np.empty(s, np.float32)))
+        for s in ((2, 6, 5, 5), (6, 5, 6), (2, 6, 5, 6, 1), (2, 6, 30), (360,), (1, 6, 5, 6), XS)
+    ),
     *((f"out of {k}", TypeError, "out", conv(out=np.empty(DY.shape, k))) for k in ("f8", "f2", "i4", "?", "c8")),
     ("out for an unbatched x", ValueError, "out", conv(X[0], out=np.empty((1, 6, 5, 6), np.float32))),
     ("out is a list", TypeError, "out", conv(out=DY.tolist())),
     ("out is True", TypeError, "out", conv(out=True)),
     ("out is read-only", ValueError, "out", conv(out=read_only(DY.shape))),
-]  # fmt: skip
+]
 
 SETTINGS: list[Case] = [
     *((f"set_num_threads({v!r})", ValueError, "n", lambda v=v: fastconv.set_num_threads(v)) for v in (0, -1)),

@@ -59,8 +59,12 @@ def test_named_backend_wins() -> None:
 
 
 def test_unknown_backend() -> None:
-    done = child.run("-c", "import fastconv, numpy as np; a = np.ones((1, 1, 3, 3)); fastconv.conv2d(a, a)",
-                     check=False, FASTCONV_BACKEND="nonsense")  # fmt: skip
+    done = child.run(
+        "-c",
+        "import fastconv, numpy as np; a = np.ones((1, 1, 3, 3)); fastconv.conv2d(a, a)",
+        check=False,
+        FASTCONV_BACKEND="nonsense",
+    )
     assert done.returncode == 1
     assert "ValueError" in done.stderr
     assert "FASTCONV_BACKEND" in done.stderr

@@ -155,19 +155,22 @@ def test_release_workspace() -> None:
     np.testing.assert_array_equal(plan(d.x), first)
 
 
-@pytest.mark.parametrize(("error", "word", "change"), [
-    (ValueError, "x", {"x": np.ones((2, 4, 9, 9), np.float32)}),
-    (ValueError, "x", {"x": np.ones((4, 9, 10), np.float32)}),
-    (TypeError, "x", {"x": np.ones(P.x_shape)}),
-    (TypeError, "x", {"x": np.ones(P.x_shape, int)}),
-    (TypeError, "x", {"x": None}),
-    (ValueError, "out", {"out": np.ones((1, 6, 9, 10), np.float32)}),
-    (TypeError, "out", {"out": np.ones(P.y_shape)}),
-    (ValueError, "w", {"w": np.ones((6, 4, 3, 2), np.float32)}),
-    (TypeError, "w", {"w": np.ones(P.w_shape)}),
-    (ValueError, "bias", {"w": np.ones(P.w_shape, np.float32), "bias": np.ones(5, np.float32)}),
-    (TypeError, "bias", {"w": np.ones(P.w_shape, np.float32), "bias": np.ones(6)}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "word", "change"),
+    [
+        (ValueError, "x", {"x": np.ones((2, 4, 9, 9), np.float32)}),
+        (ValueError, "x", {"x": np.ones((4, 9, 10), np.float32)}),
+        (TypeError, "x", {"x": np.ones(P.x_shape)}),
+        (TypeError, "x", {"x": np.ones(P.x_shape, int)}),
+        (TypeError, "x", {"x": None}),
+        (ValueError, "out", {"out": np.ones((1, 6, 9, 10), np.float32)}),
+        (TypeError, "out", {"out": np.ones(P.y_shape)}),
+        (ValueError, "w", {"w": np.ones((6, 4, 3, 2), np.float32)}),
+        (TypeError, "w", {"w": np.ones(P.w_shape)}),
+        (ValueError, "bias", {"w": np.ones(P.w_shape, np.float32), "bias": np.ones(5, np.float32)}),
+        (TypeError, "bias", {"w": np.ones(P.w_shape, np.float32), "bias": np.ones(6)}),
+    ],
+)
 def test_bad_calls(error: type[Exception], word: str, change: dict[str, Any]) -> None:
     d = integer_data(P)
     plan = plan_for(P, d)

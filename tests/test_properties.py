@@ -97,8 +97,10 @@ def test_linear(name: str, text: str) -> None:
     for pass_ in PASSES:
         if not usable(name, p, pass_):
             continue
-        for fields in ({"forward": "x", "grad_input": "w", "grad_weight": "x"}[pass_],
-                       {"forward": "w", "grad_input": "dy", "grad_weight": "dy"}[pass_]):  # fmt: skip
+        for fields in (
+            {"forward": "x", "grad_input": "w", "grad_weight": "x"}[pass_],
+            {"forward": "w", "grad_input": "dy", "grad_weight": "dy"}[pass_],
+        ):
             a, b = getattr(one, fields), getattr(two, fields)
             parts = [battery.public(name, pass_, p, one._replace(**{fields: v})) for v in (a, b, 2 * a - 3 * b)]
             near(name, p, pass_, 2 * parts[0] - 3 * parts[1], parts[2], 15.0 * 3 * parts[0].size * one.w.size)

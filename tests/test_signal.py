@@ -46,9 +46,12 @@ def pairs(draw: Any) -> tuple[Any, Any]:
 
 
 @given(
-    st.sampled_from(["convolve2d", "correlate2d"]), pairs(), st.sampled_from(["full", "same", "valid"]),
-    st.sampled_from(["fill", "wrap", "symm"]), st.sampled_from([0, 2, -1.5]),
-)  # fmt: skip
+    st.sampled_from(["convolve2d", "correlate2d"]),
+    pairs(),
+    st.sampled_from(["full", "same", "valid"]),
+    st.sampled_from(["fill", "wrap", "symm"]),
+    st.sampled_from([0, 2, -1.5]),
+)
 def test_sliding_windows(name: str, arrays: tuple[Any, Any], mode: str, boundary: str, fillvalue: float) -> None:
     both(name, *arrays, mode, boundary, fillvalue)
 

@@ -20,7 +20,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv.core.problem import PASSES, parse, parse
+from fastconv.core.problem import PASSES, parse
 from tests import battery
 from tests.problems import options, real_data
 

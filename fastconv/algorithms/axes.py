@@ -18,7 +18,7 @@ from .base import Array
 
 
 class Geometry(NamedTuple):
-    """How outputs meet the copy, for one pass; see direct.pxi."""
+    """How outputs meet the copy, for one pass; see direct/pack.pxi."""
 
     rows: tuple[int, ...]  # r0 rd rm rs c0 cd cm cs oh ow: output row i has base row (i + r0) // rd * rm + rs
     taps: Array  # [nkh, nkw, ro.., co.., off..] a phase

@@ -6,7 +6,7 @@ Zhang, Franchetti and Low, "High performance zero-memory overhead direct convolu
 interleaves LANES channels and splits columns by stride phase, so that the pixels of a block are
 neighbours for any stride, and every broadcast is a fixed displacement from one pointer.
 
-grad_input is the same loop on dy, phase by phase (phases.py). grad_weight sums over pixels, lanes again
+grad_input is the same loop on dy, phase by phase (axes.py). grad_weight sums over pixels, lanes again
 output channels, whose dy is transposed strip by strip. 1x1 kernels without padding read the image in place,
 with strides up to 2; in their grad_weight whichever side has fewer channels is the one that is transposed.
 """

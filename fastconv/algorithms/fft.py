@@ -6,7 +6,7 @@ so that memory stays bounded whatever the size of the image. SciPy transforms, t
 spectra and sums them over channels: a matrix product for every frequency. grad_input is the product
 dX = dY * W; grad_weight sums X * conj(dY) over all tiles and images, and is transformed back once.
 
-Stride and dilation leave no trace in the transforms: they split the image into phases (fft_tiles.py).
+Stride and dilation leave no trace in the transforms: they split the image into phases (overlap_save.py).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ CHANNELS, POINTWISE, IMAGES = range(3)
 
 
 class Line(NamedTuple):
-    """One axis of a pass as a dense problem: where pixels are, see FtAxis in fft_tiled_lanes.pxi."""
+    """One axis of a pass as a dense problem: where pixels are, see FtAxis in fft_tiled/lanes.pxi."""
 
     outputs: int
     taps: int

@@ -2,7 +2,7 @@
 
 Nothing is transposed, so it suits what has little arithmetic for each pixel that is read or written: 1x1
 kernels, where the image already is the matrix, and few outputs, such as the gradient of a network's first
-layer. Strides become phases (phases.py). In grad_weight lanes are summed at the end: a dot product of planes
+layer. Strides become phases (axes.py). In grad_weight lanes are summed at the end: a dot product of planes
 for every pair of an output and a (channel, tap).
 """
 

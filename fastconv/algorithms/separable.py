@@ -1,7 +1,7 @@
 """Separable convolution: a kernel of low rank is a sum of a few columns times rows, filtered one after the other.
 
 A K x K kernel of rank r costs r (K + K) products instead of K K. Which kernels are of low rank only their
-values tell (factors.py), so this backend is asked for the weights at hand: `Separable.with_weights` is the
+values tell (low_rank.py), so this backend is asked for the weights at hand: `Separable.with_weights` is the
 same backend for just these. Images and depthwise layers are filtered by one fused step, whose intermediate
 rows never leave the cache; for layers of many channels a Kx1 and a 1xK convolution are left to the plain
 backends, an image at a time.

@@ -1,7 +1,7 @@
-"""Where the split backends put pixels and weights: see split_bf16.pxi for the loops that read them.
+"""Where the split backends put pixels and weights: see engines/cython_/split_bf16/ for the loops that read them.
 
 All offsets are in bfloat16 numbers. A phase is a set of taps that serves the same output rows and columns
-(one in forward, stride x stride in grad_input, as in phases.py); its steps are the products of one output.
+(one in forward, stride x stride in grad_input, as in axes.py); its steps are the products of one output.
 """
 
 from __future__ import annotations
@@ -170,6 +170,6 @@ def sum_steps(
 
 
 def image_of(p: ConvProblem, pass_: str, v: View, r0: int) -> tuple[int, ...]:
-    """The image as a flat plane from base row r0 on, see split_plane in split_bf16.h."""
+    """The image as a flat plane from base row r0 on, see split_plane in split.h."""
     h, w = source(p, pass_)
     return h, w, v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs

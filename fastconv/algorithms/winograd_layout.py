@@ -25,7 +25,7 @@ class Blocks(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """What the steps want to know, in the order of the engines' struct (winograd_blocks.pxi says what they are)."""
+    """What the steps want to know, in the order of the engines' struct (winograd/blocks.pxi says what they are)."""
 
     n: int
     ci: int

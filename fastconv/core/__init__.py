@@ -6,6 +6,8 @@ flops.py       operations and bytes of a problem
 borders.py     padding other than zeros, and its adjoint
 workspace.py   scratch memory, lent and kept
 threads.py     how many threads a call may use; forks
+cores.py       the cores that this process may use
+openmp.py      how OpenMP's threads wait, and limits set on it from outside
 blas.py        one BLAS call at a time
 errors.py      BackendRefused, WorkspaceError
 

@@ -1,7 +1,13 @@
-"""How many threads a call may use.
+"""How many threads a call may use: the first of these that says something.
 
-The number is a process-wide setting, which a ``with num_threads(n)`` block overrides for its own
-Python thread. A forked child runs serial: neither OpenMP nor a BLAS pool survives a fork.
+1. ``with num_threads(n):``, for its own Python thread
+2. ``set_num_threads(n)``, for the process
+3. ``FASTCONV_NUM_THREADS``
+4. ``OMP_NUM_THREADS``
+5. the cores that this process may use: affinity, and its container's quota
+
+Never more than a limit that somebody else set on OpenMP in this Python thread, as ``threadpoolctl.threadpool_limits``
+does. A forked child runs serial: neither OpenMP nor a BLAS pool survives a fork.
 """
 
 from __future__ import annotations
@@ -12,18 +18,34 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+from . import openmp
+from .cores import cpu_count
 from .problem import integer
 
 _forked = False
 _global = 0  # 0: not yet read from the environment
-_local = threading.local()
+_max_threads, _UNLIMITED = openmp.max_threads, openmp.UNLIMITED
+
+
+class _Local(threading.local):
+    n = 0  # outside of `num_threads`
+
+
+_local = _Local()
 
 
 def get_num_threads() -> int:
-    """Number of threads that a call from this Python thread uses."""
+    """Number of threads that a call from this Python thread uses.
+
+    The innermost ``with num_threads(n)``, else `set_num_threads`, else the environment's ``FASTCONV_NUM_THREADS``, else
+    its ``OMP_NUM_THREADS``, else the cores that this process may use (affinity and its container's quota); at most what
+    ``threadpoolctl.threadpool_limits`` allows OpenMP in this thread.
+    """
     if _forked:
         return 1
-    return getattr(_local, "n", 0) or _global or _read_environment()
+    n = _local.n or _global or _read_environment()
+    limit = _max_threads()
+    return limit if limit < n and limit < _UNLIMITED else n
 
 
 def set_num_threads(n: int) -> None:
@@ -45,7 +67,7 @@ def set_num_threads(n: int) -> None:
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
     """Use ``n`` threads inside a ``with`` block, in this Python thread only."""
-    n, before = integer("n", n, 1), getattr(_local, "n", 0)
+    n, before = integer("n", n, 1), _local.n
     _local.n = n
     try:
         yield
@@ -53,22 +75,21 @@ def num_threads(n: int) -> Iterator[None]:
         _local.n = before
 
 
-def cpu_count() -> int:
-    """Cores that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this operating system
-        return os.cpu_count() or 1
-
-
 def _read_environment() -> int:
+    """Set and return the number that the environment asks for, or that of the cores."""
     global _global
     text = os.environ.get("FASTCONV_NUM_THREADS", "")
-    if text and not (text.isdigit() and int(text) > 0):
+    if text and not _is_number(text):
         warnings.warn(f"FASTCONV_NUM_THREADS must be an integer of at least 1, got {text!r}", stacklevel=3)
         text = ""
-    _global = int(text) if text else cpu_count()
+    if not text:  # OpenMP itself complains of nonsense; a list has a number for each level of nesting
+        text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    _global = int(text) if _is_number(text) else cpu_count()
     return _global
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
 
 
 def _after_fork() -> None:

@@ -1,4 +1,4 @@
-"""The windows of pooling: sizes, and the tables that the loops in engines/ walk them by (pooling.pxi)."""
+"""The windows of pooling: sizes, and the tables that the loops in engines/ walk them by (pooling/forward.pxi)."""
 
 from __future__ import annotations
 

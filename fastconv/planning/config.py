@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..core import openmp
+from ..core.cores import cpu_count
 from ..core.threads import get_num_threads
 from ..engines import loader
 from . import registry, tuning
@@ -21,6 +23,7 @@ def config_text() -> str:
     from .rates import cache_dir, rates
 
     lines = [f"{tuning.machine_key(get_num_threads())}", f"Python {platform.python_version()}, {platform.platform()}"]
+    lines.append(f"{get_num_threads()} threads of {cpu_count()} cores; waiting threads spin {openmp.WAITING}")
     lines += [f"engine {name}: {text}" for name, text in loader.describe().items()]
     lines += [f"rates for {dtype}: {rates(dtype)}" for dtype in ("float32", "float64")]
     lines += [f"cache directory: {cache_dir()}", f"backends: {', '.join(registry.list_backends())}"]

@@ -27,11 +27,15 @@ def check(backend, threads, n, ci, size, co, kernel, stride=(1, 1), padding=0, d
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "backend": backend}
     passes = {
         "forward": (lambda: fastconv.conv2d(x, w, bias, **options), oracle.forward(x, w, bias, geo)),
-        "grad_input": (lambda: fastconv.conv2d_grad_input(dy, w, x.shape, **options),
-                       oracle.grad_input(dy, w, size, geo)),
-        "grad_weight": (lambda: fastconv.conv2d_grad_weight(dy, x, w.shape, **options),
-                        oracle.grad_weight(dy, x, kernel, geo)),
-    }  # fmt: skip
+        "grad_input": (
+            lambda: fastconv.conv2d_grad_input(dy, w, x.shape, **options),
+            oracle.grad_input(dy, w, size, geo),
+        ),
+        "grad_weight": (
+            lambda: fastconv.conv2d_grad_weight(dy, x, w.shape, **options),
+            oracle.grad_weight(dy, x, kernel, geo),
+        ),
+    }
     done = []
     before = fastconv.get_num_threads()
     fastconv.set_num_threads(threads)

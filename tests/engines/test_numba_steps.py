@@ -268,8 +268,8 @@ def test_parallel_hazards(layer, what):
 
 STEPS = """
 from numba import prange
-from copied.launch import step
-from copied import vector as v
+from copied.ground.launch import step
+from copied.ground import vector as v
 
 def make(k):
     @step("y")
@@ -298,7 +298,8 @@ print(sum(hits), len(hits))
 def copy(tmp_path):
     """A folder with the engine and some steps in it; a call is a fresh process that answers how many were cached."""
     shutil.copytree(Path(engine.__file__).parent, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "copied/__init__.py").write_text("from . import target")
+    shutil.copy(Path(engine.__file__).parents[1] / "records.py", tmp_path)
+    (tmp_path / "copied/__init__.py").write_text("from .ground import target")
     (tmp_path / "steps.py").write_text(STEPS)
 
     def use(**environment):
@@ -313,7 +314,7 @@ def test_cache_across_processes(copy):
     """Numbers in a closure, dtypes, and serial and parallel code are told apart; any source of the engine counts."""
     assert copy() == (0, 8)
     assert copy() == (8, 8)
-    with (copy.folder / "copied/emit.py").open("a") as source:
+    with (copy.folder / "copied/ground/emit.py").open("a") as source:
         source.write("# changed\n")
     assert copy() == (0, 8)
     assert copy() == (8, 8)

@@ -25,7 +25,8 @@ cdef extern from *:
     #if defined(__x86_64__) && defined(__linux__)
     #include <sys/syscall.h>
     #include <unistd.h>
-    static int fc_permit_tiles(void) { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; } /* ARCH_REQ_XCOMP_PERM, tile data */
+    /* ARCH_REQ_XCOMP_PERM, tile data */
+    static int fc_permit_tiles(void) { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
     #else
     static int fc_permit_tiles(void) { return 0; }
     #endif

@@ -1,4 +1,4 @@
-"""Pooling, lanes = neighbouring output pixels of a row; see pooling.pxi for the way it goes.
+"""Pooling, lanes = neighbouring output pixels of a row; see engines/cython_/pooling/forward.pxi for the way it goes.
 
 The rows of a window are merged first into one padded line whose columns are split by their remainder modulo the
 stride; there a tap is a fixed displacement. A share of the work is a range of tasks: bands of rows of one plane.

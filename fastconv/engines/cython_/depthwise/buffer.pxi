@@ -80,7 +80,7 @@ cdef struct DwGeometry:
     intp top  # source row of buffer row 0, for output row 0
     intp wd, ws, wg  # weights from one destination channel, source channel and group to the next
     intp share  # numbers of scratch memory a thread
-    int stream  # rows stream by at this stride, see depthwise_rows.pxi; or 0
+    int stream  # rows stream by at this stride, see rows.pxi; or 0
     bint ahead  # fetch the next job's images: they come from beyond L2
 
 

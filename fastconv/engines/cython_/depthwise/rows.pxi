@@ -33,8 +33,8 @@ cdef inline vec _dw_beside(const int V, const int v, const real* p, bint more, i
     return vload_part(p + v * LANES, lanes) if v + 1 == V else vload(p + v * LANES)
 
 
-cdef inline void _dw_filter_row(const int V, const real* p, bint less, bint more, int lanes, const vec* w, vec* a, vec* b,
-                                vec* c) noexcept nogil:
+cdef inline void _dw_filter_row(const int V, const real* p, bint less, bint more, int lanes, const vec* w, vec* a,
+                                vec* b, vec* c) noexcept nogil:
     """One row, to the sums of the output rows above it, beside it and below it."""
     cdef vec before = vset(p[-1]) if less else vzero(), x = _dw_beside(V, 0, p, more, lanes), after, s
     cdef int v
@@ -114,8 +114,8 @@ cdef void _dw_filter_plane(const DwGeometry* f, const DwTaps* t, const real* x, 
 # grad_weight. A pixel must not meet a zero that stands for a number of dy which is not there: it may be infinite.
 
 
-cdef inline void _dw_columns(const int V, const int v, const real* p, bint more, int lanes, vec* before, vec* x, vec* left,
-                             vec* right) noexcept nogil:
+cdef inline void _dw_columns(const int V, const int v, const real* p, bint more, int lanes, vec* before, vec* x,
+                             vec* left, vec* right) noexcept nogil:
     """Vector v of a row, x, with the columns on both sides; `before` and `x` move on to the next one."""
     cdef vec after = _dw_beside(V, v + 1, p, more, lanes)
     left[0] = vslide_back1(before[0], x[0])
@@ -125,7 +125,8 @@ cdef inline void _dw_columns(const int V, const int v, const real* p, bint more,
     before[0], x[0] = x[0], after
 
 
-cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const bint C, const real* p, bint less, bint more,
+cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const bint C, const real* p, bint less,
+                                bint more,
                                 int lanes, vec* sums, const vec* a, const vec* b, const vec* c) noexcept nogil:
     """One row of x, with the rows of dy above it (if A), beside it (B) and below it (C)."""
     cdef vec before = vset(p[-1]) if less else vzero(), next = _dw_beside(V, 0, p, more, lanes), left, right, x

@@ -1,4 +1,4 @@
-# Channel-wise forward and grad_input: rows of outputs in registers, see depthwise_buffer.pxi.
+# Channel-wise forward and grad_input: rows of outputs in registers, see buffer.pxi.
 
 
 cdef inline void _dw_tap(const int K, const int S, const int R, const int i, const int r, vec* a,

@@ -1,4 +1,4 @@
-# Channel-wise 3x3 kernels at stride 2, one column of padding on the left: rows stream by, as in depthwise_rows.pxi.
+# Channel-wise 3x3 kernels at stride 2, one column of padding on the left: rows stream by, as in rows.pxi.
 # Columns of the image are taken apart, or put together, in registers.
 
 cdef inline vec _dw_some(const real* p, intp n) noexcept nogil:
@@ -15,7 +15,8 @@ cdef inline void _dw_halve(const real* p, intp n, vec before, vec* left, vec* ev
     left[0] = vslide_back1(before, odd[0])
 
 
-cdef inline void _dw_outer_row2(const int V, const real* p, intp n, bint less, const vec* w, vec* a, vec* b) noexcept nogil:
+cdef inline void _dw_outer_row2(const int V, const real* p, intp n, bint less, const vec* w, vec* a,
+                                vec* b) noexcept nogil:
     """A row that is the last of the output row above it and the first of the one below it."""
     cdef vec odd = vset(p[-1]) if less else vzero(), left, even
     cdef int v

@@ -1,7 +1,7 @@
 # Convolution on plain planes; lanes = neighbouring pixels, weights are broadcast. No transposes on either side.
 #
 # For 1x1 kernels the image is read in place; for few outputs a thread copies its strip of rows, zero-padded, with
-# columns split by stride phase (direct.pxi). A register block is nt outputs x nv vectors of pixels.
+# columns split by stride phase (pack.pxi). A register block is nt outputs x nv vectors of pixels.
 
 
 cdef inline void _planar_block(const int nt, const int nv, const bint keep, const real* x, intp plane, intp C,

@@ -1,4 +1,4 @@
-# grad_weight on the channel-blocked copy of the input (direct.pxi); lanes = output channels, summed over pixels.
+# grad_weight on the channel-blocked copy of the input (pack.pxi); lanes = output channels, summed over pixels.
 #
 # For 1x1 kernels the roles may be swapped: lanes = input channels, and "the input" below is dy (Direct._sides says when).
 # dy is transposed strip by strip into a small buffer. Threads have strips and sums of their own (cores read faster what no

@@ -1,7 +1,8 @@
 # Split bfloat16: copies of images and weights in bfloat16 parts, and the products of split.h over them.
 #
-# The copy: [image][group][part][block of 32 channels][row phase][column phase][padded row x column][32], so that for any
-# stride and dilation a tap is a fixed distance from the pixel: all pixels lie on one line, and a product takes neighbours.
+# The copy: [image][group][part][block of 32 channels][row phase][column phase][padded row x column][32], so that for
+# any stride and dilation a tap is a fixed distance from the pixel: all pixels lie on one line, and a product takes
+# neighbours.
 # Weights: [group][panel][2 x 16 outputs][tap][block][part][16 pairs][16 outputs][2].
 
 from libc.stdint cimport uint16_t
@@ -52,9 +53,9 @@ cdef struct SplitCopy:                   # of a band of images and rows
 
 
 def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple flat, int pixels, int threads):
-    """copy OUT: images and groups of a band; what the tuples hold: see `SplitBf16._products` in algorithms/split_bf16.py.
+    """copy OUT: images and groups of a band; the tuples: see `SplitBf16._products` in algorithms/split_bf16.py.
 
-    pixels: pairs of neighbouring pixels of 16 channels, instead of 32 channels a pixel; 2: also those from odd pixels on.
+    pixels: pairs of neighbouring pixels of 16 channels, instead of 32 channels a pixel; 2: also those from odd pixels.
     """
     cdef SplitCopy k
     cdef intp n0, nb, c0, groups, C = x.shape[1], blocks, pieces = 1, t, total
@@ -79,7 +80,8 @@ def split_pack(cnp.ndarray x, cnp.ndarray copy, tuple band, tuple layout, tuple 
 cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp groups, intp blocks, intp pieces, intp C,
                        int pixels) noexcept nogil:
     """One share of a phase of a block of channels."""
-    cdef intp piece = t % pieces, gamma = t // pieces % k.nc, rho = t // pieces // k.nc % k.nr, odd, lines = k.length, count
+    cdef intp piece = t % pieces, gamma = t // pieces % k.nc, rho = t // pieces // k.nc % k.nr, odd, lines = k.length
+    cdef intp count
     cdef intp block, group, n, per = 16 if pixels else 32, nc, i, i_, first, last, size = k.flat.h * k.flat.w
     cdef split_plane f = k.flat
     cdef real buf[32 * (SEGMENT + LANES) + 32]
@@ -190,12 +192,12 @@ def split_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp
     if threads == 1:
         with nogil:
             for i in range(groups * panels):
-                _split_panel(wp + i // panels * nout * C * T + i % panels * 32 * ls, ls, cs, nout - i % panels * 32, C, T, ip,
-                             parts, up + i * size, tp)
+                _split_panel(wp + i // panels * nout * C * T + i % panels * 32 * ls, ls, cs, nout - i % panels * 32, C,
+                             T, ip, parts, up + i * size, tp)
         return
     for i in prange(groups * panels, nogil=True, schedule="static", num_threads=threads):
-        _split_panel(wp + i // panels * nout * C * T + i % panels * 32 * ls, ls, cs, nout - i % panels * 32, C, T, ip, parts,
-                     up + i * size, tp + threadid() * T * 512)
+        _split_panel(wp + i // panels * nout * C * T + i % panels * 32 * ls, ls, cs, nout - i % panels * 32, C, T, ip,
+                     parts, up + i * size, tp + threadid() * T * 512)
 
 
 cdef struct SplitBand:                   # outputs of a band, and how they meet the copy
@@ -216,7 +218,8 @@ cdef struct SplitBand:                   # outputs of a band, and how they meet 
 cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp r1, intp nout, real* m, real* y,
                        const real* bias) noexcept nogil:
     """Base rows [r0, r1) of one image and panel: products into m [vector][pixel][LANES], then out to the planes."""
-    cdef intp start = max(b.i0, (b.r0 + r0) * b.rd - b.rt), stop = min(b.i1, (b.r0 + r1) * b.rd - b.rt), f, a, c, lo, hi, r, i
+    cdef intp start = max(b.i0, (b.r0 + r0) * b.rd - b.rt), stop = min(b.i1, (b.r0 + r1) * b.rd - b.rt), f, a, c, lo
+    cdef intp hi, r, i
     cdef intp q, q0, n, nb, k, j0, pixels = (stop - start) * b.ow
     cdef int nv = 2 if nout > 16 else 1, most = split_rows_of(b.unit)
     cdef const intp* s
@@ -251,8 +254,8 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
             while q < n:
                 d.out = o + q // b.wph * d.next
                 d.first = q % b.wph
-                split_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s, b.phases[2 * f + 1],
-                              b.chain, &d)
+                split_product(b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, b.taps, s,
+                              b.phases[2 * f + 1], b.chain, &d)
                 q += most
         else:
             d.first = 0
@@ -262,19 +265,20 @@ cdef void _split_strip(SplitBand* b, const bf16* x, const bf16* u, intp r0, intp
                 for k in range(nb):
                     q = (hi - lo) * k // nb
                     d.out = o + i * d.next + q * d.mt
-                    split_product(b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u, b.taps, s,
-                               b.phases[2 * f + 1], b.chain, &d)
+                    split_product(b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u,
+                               b.taps, s, b.phases[2 * f + 1], b.chain, &d)
     for k in range((min(<intp> 32, nout) + LANES - 1) // LANES):
-        _store(m + k * d.mh, y + k * LANES * b.plane + start * b.ow, b.plane, min(<intp> LANES, nout - k * LANES), pixels,
-               bias + k * LANES if bias != NULL else NULL)
+        _store(m + k * d.mh, y + k * LANES * b.plane + start * b.ow, b.plane, min(<intp> LANES, nout - k * LANES),
+               pixels, bias + k * LANES if bias != NULL else NULL)
 
 
 def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cnp.ndarray bias, cnp.ndarray phases,
-               cnp.ndarray steps, cnp.ndarray pos, cnp.ndarray work, tuple source, tuple rows, tuple outputs, tuple blocks,
-               int threads):
+               cnp.ndarray steps, cnp.ndarray pos, cnp.ndarray work, tuple source, tuple rows, tuple outputs,
+               tuple blocks, int threads):
     """A band of y OUT from the copy; what the tuples hold: see `SplitBf16._products` in algorithms/split_bf16.py."""
     cdef SplitBand b
-    cdef intp n0, nb, o0, nout, groups, per, strips, panels, i, t, total, usize, msize, C, w0, ls, cs, tmp, off, T = pos.shape[0]
+    cdef intp n0, nb, o0, nout, groups, per, strips, panels, i, t, total, usize, msize, C, w0, ls, cs, tmp, off
+    cdef intp T = pos.shape[0]
     cdef int parts
     cdef bint adjoint, jit
     b.image, b.group, b.wph, b.columns = source
@@ -302,20 +306,22 @@ def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cn
         strips += 1
     total = nb * strips * groups * panels
     tmp = msize + b.taps                                        # b.taps numbers hold two times as many bfloat16 ones
-    if jit and threads == 1:                                    # a panel is packed (if it is not), then run over everything
+    if jit and threads == 1:  # a panel is packed (if it is not), then run over everything
         with nogil:
             for i in range(panels):
                 if up == NULL:
-                    _split_panel(wp + i * 32 * ls, ls, cs, nout - i * 32, C, T, ip, parts, <bf16*> (mp + msize), mp + tmp)
-                _split_panel_rows(&b, nb * strips, strips, i, <bf16*> (mp + msize) if up == NULL else up + i * b.taps * 2,
-                                  mp, yp, image, nout, bp)
+                    _split_panel(wp + i * 32 * ls, ls, cs, nout - i * 32, C, T, ip, parts, <bf16*> (mp + msize),
+                                 mp + tmp)
+                _split_panel_rows(&b, nb * strips, strips, i,
+                                  <bf16*> (mp + msize) if up == NULL else up + i * b.taps * 2, mp, yp, image, nout, bp)
     elif jit:
         for i in prange(panels, nogil=True, schedule="static", num_threads=threads):
             off = threadid() * (tmp + T * 512)
             if up == NULL:
                 _split_panel(wp + i * 32 * ls, ls, cs, nout - i * 32, C, T, ip, parts, <bf16*> (mp + off + msize),
                              mp + off + tmp)
-            _split_panel_rows(&b, nb * strips, strips, i, <bf16*> (mp + off + msize) if up == NULL else up + i * b.taps * 2,
+            _split_panel_rows(&b, nb * strips, strips, i,
+                              <bf16*> (mp + off + msize) if up == NULL else up + i * b.taps * 2,
                               mp + off, yp, image, nout, bp)
     elif threads == 1:
         with nogil:
@@ -332,8 +338,8 @@ def split_rows(cnp.ndarray copy, cnp.ndarray u, cnp.ndarray w, cnp.ndarray y, cn
             split_end(b.unit)
 
 
-cdef void _split_panel_rows(SplitBand* b, intp total, intp strips, intp panel, const bf16* u, real* m, real* y, intp image,
-                            intp nout, const real* bias) noexcept nogil:
+cdef void _split_panel_rows(SplitBand* b, intp total, intp strips, intp panel, const bf16* u, real* m, real* y,
+                            intp image, intp nout, const real* bias) noexcept nogil:
     cdef intp t
     split_begin(b.unit)
     for t in range(total):
@@ -341,8 +347,8 @@ cdef void _split_panel_rows(SplitBand* b, intp total, intp strips, intp panel, c
     split_end(b.unit)
 
 
-cdef void _split_task(SplitBand* b, intp strip, intp strips, intp group, intp panel, const bf16* u, real* m, real* y, intp image,
-                      intp nout, const real* bias) noexcept nogil:
+cdef void _split_task(SplitBand* b, intp strip, intp strips, intp group, intp panel, const bf16* u, real* m, real* y,
+                      intp image, intp nout, const real* bias) noexcept nogil:
     """One strip of one image, one panel of a group's outputs."""
     cdef intp n = strip // strips, k = strip % strips, o = group * nout + panel * 32
     _split_strip(b, b.copy + n * b.image + group * b.group, u, b.rows * k // strips, b.rows * (k + 1) // strips,

@@ -23,7 +23,8 @@ def split_pack_rows(cnp.ndarray dy, cnp.ndarray copy, tuple band, tuple layout, 
         _split_planes(dp, &f, size, t, C, groups, co, chunks, blocks, pieces, parts, image, group, part, cp)
 
 
-cdef void _split_planes(const real* dy, const split_plane* f, intp size, intp t, intp C, intp groups, intp co, intp chunks, intp blocks,
+cdef void _split_planes(const real* dy, const split_plane* f, intp size, intp t, intp C, intp groups, intp co,
+                        intp chunks, intp blocks,
                         intp pieces, int parts, intp image, intp group, intp part, bf16* d) noexcept nogil:
     """Up to 8 chunks of up to 16 planes of dy."""
     cdef real buf[16 * (256 + LANES)]
@@ -77,7 +78,8 @@ def split_sums(cnp.ndarray copy, cnp.ndarray rows, cnp.ndarray sums, cnp.ndarray
 cdef void _split_sum(SplitSums* s, intp t, real* sums) noexcept nogil:
     """One tap and panel of a group's input channels, one share of its outputs."""
     cdef intp share = t % s.splits, panel = t // s.splits % s.panels, group = t // s.splits // s.panels // s.taps
-    cdef intp tap = t // s.splits // s.panels % s.taps, o0 = s.co * share // s.splits, o1 = s.co * (share + 1) // s.splits
+    cdef intp tap = t // s.splits // s.panels % s.taps, o0 = s.co * share // s.splits
+    cdef intp o1 = s.co * (share + 1) // s.splits
     cdef intp most = split_rows_of(s.unit), nb = (o1 - o0 + most - 1) // most, q, q_, k, o, count
     cdef int nv = 2 if s.ci - panel * 32 > 16 else 1
     cdef const bf16* x = s.x + group * s.xgroup + 2 * panel * s.xblock + s.tap[tap]

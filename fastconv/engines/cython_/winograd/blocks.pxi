@@ -1,5 +1,6 @@
 # Winograd: which pixels and tiles belong to a block, and their way between NCHW planes and slots. A slot is LANES
-# numbers: one pixel of LANES channels. All sizes come in one array, in the order of Grid in algorithms/winograd_layout.py.
+# numbers: one pixel of LANES channels. All sizes come in one array, in the order of Grid of
+# algorithms/winograd_layout.py.
 
 cdef extern from *:
     """
@@ -17,7 +18,7 @@ cdef struct WinoGrid:
     intp row_blocks, col_blocks, kc, cip  # blocks of tiles; channels a chunk of weights; channels in whole lanes
     intp tiles, in_slots, in_pixels, out_pixels, runs  # most in a block
     intp vf, mf, uf, chunk, group_v  # numbers from a frequency to the next; in a chunk of weights; in V of a group
-    intp held, batch, qf, square, rows, cols  # grad_weight: tiles, blocks held at once; a block of sums, and its squares
+    intp held, batch, qf, square, rows, cols  # grad_weight: tiles, blocks held at once; a block of sums, its squares
     intp at_x, at_q, at_s, part_s, parts, segment  # where its transforms and sums lie; blocks that have own sums
     intp shared, at_v, at_m, at_in, at_out, at_u, at_table, per_thread  # where things lie in the workspace
 

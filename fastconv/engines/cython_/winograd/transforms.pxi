@@ -1,4 +1,4 @@
-# Winograd: the transforms (Lavin and Gray 2016), lanes = channels. Coefficients: the table of algorithms/transforms.py.
+# Winograd: the transforms (Lavin and Gray 2016), lanes = channels. Coefficients: algorithms/winograd_matrices.py.
 
 # One-dimensional transforms of n points, P pairs among them, and infinity if n is even; strides in vectors.
 cdef inline void _wino_input_1d(const int n, const vec* d, intp ds, vec* v, intp vs,

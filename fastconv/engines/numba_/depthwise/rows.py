@@ -2,7 +2,7 @@
 
 A row of the image is loaded once, the columns beside it are made in registers (a load across cache lines costs two),
 and the output rows that it meets stay there. Two vectors of columns at a time: sums, weights and a row fill the
-registers. depthwise_tables.py says where this is done.
+registers. tables.py says where this is done.
 """
 
 from __future__ import annotations

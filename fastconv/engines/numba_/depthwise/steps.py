@@ -2,7 +2,7 @@
 
 A job is a band of output rows of one image and group. The source rows that it needs are copied once into a zero-padded
 buffer, columns split by their remainder modulo the stride; from there on every tap is a fixed distance, whatever
-stride, dilation and padding are (depthwise_tables.py).
+stride, dilation and padding are (tables.py).
 """
 
 from __future__ import annotations

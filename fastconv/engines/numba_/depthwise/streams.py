@@ -1,4 +1,4 @@
-"""What the steps of depthwise_rows.py and depthwise_rows2.py do with one row of an image: the pieces of their loops.
+"""What the steps of rows.py do with one row of an image: the pieces of their loops.
 
 ``source = (place, height, width, col)`` is an image that is looked at from column ``col`` on: `place` is the address
 of its first number. Rows outside of the image are zeros, and so are columns.

@@ -21,7 +21,7 @@ STEP, SPLIT, UH, UW = range(8, 12)
 ROWS, BANDS, HEIGHT, WIDTH, LEFT, END, TOP, START = range(12, 20)
 #: weights from one destination channel, source channel and group to the next; numbers of scratch memory a thread;
 #: whether images come from beyond the second-level cache; partial sums; padding above; the stride at which rows
-#: stream by (depthwise_rows.py), or 0
+#: stream by (rows.py), or 0
 WD, WS, WG, SHARE, AHEAD, PARTS, PT, STREAM = range(20, 28)
 PHASES = 28  # where the places of the tables begin
 RUN, COLS, X0, W0, DOWN, AT = range(6)  # a table: kernel rows in a run, columns; first row and weight, weights of a row

@@ -1,7 +1,7 @@
 """Direct convolution on a channel-blocked copy of the input; lanes are output channels.
 
 The copy is [image][channel block][padded row][column phase][column][block channels], so that the pixels of a tile are
-neighbours for any stride. `block` is the number of lanes, or 1 for inputs of few channels. algorithms/phases.py
+neighbours for any stride. `block` is the number of lanes, or 1 for inputs of few channels. algorithms/axes.py
 tells how outputs meet the copy: a phase of its table is [nkh, nkw, rows of kernel rows, columns, offsets of taps].
 """
 

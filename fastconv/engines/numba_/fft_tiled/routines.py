@@ -1,6 +1,6 @@
 """FFT tiles: what all passes are made of. Transforms of tiles, by rows and then column by column, and back.
 
-`s` is the table of a share and `k` one of lanes (fft_tiled_tables.py). Two rows make one complex signal. Places and
+`s` is the table of a share and `k` one of lanes (tables.py). Two rows make one complex signal. Places and
 steps count vectors. A transform of length n1 * n2 is two passes (Cooley and Tukey 1965): signal n2 * j + i goes to
 frequency k + n1 * lane. The inverse swaps real and imaginary parts, before and after.
 """

@@ -16,7 +16,7 @@ from ..ground.routines import Routines
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
-#: an axis, see FtAxis in engines/cython_/fft_tiled_lanes.pxi
+#: an axis, see FtAxis in engines/cython_/fft_tiled/lanes.pxi
 (T, N1, N2, M1, M2, OUT, COUNT_, REACH, IMAGES, SRC, SRC_STEP, SRC_A, SRC_B, SRC_0, DST, DST_STEP, DST_A, DST_B, DST_0,
  SP, DP) = range(21)  # fmt: skip
 H, W = 0, 21  # the axes

@@ -24,7 +24,7 @@ _TAPS, _DY = _SUMS, _OUTPUTS
 
 
 def _input(b, vec, n, d, z):
-    """n pixels to n frequencies; z: the coefficients, see algorithms/transforms.py."""
+    """n pixels to n frequencies; z: the coefficients, see algorithms/winograd_matrices.py."""
     P, ends, middle = (n - 1) // 2, [], []
     for i in range(2 - n % 2):  # zero, infinity
         e = d[2 * P + i]

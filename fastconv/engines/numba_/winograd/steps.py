@@ -2,7 +2,7 @@
 
 Tiles of x become V[f][group][ci/lanes][tile][lanes], weights U[panel][chunk of ci][f][ci][2*lanes]; the products
 M[f][2][tile][lanes] of a panel of 2*lanes outputs go back through the output transform. A group of tiles is what a
-block of products holds. Transforms: Lavin and Gray 2016; their coefficients: `table` of algorithms/transforms.py.
+block of products holds. Transforms: Lavin and Gray 2016; coefficients: `table` of algorithms/winograd_matrices.py.
 """
 
 from __future__ import annotations
