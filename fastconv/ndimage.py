@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .images import filtering
-from .images.filter2d import MODES
+from .images.filtering import MODES
 from .images.ndimage_calls import (
     EPSILON,
     Call,

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from .images import filter2d as filters
 from .images import filtering
+from .images.correlation import correlate
 
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
-_TABLES = {"fill": "constant", "pad": "constant", "wrap": "wrap", "circular": "wrap", "symm": "reflect",
-           "symmetric": "reflect"}  # fmt: skip
+#: SciPy's names of borders: their names in `core.borders`
+_BOUNDARIES = {
+    "fill": "zeros", "pad": "zeros", "wrap": "circular", "circular": "circular", "symm": "symmetric",
+    "symmetric": "symmetric",
+}  # fmt: skip
 
 
 def _scipy(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +56,7 @@ def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
 def _sliding(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
     x, w = np.asarray(in1), np.asarray(in2)
-    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _TABLES):
+    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
     if not isinstance(fillvalue, (int, float, np.integer, np.floating)):
         return None
@@ -65,7 +68,7 @@ def _sliding(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, convo
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
     lead = _lead(w.shape, mode, convolution)
-    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _TABLES[boundary], float(fillvalue))
+    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue))
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
@@ -109,7 +112,7 @@ def _correlate(
     if dtype.kind in "iu":
         filtering.direct(image, w, y, see, compute.name)
     else:
-        filters.correlate(image, w.astype(np.float64), y, see)
+        correlate(image, w.astype(np.float64), y, see)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 
@@ -123,7 +126,7 @@ def _by_size(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
-    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "constant", 0.0)
+    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0)
     return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then
 
 

@@ -28,7 +28,7 @@ RULES: dict[str, set[str]] = {
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
     "planning.plan": {"core", "algorithms.base"},
     "operations": {"core", "planning", "algorithms.base", "engines.loader"},
-    "images": {"core", "planning", "operations", "engines.loader"},
+    "images": {"core", "planning", "engines.loader"},
     "ndimage": {"images"},
     "signal": {"images"},
 }  # fmt: skip

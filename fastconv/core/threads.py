@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-from .problem import integer
+from .arguments import integer
 
 _forked = False
 _global = 0  # 0: not yet read from the environment

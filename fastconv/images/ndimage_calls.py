@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import filtering
-from .filter2d import MODES
+from .filtering import MODES
 
 #: axis, sigma or size, order or origin, mode, radius
 Pass = tuple[Any, Any, Any, Any, Any]
