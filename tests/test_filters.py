@@ -253,7 +253,7 @@ def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -
 GUARDED = """
 import numpy as np, sys
 import fastconv
-from fastconv import filtering
+from fastconv.images import filtering
 from tests.guard import Guarded
 rng, runs = np.random.default_rng(0), 0
 for engine in sys.argv[1:]:

@@ -366,7 +366,7 @@ def test_separable_conv2d_dtypes_and_layouts() -> None:
         ((4, 3, 3), (5, 3, 3), {}, "w_row must have 4 // 1"),
         ((4, 2, 3), (5, 4, 3), {}, "channels"),
         ((4, 3, 3), (5, 4, 3), {"stride": 0}, "stride"),
-        ((4, 3, 30), (5, 4, 3), {}, "w is larger"),
+        ((4, 3, 30), (5, 4, 3), {}, "w_col is larger"),
     ],
 )
 def test_separable_conv2d_refuses(col: Any, row: Any, extra: Any, message: str) -> None:

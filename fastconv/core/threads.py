@@ -20,7 +20,12 @@ _local = threading.local()
 
 
 def get_num_threads() -> int:
-    """Number of threads that a call from this Python thread uses."""
+    """Number of threads that a call from this Python thread uses.
+
+    Returns
+    -------
+    int
+    """
     if _forked:
         return 1
     return getattr(_local, "n", 0) or _global or _read_environment()
@@ -44,7 +49,21 @@ def set_num_threads(n: int) -> None:
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Use ``n`` threads inside a ``with`` block, in this Python thread only."""
+    """Use ``n`` threads inside a ``with`` block, in this Python thread only.
+
+    Parameters
+    ----------
+    n : int, at least 1
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no integer, or below 1.
+    """
     n, before = integer("n", n, 1), getattr(_local, "n", 0)
     _local.n = n
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..core.arguments import padding_pairs, pair, shape_of, step_pair
 from ..core.flops import nominal_flops
 from ..core.problem import ConvProblem
 from ..core.typing import IntPair, Padding, Shape
+
+#: a kernel size, a tuple or a mapping of `_FIELDS`
+Layer: TypeAlias = int | Sequence[object] | Mapping[str, object]
 
 _FIELDS = ("kernel_size", "stride", "padding", "dilation")
 
@@ -68,6 +71,10 @@ def conv2d_parameters(weight_shape: Shape, *, bias: bool = True) -> int:
     weight_shape : (Co, Ci // groups, KH, KW)
     bias : bool
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     TypeError, ValueError
@@ -101,6 +108,10 @@ def conv2d_flops(
     input_shape, weight_shape, stride, padding, dilation, groups
         As in `conv2d_output_shape`.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     TypeError, ValueError
@@ -123,7 +134,7 @@ def conv2d_flops(
     return nominal_flops(_problem(input_shape, weight_shape, stride, padding, dilation, groups))
 
 
-def receptive_field(layers: Sequence[Any]) -> ReceptiveField:
+def receptive_field(layers: Sequence[Layer]) -> ReceptiveField:
     """Which pixels of the input an output pixel of a stack of layers can see.
 
     Parameters

@@ -240,7 +240,8 @@ def conv2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w : array (Co, Ci // groups, KH, KW)
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `conv2d`.
     wrt : sequence of "x", "w", "bias"

@@ -121,7 +121,8 @@ def conv_transpose2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w : array (Ci, Co // groups, KH, KW)
     stride, padding, output_padding, dilation, groups, backend, rtol
         As in `conv_transpose2d`; the gradient of x is a ``forward`` pass, that of w a ``grad_weight``.
     wrt : sequence of "x", "w", "bias"

@@ -5,7 +5,7 @@ Here arguments become planes and windows; `planes` calls the loops.
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def max_pool2d(
 @overload
 def max_pool2d(
     x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
-    ceil_mode: bool = False, return_indices: bool, out: Array | None = None,
-) -> Any: ...  # fmt: skip
+    ceil_mode: bool = False, return_indices: Literal[True], out: Array | None = None,
+) -> tuple[Array, Array]: ...  # fmt: skip
 def max_pool2d(
     x: ArrayLike,
     kernel_size: IntPair,
@@ -35,7 +35,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
     out: Array | None = None,
-) -> Any:
+) -> Array | tuple[Array, Array]:
     """Largest pixel of every window, channel by channel.
 
     Parameters

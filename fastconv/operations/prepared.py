@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,6 +61,11 @@ class Conv2dPlan:
     def update(self, w: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Take new weights (Co, Ci // groups, KH, KW) and bias (Co,): packed or transformed here, once.
 
+        Parameters
+        ----------
+        w : array (Co, Ci // groups, KH, KW)
+        bias : array (Co,), optional
+
         Raises
         ------
         TypeError, ValueError
@@ -85,7 +90,7 @@ class Conv2dPlan:
 
         Parameters
         ----------
-        x : array of ``input_shape``
+        x : array of shape ``input_shape``, of the plan's dtype
         out : ndarray, optional
             As in `fastconv.conv2d`.
 
@@ -113,7 +118,7 @@ class Conv2dPlan:
         p = self.problem
         return explain(
             p.x_shape, p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)), dilation=(p.dh, p.dw),
-            groups=p.g, padding_mode=p.mode, dtype=p.dtype, backend=self._backend, rtol=self._rtol,
+            groups=p.g, padding_mode=cast("PaddingMode", p.mode), dtype=p.dtype, backend=self._backend, rtol=self._rtol,
             max_workspace=self._limit, weights=self._w,
         )  # fmt: skip
 

@@ -114,7 +114,9 @@ def separable_conv2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w_col, w_row : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w_col, w_row
+        As in `separable_conv2d`.
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `separable_conv2d`.
     wrt : sequence of "x", "w_col", "w_row", "bias"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
 from ..engines.loader import first as _steps
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def unfold(
@@ -132,7 +135,7 @@ def fold(
 def conv2d_matrix(
     w: ArrayLike, input_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0, dilation: IntPair = 1,
     groups: int = 1, padding_mode: PaddingMode = "zeros",
-) -> Any:  # fmt: skip
+) -> csr_array:  # fmt: skip
     """The matrix of a convolution: doubly blocked Toeplitz at stride 1.
 
     Parameters
