@@ -1,7 +1,7 @@
 """filter2d: against sums over a padded image, on every engine, dtype and border."""
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
+from fastconv.core.typing import FilterMethod
 from fastconv.engines import loader
 from tests import battery, child
 
@@ -120,7 +121,7 @@ def test_separable(engine: str, dtype: str, size: tuple[int, int]) -> None:
     image = (rng.random((37, 50, 3)) * 200).astype(dtype)
     kernel = np.outer(rng.standard_normal(size[0]), rng.standard_normal(size[1]))
     for mode in ("mirror", "constant"):
-        got = fastconv.filter2d(image, kernel, mode=mode, cval=3.0, method=f"separable/{engine}")
+        got = fastconv.filter2d(image, kernel, mode=mode, cval=3.0, method=cast("FilterMethod", f"separable/{engine}"))
         check(got, image, kernel, mode=mode, cval=3.0)
 
 
@@ -213,7 +214,7 @@ def test_float64_is_a_plain_sum() -> None:
     rng = np.random.default_rng(6)
     image, kernel = rng.random((30, 40)), rng.standard_normal((8, 7))
     for engine in ENGINES:
-        got = fastconv.filter2d(image, kernel, mode="wrap", method=f"direct/{engine}")
+        got = fastconv.filter2d(image, kernel, mode="wrap", method=cast("FilterMethod", f"direct/{engine}"))
         np.testing.assert_array_equal(got, by_definition(image, kernel, "wrap"))
 
 
@@ -253,6 +254,7 @@ def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -
 GUARDED = """
 import numpy as np, sys
 import fastconv
+from fastconv.core.typing import FilterMethod
 from fastconv.images import filtering
 from tests.guard import Guarded
 rng, runs = np.random.default_rng(0), 0

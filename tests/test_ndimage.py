@@ -102,8 +102,8 @@ def test_filters_made_of_these(call: tuple[str, tuple[Any, ...], dict[str, Any]]
 def test_output_arrays(name: str) -> None:
     """A given array is filled and returned, whatever its strides and dtype, also if it is the input."""
     rng = np.random.default_rng(0)
-    second = {"correlate": [np.ones((3, 3))], "convolve": [np.ones((2, 3))], "gaussian_filter": [1.5]}
-    rest = second.get(name, [[1.0, 2, 3]] if name.endswith("1d") else [])
+    second: dict[str, Any] = {"correlate": [np.ones((3, 3))], "convolve": [np.ones((2, 3))], "gaussian_filter": [1.5]}
+    rest: Any = second.get(name, [[1.0, 2, 3]] if name.endswith("1d") else [])
     image = rng.standard_normal((20, 31)) * 50
     for out in (np.empty((20, 31)), np.empty((31, 20), np.float32).T, np.empty((20, 62), np.int32)[:, ::2]):
         got = getattr(ndimage, name)(image, *rest, output=out)

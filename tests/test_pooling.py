@@ -48,6 +48,7 @@ def engine(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(planes, "_steps", lambda dtype: loader.load(name, dtype))
     monkeypatch.setattr(planes, "_LAUNCH", 0)
     monkeypatch.setattr(planes, "_AT_ONCE", 100)
+    monkeypatch.setattr(operations_windows, "_known", {})
     for constant, value in WAYS[way].items():
         monkeypatch.setattr(operations_windows, constant, value)
     yield name

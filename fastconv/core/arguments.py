@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import cache
 from typing import Any
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -111,11 +112,15 @@ def shape_of(name: str, shape: Any, form: str, *more: str) -> tuple[int, ...]:
     ValueError
         For a negative number, or a number of axes that no form has.
     """
-    forms = (form, *more)
     try:
-        s = tuple(integer(name, v, 0) for v in shape)
+        s = tuple([v if type(v) is int and v >= 0 else integer(name, v, 0) for v in shape])
     except TypeError:
-        raise TypeError(f"{name} must be a tuple of integers {' or '.join(forms)}, got {shape!r}") from None
-    if len(s) not in [f.count(",") + 1 for f in forms]:
-        raise ValueError(f"{name} must have shape {' or '.join(forms)}, got {s}")
+        raise TypeError(f"{name} must be a tuple of integers {' or '.join((form, *more))}, got {shape!r}") from None
+    if len(s) not in _axes(form, *more):
+        raise ValueError(f"{name} must have shape {' or '.join((form, *more))}, got {s}")
     return s
+
+
+@cache
+def _axes(*forms: str) -> set[int]:
+    return {f.count(",") + 1 for f in forms}

@@ -17,7 +17,7 @@ from .correlation import correlate
 from .filtering import MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
-_DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
+_DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
 
 
 def filter2d(
@@ -93,7 +93,8 @@ def filter2d(
     except (TypeError, ValueError):
         raise TypeError(f"cval must be a real number, got {cval!r}") from None
     how, engine = _method(method) if backend is None else _backend(backend)
-    dtype, compute = given.dtype.name, np.float32 if given.dtype.name == "float16" else given.dtype.newbyteorder("=")
+    dtype = _DTYPES[given.dtype]
+    compute = "float32" if dtype == "float16" else dtype
     result = destination(out, given.shape, dtype, (given,), compute)
     x = np.require(given, compute, ("C", "A"))
     if x.size:
@@ -110,8 +111,11 @@ def filter2d(
 
 def _image(image: ArrayLike) -> Array:
     x = foreign("image", image)
-    if x.dtype.name not in _DTYPES:
-        raise TypeError(f"image must be {', '.join(_DTYPES[:-1])} or {_DTYPES[-1]}, got {x.dtype}")
+    if x.dtype not in _DTYPES:
+        if x.dtype.newbyteorder("=") not in _DTYPES:
+            *most, last = _DTYPES.values()
+            raise TypeError(f"image must be {', '.join(most)} or {last}, got {x.dtype}")
+        x = x.astype(x.dtype.newbyteorder("="))
     if x.ndim not in (2, 3):
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {x.shape}")
     return x

@@ -19,9 +19,9 @@ _FIELDS = ("kernel_size", "stride", "padding", "dilation")
 class ReceptiveField(NamedTuple):
     """What `receptive_field` returns: ints, or (height, width) pairs if any layer has a pair."""
 
-    size: int | tuple[int, int]
-    stride: int | tuple[int, int]
-    start: int | tuple[int, int]
+    size: int | Any
+    stride: int | Any
+    start: int | Any
 
 
 def conv2d_output_shape(

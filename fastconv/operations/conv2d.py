@@ -19,9 +19,9 @@ from .calls import Names, bias_gradient, run_plan, wanted
 class Conv2dGradients(NamedTuple):
     """Gradients by `conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Array | None
-    w: Array | None
-    bias: Array | None
+    x: Array | Any
+    w: Array | Any
+    bias: Array | Any
 
 
 def conv2d(

@@ -18,10 +18,10 @@ from .conv2d import conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weig
 class DepthwiseSeparableGradients(NamedTuple):
     """Gradients by `depthwise_separable_conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Array | None
-    w_depthwise: Array | None
-    w_pointwise: Array | None
-    bias: Array | None
+    x: Array | Any
+    w_depthwise: Array | Any
+    w_pointwise: Array | Any
+    bias: Array | Any
 
 
 def depthwise_separable_conv2d(

@@ -23,28 +23,28 @@ _AT_ONCE = 1 << 20  # numbers of windows that are reduced in one go
 
 def max_pool(x: Array, y: Array, geo: Windows) -> None:
     """Fill ``y`` (planes, OH, OW) with the largest of each window, NaN where one holds a NaN."""
-    if geo.cols.is_wide:
+    if geo.wide:
         max_pool(_merged(x, geo.cols, largest=True), y, _rows_only(geo))
-    elif geo.cols.is_long:
+    elif geo.long:
         for strip, pixels, outputs in _strips(geo):
             max_pool(np.ascontiguousarray(x[:, :, pixels]), part := _empty(y, strip), strip)
             y[:, :, outputs] = part
     else:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
-            _steps(x.dtype.name).max_pool(x, y, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(x)).max_pool(x, y, geo.taps, work, geo.numbers, threads)
 
 
 def max_pool_indices(x: Array, y: Array, index: Array, geo: Windows) -> None:
     """The same, and where in its plane each was found: the first of equals, the last of NaNs, -1 without a pixel."""
     width = geo.cols.size
-    if geo.cols.is_wide:
+    if geo.wide:
         top, column = _merged_indices(x, geo.cols)
         max_pool_indices(top, y, index, _rows_only(geo))
         p, row, j = np.arange(len(x))[:, None, None], index // geo.cols.n, np.arange(geo.cols.n)
         found = column[p, row, j]  # of row -1 any: there is no pixel
         index[...] = np.where((index < 0) | (found < 0), -1, row * width + found)
-    elif geo.cols.is_long:
+    elif geo.long:
         for strip, pixels, outputs in _strips(geo):
             part, places = _empty(y, strip), _empty(index, strip)
             max_pool_indices(np.ascontiguousarray(x[:, :, pixels]), part, places, strip)
@@ -55,12 +55,12 @@ def max_pool_indices(x: Array, y: Array, index: Array, geo: Windows) -> None:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
             args = geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads
-            _steps(x.dtype.name).max_pool_indices(x, y, index, *args)
+            _steps(_dtype(x)).max_pool_indices(x, y, index, *args)
 
 
 def max_pool_backward(x: Array, dy: Array, dx: Array, geo: Windows) -> None:
     """Fill ``dx`` (planes, H, W) with each ``dy`` at the pixel that was the largest."""
-    if geo.cols.is_wide or geo.cols.is_long:
+    if geo.wide or geo.long:
         index = np.empty(dy.shape, np.int64)
         max_pool_indices(x, np.empty_like(dy), index, geo)
         max_pool_scatter(index, dy, dx, geo)
@@ -68,21 +68,21 @@ def max_pool_backward(x: Array, dy: Array, dx: Array, geo: Windows) -> None:
     threads = _threads(dx)
     with _scratch(dx, geo, threads) as work:
         args = geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads
-        _steps(dx.dtype.name).max_pool_backward(x, dy, dx, *args)
+        _steps(_dtype(dx)).max_pool_backward(x, dy, dx, *args)
 
 
 def max_pool_scatter(index: Array, dy: Array, dx: Array, geo: Windows) -> bool:
     """Fill ``dx`` with each ``dy`` at its index; False if one does not lie in the rows of its window."""
     cols = _plain(geo.cols.size)  # no column of a window matters here
     geo = Windows(geo.rows, cols)
-    return not _steps(dx.dtype.name).max_pool_scatter(index, dy, dx, geo.taps, geo.numbers, _threads(dx))
+    return not _steps(_dtype(dx)).max_pool_scatter(index, dy, dx, geo.taps, geo.numbers, _threads(dx))
 
 
 def avg_pool(x: Array, y: Array, counts: tuple[Array, Array], geo: Windows) -> None:
     """Fill ``y`` with the sum of each window (i, j) divided by counts[0][i] * counts[1][j]."""
-    if geo.cols.is_wide:
+    if geo.wide:
         avg_pool(_merged(x, geo.cols, largest=False), y, counts, _rows_only(geo))
-    elif geo.cols.is_long:
+    elif geo.long:
         for strip, pixels, outputs in _strips(geo):
             part = _empty(y, strip)
             avg_pool(np.ascontiguousarray(x[:, :, pixels]), part, _counts_of(counts, outputs), strip)
@@ -90,18 +90,18 @@ def avg_pool(x: Array, y: Array, counts: tuple[Array, Array], geo: Windows) -> N
     else:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
-            _steps(x.dtype.name).avg_pool(x, y, *counts, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(x)).avg_pool(x, y, *counts, geo.taps, work, geo.numbers, threads)
 
 
 def avg_pool_backward(dy: Array, dx: Array, counts: tuple[Array, Array], geo: Windows) -> None:
     """Fill ``dx`` with the sum over the windows of each pixel of dy[i, j] / (counts[0][i] * counts[1][j])."""
-    if geo.cols.is_wide:
+    if geo.wide:
         merged = np.empty((*dx.shape[:2], geo.cols.n), dx.dtype)
         avg_pool_backward(dy, merged, counts, _rows_only(geo))
         dx[...] = 0
         for first, windows, _ in _runs(dx, geo.cols, apart=True):
             windows += merged[:, :, first : first + windows.shape[2], None]
-    elif geo.cols.is_long:
+    elif geo.long:
         dx[...] = 0
         for strip, pixels, outputs in _strips(geo):
             part = np.empty((*dx.shape[:2], strip.cols.size), dx.dtype)
@@ -110,7 +110,7 @@ def avg_pool_backward(dy: Array, dx: Array, counts: tuple[Array, Array], geo: Wi
     else:
         threads = _threads(dx)
         with _scratch(dx, geo, threads) as work:
-            _steps(dx.dtype.name).avg_pool_backward(dy, dx, *counts, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(dx)).avg_pool_backward(dy, dx, *counts, geo.taps, work, geo.numbers, threads)
 
 
 # ---- long rows ----
@@ -203,10 +203,15 @@ def _threads(a: Array) -> int:
     return get_num_threads() if a.size >= _LAUNCH else 1
 
 
+def _dtype(a: Array) -> str:
+    return "float64" if a.itemsize == 8 else "float32"
+
+
 @contextmanager
 def _scratch(a: Array, geo: Windows, threads: int) -> Iterator[Array]:
-    array = workspace.borrow(a.dtype.name, a.itemsize * geo.numbers[-1] * threads)
+    dtype = _dtype(a)
+    array = workspace.borrow(dtype, a.itemsize * geo.numbers[-1] * threads)
     try:
         yield array
     finally:
-        workspace.give_back(a.dtype.name, array)
+        workspace.give_back(dtype, array)

@@ -20,10 +20,10 @@ from .conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
 class SeparableConv2dGradients(NamedTuple):
     """Gradients by `separable_conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Array | None
-    w_col: Array | None
-    w_row: Array | None
-    bias: Array | None
+    x: Array | Any
+    w_col: Array | Any
+    w_row: Array | Any
+    bias: Array | Any
 
 
 def separable_conv2d(

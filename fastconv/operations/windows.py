@@ -67,12 +67,15 @@ class Windows:
     Attributes
     ----------
     rows, cols : Axis
+    wide, long : bool
+        Whether windows are wide, and rows long (see `Axis`).
     out : (OH, OW)
     numbers : kh kw sh sw pt pl dh left width row band share
     """
 
     def __init__(self, rows: Axis, cols: Axis) -> None:
         self.rows, self.cols, self.out = rows, cols, (rows.n, cols.n)
+        self.wide, self.long = cols.is_wide, cols.is_long
         self._counts: dict[Any, tuple[Array, Array]] = {}
         w, ow, kw, sw, dw, pl = cols.size, cols.n, cols.k, cols.stride, cols.dilation, cols.before
         left = -(-max(pl, kw - 1) // sw)
@@ -133,7 +136,7 @@ def windows_of(
     pads = paddings(padding, (heights, widths))
     ceil = bool(ceil_mode)
     geo = Windows(_axis("height", *heights, pads[0], ceil), _axis("width", *widths, pads[1], ceil))
-    if plain and not geo.cols.is_long and not geo.rows.is_long:
+    if plain and not geo.long and not geo.rows.is_long:
         if len(_known) >= 256:
             _known.clear()
         _known[key] = geo
