@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -150,3 +151,20 @@ def test_scipys_own_tests_pass() -> None:
                      "scipy.ndimage.tests.test_filters", "-k", QUICK)  # fmt: skip
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 100
     assert "'gaussian_filter': 0" not in done.stdout and "gaussian_filter" in done.stdout
+
+
+@pytest.mark.parametrize("shape", [(1, 400_000), (400_000, 1), (3, 150_000)])
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_long_signals_take_little_memory(shape: tuple[int, int], size: int) -> None:
+    """Running sums buffer rows: not those that are longer than an image."""
+    image = np.random.default_rng(0).random(shape)
+    fastconv.release_workspace()
+    tracemalloc.start()
+    try:
+        got = ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * image.nbytes
+    want = scipy.ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
+    np.testing.assert_array_equal(got, want)

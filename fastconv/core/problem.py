@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .arguments import integer, paddings, shape_of, step_pair
+from .typing import IntPair, Padding
 
 PASSES = ("forward", "grad_input", "grad_weight")
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
@@ -82,10 +83,10 @@ class ConvProblem(NamedTuple):
         cls,
         x_shape: Sequence[int],
         w_shape: Sequence[int],
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Any = 1,
+        stride: IntPair = 1,
+        padding: Padding = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
         padding_mode: str = "zeros",
         dtype: str = "float32",
         names: tuple[str, ...] = ("x", "w"),

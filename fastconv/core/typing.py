@@ -33,6 +33,7 @@ IntPair: TypeAlias = int | Sequence[int]
 PaddingNumbers: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
 PaddingName: TypeAlias = Literal["valid", "same", "full"]
 Padding: TypeAlias = PaddingName | PaddingNumbers
+Layout: TypeAlias = Literal["NCHW", "NHWC"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "symmetric", "replicate", "circular"]
 Pass: TypeAlias = Literal["forward", "grad_input", "grad_weight"]
 DType: TypeAlias = Literal["float16", "float32", "float64"]

@@ -27,6 +27,9 @@ from .ndimage_calls import (
     window_of,
 )
 
+#: pixels of a window or of a row from which on running sums buffer more than the image holds
+LONGEST = 1 << 16
+
 
 def line(
     input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, convolution: bool
@@ -93,8 +96,10 @@ def uniform(input: Any, size: Any, output: Any, mode: Any, cval: Any, origin: An
     if lines is None or call is None:
         return None
     lines = [one for one in lines if not one[1] <= 1]
-    for _, n, o, m, _ in lines:
+    for axis, n, o, m, _ in lines:
         if not isinstance(n, (int, np.integer)) or m not in MODES or origin_of(o, int(n)) is None:
+            return None
+        if n > LONGEST or (axis == 1 and call.x.shape[1] > LONGEST):
             return None
     if not lines:
         call.output[...] = call.x
