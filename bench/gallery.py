@@ -15,8 +15,9 @@ import fastconv
 from bench.measure import Cell, interleave
 from bench.photo import KERNELS, photograph
 from bench.style import save
+from fastconv.core.typing import PaddingMode
 
-_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
+_MODES: tuple[PaddingMode, ...] = ("zeros", "reflect", "symmetric", "replicate", "circular")
 _FACE = (slice(120, 300), slice(150, 340))  # rows and columns
 _BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#8A8A8A"
 #: Kernels that the lectures show on images, smallest effect first.

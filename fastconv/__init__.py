@@ -32,16 +32,13 @@ from .operations.depthwise_separable import (
     depthwise_separable_conv2d,
     depthwise_separable_conv2d_backward,
 )
-from .operations.pooling import (
-    avg_pool2d,
-    avg_pool2d_backward,
+from .operations.global_pooling import (
     global_avg_pool2d,
     global_avg_pool2d_backward,
     global_max_pool2d,
     global_max_pool2d_backward,
-    max_pool2d,
-    max_pool2d_backward,
 )
+from .operations.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .operations.prepared import Conv2dPlan, plan_conv2d
 from .operations.separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
 from .operations.unfold import conv2d_matrix, fold, unfold
@@ -106,10 +103,18 @@ __all__ = [
 ]
 
 
+_DOORS = ("ndimage", "signal")
+
+
 def __getattr__(name: str) -> object:
-    """`fastconv.ndimage` and `fastconv.signal` are imported on first use."""
-    if name in ("ndimage", "signal"):
+    """The doors are imported on first use."""
+    if name in _DOORS:
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is public: functions, classes, doors."""
+    return sorted([*__all__, *_DOORS, "__version__"])

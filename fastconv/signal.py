@@ -7,53 +7,136 @@ errors are therefore the ones that a caller sees. scipy.signal is imported on th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike as Numbers
 
-from .images import filter2d as filters
+from .core.typing import Array
 from .images import filtering
+from .images.correlation import correlate
 
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
-_TABLES = {"fill": "constant", "pad": "constant", "wrap": "wrap", "circular": "wrap", "symm": "reflect",
-           "symmetric": "reflect"}  # fmt: skip
+#: SciPy's names of borders: their names in `core.borders`
+_BOUNDARIES = {
+    "fill": "zeros", "pad": "zeros", "wrap": "circular", "circular": "circular", "symm": "symmetric",
+    "symmetric": "symmetric",
+}  # fmt: skip
 
 
-def _scipy(name: str, *args: Any, **kwargs: Any) -> Any:
+def _scipy(name: str, *args: Any, **kwargs: Any) -> Array:
     from scipy import signal
 
-    return getattr(signal, name)(*args, **kwargs)
+    found: Array = getattr(signal, name)(*args, **kwargs)
+    return found
 
 
-def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
-    """Convolve two arrays; see `scipy.signal.convolve2d` for the arguments, the result and the errors."""
+def convolve2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+    """Convolve two arrays.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, boundary, fillvalue
+        As in `scipy.signal.convolve2d`.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype; integers are exact.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
     found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)
     return _scipy("convolve2d", in1, in2, mode, boundary, fillvalue) if found is None else found
 
 
-def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
-    """Correlate two arrays; see `scipy.signal.correlate2d` for the arguments, the result and the errors."""
+def correlate2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+    """Correlate two arrays.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, boundary, fillvalue
+        As in `scipy.signal.correlate2d`.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype; integers are exact.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
     found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)
     return _scipy("correlate2d", in1, in2, mode, boundary, fillvalue) if found is None else found
 
 
-def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
-    """Convolve two arrays by FFTs or what is faster; arguments, result and errors of `scipy.signal.fftconvolve`."""
+def fftconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+    """Convolve two arrays by FFTs, or by what is faster.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, axes
+        As in `scipy.signal.fftconvolve`.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype, float64 for integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
     found = _by_size(in1, in2, mode, axes)
     return _scipy("fftconvolve", in1, in2, mode, axes) if found is None else found
 
 
-def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
-    """Convolve two arrays in tiles or by what is faster; arguments, result and errors of `scipy.signal.oaconvolve`."""
+def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+    """Convolve two arrays in tiles, or by what is faster.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, axes
+        As in `scipy.signal.oaconvolve`.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype, float64 for integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
     found = _by_size(in1, in2, mode, axes)
     return _scipy("oaconvolve", in1, in2, mode, axes) if found is None else found
 
 
-def _sliding(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
+def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
     x, w = np.asarray(in1), np.asarray(in2)
-    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _TABLES):
+    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
     if not isinstance(fillvalue, (int, float, np.integer, np.floating)):
         return None
@@ -65,7 +148,7 @@ def _sliding(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, convo
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
     lead = _lead(w.shape, mode, convolution)
-    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _TABLES[boundary], float(fillvalue))
+    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue))
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
@@ -109,11 +192,11 @@ def _correlate(
     if dtype.kind in "iu":
         filtering.direct(image, w, y, see, compute.name)
     else:
-        filters.correlate(image, w.astype(np.float64), y, see)
+        correlate(image, w.astype(np.float64), y, see)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 
-def _by_size(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
+def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     """The convolution of an image with a kernel that is not larger; None for SciPy to do it."""
     x, w = np.asarray(in1), np.asarray(in2)
     if not _plain(x, w, mode) or (axes is not None and sorted(np.atleast_1d(axes).tolist()) not in _BOTH):
@@ -123,7 +206,7 @@ def _by_size(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
-    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "constant", 0.0)
+    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0)
     return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then
 
 

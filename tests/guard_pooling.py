@@ -25,7 +25,7 @@ def run(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end:
     index = memory.empty(y_shape, np.int64, at_end)
     work = memory.empty((geo.numbers[-1] * threads,), dtype, at_end)
     tables = memory.copy(geo.taps, at_end), memory.copy(geo.offsets, at_end)
-    counts = [memory.copy(a, at_end) for a in geo.counts[plain.dtype, True]]
+    counts = [memory.copy(a, at_end) for a in geo.counts(plain.dtype, True)]
     rest = geo.numbers, threads
     work[...] = np.nan
     steps.max_pool_indices(x, y, index, *tables, geo.dw, work, *rest)

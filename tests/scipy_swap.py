@@ -42,7 +42,7 @@ class _Original:
 def pytest_configure(config: pytest.Config) -> None:
     for ours, theirs in ((fastconv.ndimage, scipy.ndimage), (fastconv.signal, scipy.signal)):
         original = _Original(theirs, ours.__all__)
-        ours._scipy = lambda name, *args, _from=original, **kwargs: getattr(_from, name)(*args, **kwargs)
+        ours._scipy = lambda name, *args, _from=original, **kwargs: getattr(_from, name)(*args, **kwargs)  # type: ignore[attr-defined]
         for name in ours.__all__:
             call = _counted(name, getattr(ours, name))
             _known_as(call, getattr(theirs, name))

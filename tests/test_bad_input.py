@@ -1,5 +1,7 @@
 """Everything that cannot be computed is refused with the right error, which names the argument."""
 
+import importlib
+import importlib.util
 import re
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +10,9 @@ import numpy as np
 import pytest
 
 import fastconv
+from tests.peers import needs_torch, torch
+
+ml_dtypes: Any = importlib.import_module("ml_dtypes") if importlib.util.find_spec("ml_dtypes") else None
 
 X, W, B = np.ones((2, 4, 7, 8), np.float32), np.ones((6, 4, 3, 3), np.float32), np.ones(6, np.float32)
 DY = np.ones((2, 6, 5, 6), np.float32)
@@ -76,6 +81,65 @@ ARRAYS: list[Case] = [
     ("unbatched x with too few channels", ValueError, "x", conv(X[0, :3])),
     ("kernel larger than the unbatched image", ValueError, "w", conv(X[0, :, :2])),
 ]
+
+
+class Tracked:
+    """An array that its library does not hand out, as PyTorch's that require gradients."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+class Abroad:
+    """An array of a dtype or device that DLPack does not hand to NumPy."""
+
+    def __dlpack__(self, *_: Any, **__: Any) -> Any:
+        raise BufferError("Unsupported dtype in DLTensor.")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+FOREIGN: list[Case] = [
+    *((f"{name} cannot be read, {kind.__name__}", TypeError, name, call(**{name: kind()}))
+      for kind in (Tracked, Abroad) for call, name in ((conv, "x"), (conv, "w"), (back, "dy"), (back, "x"), (dw, "x"))),
+    *((f"image cannot be read, {kind.__name__}", TypeError, "image",
+       lambda kind=kind: fastconv.filter2d(kind(), W[0, 0])) for kind in (Tracked, Abroad)),
+    ("x of bfloat16", TypeError, "x", conv(X.astype(ml_dtypes.bfloat16 if ml_dtypes else "i2"))),
+]  # fmt: skip
+
+ODD_PAIRS = ((2**64, ValueError), (2**31, ValueError), ((1, 2**63), ValueError), (np.array([1, 2]), TypeError))
+ODD = (ODD_PAIRS[0], ODD_PAIRS[-1])
+#: a stride or a dilation beyond any image, and what is no pair
+STEPS: list[Case] = [
+    *((f"{what}: {name}={v!r}", error, name, call(**{name: v}))
+      for what, call in (("conv2d", conv), ("dx", dx), ("dw", dw), ("backward", back))
+      for name in ("stride", "dilation")
+      for v, error in ODD_PAIRS),
+    *((f"{name}={v!r}", error, name, conv(**{name: v})) for name in ("padding", "groups") for v, error in ODD),
+    *((f"pooling: {name}={v!r}", error, name,
+       lambda name=name, v=v: fastconv.avg_pool2d(X, **{"kernel_size": 2, name: v}))
+      for name in ("kernel_size", "stride") for v, error in ODD),
+]  # fmt: skip
+
+#: the argument is named as it is called, not as what it becomes
+NAMES: list[Case] = [
+    ("unfold: kernel", ValueError, "kernel_size", lambda: fastconv.unfold(X, (8, 3))),
+    ("fold: kernel", ValueError, "kernel_size", lambda: fastconv.fold(np.ones((1, 4, 1)), 1, 2)),
+    ("depthwise: kernel", ValueError, "w_depthwise",
+     lambda: fastconv.depthwise_separable_conv2d(X, np.ones((4, 1, 8, 1)), np.ones((2, 4, 1, 1)))),
+    ("separable: column", ValueError, "w_col",
+     lambda: fastconv.separable_conv2d(X, np.ones((2, 4, 8)), np.ones((2, 2, 3)))),
+    ("separable: row", ValueError, "w_row",
+     lambda: fastconv.separable_conv2d(X, np.ones((2, 4, 7)), np.ones((2, 2, 9)))),
+    ("plan: image", ValueError, "input_shape", lambda: fastconv.plan_conv2d((4, 7), W)),
+    ("plan: no shape", TypeError, "input_shape", lambda: fastconv.plan_conv2d(7, W)),  # type: ignore[arg-type]
+    ("output shape: kernel", ValueError, "weight_shape", lambda: fastconv.conv2d_output_shape(XS, (6, 4, 9, 3))),
+    ("output shape: image", ValueError, "input_shape", lambda: fastconv.conv2d_output_shape((2, 0, 7, 8), WS)),
+    ("matrix: image", ValueError, "input_shape", lambda: fastconv.conv2d_matrix(W, (3, 7, 8))),
+    ("dx: image", ValueError, "input_shape", dx(shape=(2, 4, 2, 8))),
+    ("dw: kernel", ValueError, "weight_shape", dw(shape=(6, 4, 9, 3))),
+]  # fmt: skip
 
 NUMBERS: list[Case] = [
     *((f"{name}={v!r}", ValueError, name, conv(**{name: v})) for name in ("stride", "dilation") for v in
@@ -158,7 +222,7 @@ SETTINGS: list[Case] = [
     ("register a nameless backend", ValueError, "backend", lambda: fastconv.register_backend(fastconv.Backend())),
 ]  # fmt: skip
 
-CASES = [*ARRAYS, *NUMBERS, *WORDS, *SHAPES, *OUTPUTS, *SETTINGS]
+CASES = [*ARRAYS, *FOREIGN, *STEPS, *NAMES, *NUMBERS, *WORDS, *SHAPES, *OUTPUTS, *SETTINGS]
 
 
 @pytest.mark.parametrize(("error", "argument", "call"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
@@ -169,6 +233,27 @@ def test_refused(error: type[Exception], argument: str, call: Callable[[], Any])
     if error is ValueError:
         assert isinstance(caught.value, ValueError)
         assert not isinstance(caught.value, fastconv.BackendRefused)
+
+
+def test_pairs_are_asked_for() -> None:
+    """Whoever gives neither an integer nor a pair is told that both are taken."""
+    wrong: Any
+    for wrong in (np.array([1, 2]), None, 1.5, {1, 2}):
+        for name in ("stride", "dilation", "padding"):
+            with pytest.raises(TypeError, match=r"pair"):
+                fastconv.conv2d(X, W, **{name: wrong})
+
+
+@needs_torch
+def test_arrays_of_torch_name_the_argument() -> None:
+    x, w = torch.ones(2, 4, 7, 8), torch.ones(6, 4, 3, 3)
+    for bad in (x.clone().requires_grad_(), x.bfloat16(), x.to("meta"), x.to_sparse()):
+        with pytest.raises(TypeError, match=r"^x must be"):
+            fastconv.conv2d(bad, w)
+        with pytest.raises(TypeError, match=r"^w must be"):
+            fastconv.conv2d(x, bad)
+        with pytest.raises(TypeError, match=r"^x must be"):
+            fastconv.max_pool2d(bad, 2)
 
 
 def test_enough_of_them() -> None:

@@ -208,7 +208,8 @@ def test_summary_counts_wins_and_what_is_missing(document):
     assert lines["made_up"]["wins"] == "6"
     assert lines["broken<b>"]["wrong"] == "1"
     assert lines["naive/numba"]["slow"] == "1"
-    assert tables.winners_table(rows).row_count == 4
+    table = tables.winners_table(rows)
+    assert table is not None and table.row_count == 4
 
 
 def test_chart_redraws_everything_from_the_json_alone(document, tmp_path):

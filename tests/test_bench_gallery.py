@@ -51,5 +51,5 @@ def test_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row.right and row.ours > 0 and row.theirs > 0 for row in rows)
     tables = others.tables([rows[1], rows[2]._replace(right=False)])
     assert [table.title for table in tables] == ["average", "max"]
-    assert next(iter(tables[0].columns[0].cells)).startswith("WRONG")
+    assert str(next(iter(tables[0].columns[0].cells))).startswith("WRONG")
     assert [row.operation for row in others.measure(["max*"], 0.02, 1)] == ["max", "max, backward"]

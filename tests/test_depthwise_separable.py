@@ -68,7 +68,7 @@ def test_lecture() -> None:
 
 @needs_torch
 def test_equal_to_torch() -> None:
-    rng, conv = np.random.default_rng(2), torch.nn.functional.conv2d if torch else None
+    rng, conv = np.random.default_rng(2), torch.nn.functional.conv2d
     for _ in range(500):
         k, s, d, p = (tuple(int(v) for v in rng.integers(low, 4, 2)) for low in (1, 1, 1, 0))
         size = tuple(max(1, b * (a - 1) + 1 - 2 * c) + int(rng.integers(0, 6)) for a, b, c in zip(k, d, p, strict=True))

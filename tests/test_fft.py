@@ -37,7 +37,7 @@ def hard_data(kind: str, p: ConvProblem) -> Data:
         elif kind == "wide":
             a = rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 7, shape)
         elif kind == "integers":
-            a = rng.integers(-9, 10, shape)
+            a = rng.integers(-9, 10, shape).astype(float)
         elif kind == "alternating":
             a = (-1.0) ** np.indices(shape).sum(0) * (1 + 0.1 * rng.random(shape))
         else:

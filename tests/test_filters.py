@@ -1,7 +1,7 @@
 """filter2d: against sums over a padded image, on every engine, dtype and border."""
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
+from fastconv.core.typing import FilterMethod
 from fastconv.engines import loader
 from tests import battery, child
 
@@ -69,16 +70,47 @@ def calls(draw: Any) -> tuple[Any, Any, dict[str, Any]]:
 
 @given(
     calls(),
-    st.sampled_from(["auto", "fft", "im2col", *(f"{a}/{e}" for a in ("direct", "fft") for e in ENGINES)]),
+    st.sampled_from(["auto", "fft", *(f"{a}/{e}" for a in ("direct", "fft") for e in ENGINES)]),
     st.integers(1, 3),
 )
-def test_random_calls(call: tuple[Any, Any, dict[str, Any]], backend: str, threads: int) -> None:
+def test_random_calls(call: tuple[Any, Any, dict[str, Any]], method: Any, threads: int) -> None:
     image, kernel, options = call
     before = image.copy()
     with fastconv.num_threads(threads):
-        got = fastconv.filter2d(image, kernel, **options, backend=backend)
+        got = fastconv.filter2d(image, kernel, **options, method=method)
     check(got, image, kernel, **options)
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("backend", ["im2col", "direct", "fft", "separable", "naive/cython"])
+def test_the_old_name_of_method(backend: str) -> None:
+    """``backend=`` goes on working, also with backends of `conv2d`, and says what to write instead."""
+    rng = np.random.default_rng(5)
+    image, kernel = rng.random((20, 30, 3)), np.outer(rng.random(4), rng.random(3))
+    with pytest.warns(DeprecationWarning, match="method="):
+        got = fastconv.filter2d(image, kernel, backend=backend)
+    check(got, image, kernel)
+    for wrong, error in (("nonsense", ValueError), ("direct/", ValueError), (3, TypeError)):
+        with pytest.raises(error, match="backend must be"), pytest.warns(DeprecationWarning):
+            fastconv.filter2d(image, kernel, backend=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", ["direct", "fft"])
+def test_out(dtype: str, method: Any) -> None:
+    """Any strides, also over the image itself and a window of it."""
+    rng = np.random.default_rng(7)
+    image, kernel = (rng.random((24, 31, 3)) * 90).astype(dtype), rng.standard_normal((5, 4))
+    want = fastconv.filter2d(image, kernel, method=method)
+    apart = np.zeros((*image.shape, 2), dtype)[..., 1]
+    assert fastconv.filter2d(image, kernel, method=method, out=apart) is apart
+    np.testing.assert_array_equal(apart, want)
+    over = image.copy()
+    assert fastconv.filter2d(over, kernel, method=method, out=over) is over
+    np.testing.assert_array_equal(over, want)
+    both = np.concatenate([image, image])
+    fastconv.filter2d(both[:24], kernel, method=method, out=both[9:33])
+    np.testing.assert_array_equal(both[9:33], want)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -89,7 +121,7 @@ def test_separable(engine: str, dtype: str, size: tuple[int, int]) -> None:
     image = (rng.random((37, 50, 3)) * 200).astype(dtype)
     kernel = np.outer(rng.standard_normal(size[0]), rng.standard_normal(size[1]))
     for mode in ("mirror", "constant"):
-        got = fastconv.filter2d(image, kernel, mode=mode, cval=3.0, backend=f"separable/{engine}")
+        got = fastconv.filter2d(image, kernel, mode=mode, cval=3.0, method=cast("FilterMethod", f"separable/{engine}"))
         check(got, image, kernel, mode=mode, cval=3.0)
 
 
@@ -182,7 +214,7 @@ def test_float64_is_a_plain_sum() -> None:
     rng = np.random.default_rng(6)
     image, kernel = rng.random((30, 40)), rng.standard_normal((8, 7))
     for engine in ENGINES:
-        got = fastconv.filter2d(image, kernel, mode="wrap", backend=f"direct/{engine}")
+        got = fastconv.filter2d(image, kernel, mode="wrap", method=cast("FilterMethod", f"direct/{engine}"))
         np.testing.assert_array_equal(got, by_definition(image, kernel, "wrap"))
 
 
@@ -203,11 +235,14 @@ def test_float64_is_a_plain_sum() -> None:
         ({"image": np.ones((5, 5), np.int64)}, TypeError, "image must be"),
         ({"image": [[1.0]]}, TypeError, "image must be an array"),
         ({"cval": "a"}, TypeError, "cval must be a real number"),
-        ({"backend": "nonsense"}, ValueError, "backend must be"),
-        ({"backend": "direct/"}, ValueError, "backend must be"),
-        ({"backend": "auto/numba"}, ValueError, "backend 'auto' has no engine"),
-        ({"backend": 3}, TypeError, "backend must be a string"),
-        ({"backend": "separable"}, fastconv.BackendRefused, "not a column times a row"),
+        ({"method": "nonsense"}, ValueError, "method must be"),
+        ({"method": "im2col"}, ValueError, "method must be"),
+        ({"method": "direct/"}, ValueError, "method must be"),
+        ({"method": "auto/numba"}, ValueError, "method must be"),
+        ({"method": 3}, TypeError, "method must be a string"),
+        ({"out": np.empty((3, 3), np.float32)}, ValueError, "out must have shape"),
+        ({"out": [1.0]}, TypeError, "out must be"),
+        ({"method": "separable"}, fastconv.BackendRefused, "not a column times a row"),
     ],
 )
 def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -> None:
@@ -219,6 +254,7 @@ def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -
 GUARDED = """
 import numpy as np, sys
 import fastconv
+from fastconv.core.typing import FilterMethod
 from fastconv.images import filtering
 from tests.guard import Guarded
 rng, runs = np.random.default_rng(0), 0
@@ -226,7 +262,7 @@ for engine in sys.argv[1:]:
     for h, w, c in ((1, 1, 1), (5, 7, 3), (40, 67, 1), (17, 130, 4)):
         for kh, kw in ((1, 1), (3, 3), (5, 2), (4, 9), (9, 7), (1, 8), (11, 1)):
             count = (h + kh - 1, w + kw - 1)
-            see = filtering.window((h, w), (-(kh // 2), -(kw // 2)), count, ("mirror", "mirror"), 0.0)
+            see = filtering.window((h, w), (-(kh // 2), -(kw // 2)), count, ("reflect", "reflect"), 0.0)
             for dtype, computed in (("uint8", "float32"), ("int16", "float64"), ("float32",) * 2, ("float64",) * 2):
                 for at_end in (True, False):
                     memory = Guarded()
@@ -274,7 +310,7 @@ for dtype in ("uint8", "float32", "float64"):
         for k in (w, w + w[:, ::-1], np.outer(w[:, 0], w[0])):
             check(fastconv.filter2d(image, k, mode="wrap"), image, k, mode="wrap")
     if dtype == "float64":
-        got = fastconv.filter2d(image, w, mode="wrap", backend="direct")
+        got = fastconv.filter2d(image, w, mode="wrap", method="direct")
         assert np.array_equal(got, by_definition(image, w, "wrap"))
 print("same")
 """

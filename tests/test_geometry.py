@@ -167,14 +167,14 @@ X, W = np.ones((2, 3, 6, 7)), np.ones((4, 3, 3, 3))
 
 
 @pytest.mark.parametrize(("error", "name", "call"), [
-    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape(5, W.shape)),
-    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape((3, 6.0, 7), W.shape)),
-    (ValueError, "x ", lambda: fastconv.conv2d_output_shape((6, 7), W.shape)),
+    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape(5, W.shape)),  # type: ignore[arg-type]
+    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape((3, 6.0, 7), W.shape)),  # type: ignore[arg-type]
+    (ValueError, "input_shape ", lambda: fastconv.conv2d_output_shape((6, 7), W.shape)),
     (ValueError, "weight_shape", lambda: fastconv.conv2d_output_shape(X.shape, (4, 3, 3))),
     (ValueError, "weight_shape", lambda: fastconv.conv2d_parameters((4, 3, 0, 3))),
-    (TypeError, "weight_shape", lambda: fastconv.conv2d_parameters(None)),
+    (TypeError, "weight_shape", lambda: fastconv.conv2d_parameters(None)),  # type: ignore[arg-type]
     (ValueError, "stride", lambda: fastconv.conv2d_output_shape(X.shape, W.shape, stride=0)),
-    (ValueError, "w ", lambda: fastconv.conv2d_flops(X.shape, (4, 3, 9, 3))),
+    (ValueError, "weight_shape ", lambda: fastconv.conv2d_flops(X.shape, (4, 3, 9, 3))),
     (ValueError, "groups", lambda: fastconv.conv2d_flops(X.shape, W.shape, groups=2)),
     (TypeError, "x ", lambda: fastconv.unfold(X.astype(int), 3)),
     (ValueError, "x ", lambda: fastconv.unfold(X[0, 0], 3)),
@@ -187,8 +187,8 @@ X, W = np.ones((2, 3, 6, 7)), np.ones((4, 3, 3, 3))
     (ValueError, "output_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 0, 2)),
     (ValueError, "kernel_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 1, 2)),
     (ValueError, "input_shape", lambda: fastconv.conv2d_matrix(W, X.shape)),
-    (TypeError, "input_shape", lambda: fastconv.conv2d_matrix(W, 3)),
-    (ValueError, "padding_mode", lambda: fastconv.conv2d_matrix(W, X.shape[1:], padding_mode="edge")),
+    (TypeError, "input_shape", lambda: fastconv.conv2d_matrix(W, 3)),  # type: ignore[arg-type]
+    (ValueError, "padding_mode", lambda: fastconv.conv2d_matrix(W, X.shape[1:], padding_mode="edge")),  # type: ignore[arg-type]
     (TypeError, "w ", lambda: fastconv.conv2d_matrix(W.tolist(), X.shape[1:])),
 ])  # fmt: skip
 def test_bad_input(error: type[Exception], name: str, call: Any) -> None:

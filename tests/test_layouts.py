@@ -192,8 +192,8 @@ def test_mixed_dtypes(kinds: tuple[str, str, str]) -> None:
     np.testing.assert_array_equal(fastconv.conv2d(x, w, b, padding=1), want, strict=True)
     assert want.dtype == dtype
     dy = d.dy.astype(b.dtype)
-    want = fastconv.conv2d_backward(*(a.astype(dtype) for a in (dy, x, w)), padding=1)
-    for got, whole in zip(fastconv.conv2d_backward(dy, x, w, padding=1), want, strict=True):
+    wanted = fastconv.conv2d_backward(*(a.astype(dtype) for a in (dy, x, w)), padding=1)
+    for got, whole in zip(fastconv.conv2d_backward(dy, x, w, padding=1), wanted, strict=True):
         np.testing.assert_array_equal(got, whole, strict=True)
 
 

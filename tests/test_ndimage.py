@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,8 @@ def test_filters_made_of_these(call: tuple[str, tuple[Any, ...], dict[str, Any]]
 def test_output_arrays(name: str) -> None:
     """A given array is filled and returned, whatever its strides and dtype, also if it is the input."""
     rng = np.random.default_rng(0)
-    second = {"correlate": [np.ones((3, 3))], "convolve": [np.ones((2, 3))], "gaussian_filter": [1.5]}
-    rest = second.get(name, [[1.0, 2, 3]] if name.endswith("1d") else [])
+    second: dict[str, Any] = {"correlate": [np.ones((3, 3))], "convolve": [np.ones((2, 3))], "gaussian_filter": [1.5]}
+    rest: Any = second.get(name, [[1.0, 2, 3]] if name.endswith("1d") else [])
     image = rng.standard_normal((20, 31)) * 50
     for out in (np.empty((20, 31)), np.empty((31, 20), np.float32).T, np.empty((20, 62), np.int32)[:, ::2]):
         got = getattr(ndimage, name)(image, *rest, output=out)
@@ -150,3 +151,20 @@ def test_scipys_own_tests_pass() -> None:
                      "scipy.ndimage.tests.test_filters", "-k", QUICK)  # fmt: skip
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 100
     assert "'gaussian_filter': 0" not in done.stdout and "gaussian_filter" in done.stdout
+
+
+@pytest.mark.parametrize("shape", [(1, 400_000), (400_000, 1), (3, 150_000)])
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_long_signals_take_little_memory(shape: tuple[int, int], size: int) -> None:
+    """Running sums buffer rows: not those that are longer than an image."""
+    image = np.random.default_rng(0).random(shape)
+    fastconv.release_workspace()
+    tracemalloc.start()
+    try:
+        got = ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * image.nbytes
+    want = scipy.ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
+    np.testing.assert_array_equal(got, want)

@@ -119,3 +119,70 @@ def test_memory_map_as_out(tmp_path: object) -> None:
     fastconv.conv2d(d.x, d.w, padding=1, out=out)
     out.flush()
     np.testing.assert_array_equal(np.load(f"{tmp_path}/y.npy"), fastconv.conv2d(d.x, d.w, padding=1))
+
+
+Call = tuple[Any, tuple[Any, ...], dict[str, Any]]
+
+
+def calls(dtype: str) -> dict[str, Call]:
+    """Every other function that returns one array; the first argument has the shape of the result where it can."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> Any:
+        return rng.integers(-3, 4, shape).astype(dtype)
+
+    x, w, b = draw(2, 4, 6, 7), draw(4, 4, 3, 3), draw(4)
+    return {
+        "grad_input": (fastconv.conv2d_grad_input, (x, w, x.shape), {"padding": 1}),
+        "grad_weight": (fastconv.conv2d_grad_weight, (x, x, w.shape), {"padding": 1}),
+        "transposed": (fastconv.conv_transpose2d, (x, w, b), {"padding": 1}),
+        "separable": (fastconv.separable_conv2d, (x, draw(4, 4, 3), draw(4, 4, 3), b), {"padding": 1}),
+        "depthwise": (fastconv.depthwise_separable_conv2d, (x, draw(4, 1, 3, 3), draw(4, 4, 1, 1), b), {"padding": 1}),
+        "unfold": (fastconv.unfold, (x, 1), {}),
+        "unbatched unfold": (fastconv.unfold, (x[0], 3), {}),
+        "fold": (fastconv.fold, (fastconv.unfold(x, 3), (6, 7), 3), {}),
+        "plan": (fastconv.plan_conv2d(x.shape, w, b, padding=1), (x,), {}),
+        "unbatched plan": (fastconv.plan_conv2d(x.shape[1:], w, b, padding=1), (x[0],), {}),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", calls("float32"))
+def test_other_calls(name: str, layout: str, dtype: str) -> None:
+    call, args, opt = calls(dtype)[name]
+    want = call(*args, **opt)
+    if layout == "channels_last" and want.ndim != 4:
+        return
+    out = LAYOUTS[layout](np.full(want.shape, np.nan, dtype))
+    assert call(*args, **opt, out=out) is out
+    np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("name", calls("float32"))
+def test_other_calls_over_their_inputs(name: str) -> None:
+    """The result over the first argument, and over half of it and what lies behind."""
+    call, (first, *rest), opt = calls("float32")[name]
+    want = call(first, *rest, **opt)
+    for offset in (0, 11):
+        memory = np.zeros(first.size + want.size + offset, np.float32)
+        over = memory[: first.size].reshape(first.shape)
+        over[...] = first
+        rest_ = [over if a is first else a for a in rest]
+        out = memory[offset : offset + want.size].reshape(want.shape)
+        call(over, *rest_, **opt, out=out)
+        np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("name", calls("float32"))
+def test_other_calls_refuse(name: str) -> None:
+    call, args, opt = calls("float32")[name]
+    want = call(*args, **opt)
+    for wrong, error in (
+        (np.empty((1, *want.shape), np.float32), ValueError),
+        (np.empty(want.shape, np.float64), TypeError),
+        (want.tolist(), TypeError),
+        (np.broadcast_to(np.float32(0), want.shape), ValueError),
+    ):
+        with pytest.raises(error, match=r"^out must"):
+            call(*args, **opt, out=wrong)

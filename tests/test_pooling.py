@@ -1,6 +1,7 @@
 """Pooling on each engine: against the definition, NumPy's gradients and PyTorch."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 import fastconv
 from fastconv.engines import loader
-from fastconv.operations import pooling
+from fastconv.operations import planes, pooling
+from fastconv.operations import windows as operations_windows
 from tests import battery, child
 from tests.peers import integers, needs_torch, torch
 
@@ -35,12 +37,21 @@ PROBLEMS: list[tuple[Any, ...]] = [
 ]
 
 
-@pytest.fixture(params=ENGINES)
+WAYS: dict[str, dict[str, int]] = {"whole": {}, "strips": {"LONG": 8}, "merged": {"WIDE": 1}}
+
+
+@pytest.fixture(params=[(e, way) for e in ENGINES for way in WAYS], ids="-".join)
 def engine(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Runs a test on one engine after the other, with as many threads as asked for however small the image."""
-    monkeypatch.setattr(pooling, "_steps", lambda dtype: loader.load(request.param, dtype))
-    monkeypatch.setattr(pooling, "_LAUNCH", 0)
-    yield request.param
+    """Runs a test on one engine after the other, with as many threads as asked for however small the image, and in
+    the ways that are meant for long rows and wide windows."""
+    name, way = request.param
+    monkeypatch.setattr(planes, "_steps", lambda dtype: loader.load(name, dtype))
+    monkeypatch.setattr(planes, "_LAUNCH", 0)
+    monkeypatch.setattr(planes, "_AT_ONCE", 100)
+    monkeypatch.setattr(operations_windows, "_known", {})
+    for constant, value in WAYS[way].items():
+        monkeypatch.setattr(operations_windows, constant, value)
+    yield name
 
 
 def options(problem: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
@@ -231,6 +242,76 @@ def test_equal_to_torch() -> None:
         for call, theirs in ((fastconv.global_max_pool2d, functional.adaptive_max_pool2d),
                              (fastconv.global_avg_pool2d, functional.adaptive_avg_pool2d)):  # fmt: skip
             np.testing.assert_array_equal(call(x), theirs(torch.from_numpy(x), 1).numpy())
+
+
+SIGNAL = (1, 2, 3, 300_000)
+
+
+@pytest.mark.parametrize("kernel", [(1, 300_000), (3, 299_999), (2, 100_000), (1, 600), (3, 3), (1, 2), (1, 70_000)])
+def test_long_signals_take_little_memory(kernel: tuple[int, int]) -> None:
+    """Scratch memory, Python's and the loops', stays below a few times the image whatever the window."""
+    x = integers(np.random.default_rng(0), SIGNAL, "float32")
+    stride = kernel if kernel[1] != 70_000 else (1, 40_000)
+    fastconv.release_workspace()
+    tracemalloc.start()
+    try:
+        for calls in (
+            (fastconv.max_pool2d, fastconv.max_pool2d_backward),
+            (fastconv.avg_pool2d, fastconv.avg_pool2d_backward),
+        ):
+            y = calls[0](x, kernel, stride=stride)
+            calls[1](y, x, kernel, stride=stride)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * x.nbytes
+
+
+def test_a_stride_beyond_the_image_takes_little_memory() -> None:
+    """Scratch memory does not grow with a stride that no window takes."""
+    x = np.ones((1, 1, 4, 8), np.float32)
+    tracemalloc.start()
+    try:
+        for stride in (1000, 2**31 - 1):
+            np.testing.assert_array_equal(fastconv.avg_pool2d(x, 2, stride=stride), [[[[1]]]])
+            np.testing.assert_array_equal(fastconv.max_pool2d(x, 2, stride=stride), [[[[1]]]])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 16
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_out(dtype: str) -> None:
+    """Every call writes where it is told to: any strides, also over its input."""
+    x = integers(np.random.default_rng(0), (2, 3, 8, 8), dtype)
+    y, dx = fastconv.max_pool2d(x, 3, stride=1, padding=1), fastconv.max_pool2d_backward(x, x, 3, stride=1, padding=1)
+    cases: list[tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = [
+        (fastconv.max_pool2d, y, (x, 3), dict(stride=1, padding=1)),
+        (fastconv.max_pool2d_backward, dx, (x, x, 3), dict(stride=1, padding=1)),
+        (fastconv.avg_pool2d, None, (x, 3), dict(stride=1, padding=1)),
+        (fastconv.avg_pool2d_backward, None, (x, x, 3), dict(stride=1, padding=1)),
+        (fastconv.global_avg_pool2d, None, (x,), {}),
+        (fastconv.global_max_pool2d, None, (x,), {}),
+        (fastconv.global_avg_pool2d_backward, None, (x[:, :, :1, :1], x), {}),
+        (fastconv.global_max_pool2d_backward, None, (x[:, :, :1, :1], x), {}),
+    ]
+    for call, want, args, opt in cases:
+        want = call(*args, **opt) if want is None else want
+        apart = np.full((*want.shape, 2), np.nan, dtype)[..., 0]
+        assert call(*args, **opt, out=apart) is apart
+        np.testing.assert_array_equal(apart, want)
+        with pytest.raises(ValueError, match="out"):
+            call(*args, **opt, out=np.empty((1, *want.shape), dtype))
+        with pytest.raises(TypeError, match="out"):
+            call(*args, **opt, out=np.empty(want.shape, np.int32))
+        if want.shape == x.shape:
+            over = [a.copy() if a is x else a for a in args if isinstance(a, np.ndarray)]
+            call(*over, *[a for a in args if not isinstance(a, np.ndarray)], **opt, out=over[-1])
+            np.testing.assert_array_equal(over[-1], want)
+    places = fastconv.max_pool2d(x, 3, stride=1, padding=1, return_indices=True, out=(over := x.copy()))[1]
+    np.testing.assert_array_equal(over, y)
+    np.testing.assert_array_equal(places, fastconv.max_pool2d(x, 3, stride=1, padding=1, return_indices=True)[1])
 
 
 X = np.ones((2, 3, 6, 7), np.float32)

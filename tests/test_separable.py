@@ -148,6 +148,7 @@ def test_dense_layers(name: str, groups: int, dtype: str) -> None:
             battery.compare(backend, pass_, p, d, got, exact=False, want=want)
             if rank == 1:
                 np.testing.assert_array_equal(got, want)
+        assert backend is not None
         plan = fastconv.plan_conv2d(p.x_shape, w, d.b, backend=name, **options(p))
         want = oracle.forward(d.x, w, d.b, geometry(p))
         battery.compare(backend, "forward", p, d, plan(d.x), bias=d.b, exact=False, want=want)
@@ -329,10 +330,11 @@ def test_separable_conv2d_by_finite_differences() -> None:
     """<dy, y> is linear in each argument, so a step of one is the derivative."""
     rng = np.random.default_rng(5)
     x, col, row = (rng.integers(-2, 3, s).astype(float) for s in ((1, 2, 5, 6), (4, 1, 3), (2, 2, 2)))
-    b, opt = np.array([1.0, -2]), {"groups": 2, "padding": (1, 2), "stride": (1, 2), "padding_mode": "replicate"}
+    b = np.array([1.0, -2])
+    opt: dict[str, Any] = {"groups": 2, "padding": (1, 2), "stride": (1, 2), "padding_mode": "replicate"}
     dy = rng.integers(-2, 3, fastconv.separable_conv2d(x, col, row, b, **opt).shape).astype(float)
     grads = fastconv.separable_conv2d_backward(dy, x, col, row, **opt)
-    arguments = [x, col, row, b]
+    arguments: list[Any] = [x, col, row, b]
     base = np.vdot(dy, fastconv.separable_conv2d(*arguments, **opt))
     for k, gradient in enumerate(grads):
         for i in range(gradient.size):
@@ -366,7 +368,7 @@ def test_separable_conv2d_dtypes_and_layouts() -> None:
         ((4, 3, 3), (5, 3, 3), {}, "w_row must have 4 // 1"),
         ((4, 2, 3), (5, 4, 3), {}, "channels"),
         ((4, 3, 3), (5, 4, 3), {"stride": 0}, "stride"),
-        ((4, 3, 30), (5, 4, 3), {}, "w is larger"),
+        ((4, 3, 30), (5, 4, 3), {}, "w_col is larger"),
     ],
 )
 def test_separable_conv2d_refuses(col: Any, row: Any, extra: Any, message: str) -> None:
@@ -382,6 +384,6 @@ def test_separable_conv2d_backward_refuses() -> None:
     with pytest.raises(ValueError, match="wrt"):
         fastconv.separable_conv2d_backward(np.ones((1, 5, 6, 7)), x, col, row, wrt="w")
     with pytest.raises(TypeError, match="wrt"):
-        fastconv.separable_conv2d_backward(np.ones((1, 5, 6, 7)), x, col, row, wrt=3)
+        fastconv.separable_conv2d_backward(np.ones((1, 5, 6, 7)), x, col, row, wrt=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="w_row must be an array"):
-        fastconv.separable_conv2d(x, col, [1.0])
+        fastconv.separable_conv2d(x, col, [1.0])  # type: ignore[arg-type]

@@ -138,7 +138,7 @@ def test_prepared_weights_change_nothing(unit: str) -> None:
         for packed in (None, backend.prepare(p, cfg, d.w)):
             outs.append(np.full(p.y_shape, np.nan, p.dtype))
             backend.forward(p, cfg, d.x, d.w, d.b, outs[-1], work, 2, packed)
-        assert np.array_equal(*outs)
+        assert np.array_equal(outs[0], outs[1])
 
 
 class _Cheap(SplitBf16):
@@ -155,7 +155,7 @@ class _Cheap(SplitBf16):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, np.finfo(np.float32).max, 1e-38, 1e-44])
 @pytest.mark.parametrize("pass_", PASSES)
-def test_auto_falls_back(pass_: str, bad: float) -> None:
+def test_auto_falls_back(pass_: Any, bad: float) -> None:
     """NaN and Inf come out where direct has them; neither overflow nor lost parts where direct has none."""
     p = parse("n1ci32ih9iw10co32kh3kw3ph1pw1_f32")
     d = integer_data(p)

@@ -36,6 +36,7 @@ def tune(**extra: Any) -> fastconv.Explanation:
 
 def test_tune_measures_and_remembers(tmp_path: Path) -> None:
     e = tune()
+    pass_: Any
     for pass_ in PASSES:
         rows = [row for row in e.rows if row["pass"] == pass_]
         assert [row["backend"] for row in rows] == fastconv.list_backends()

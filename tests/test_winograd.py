@@ -47,7 +47,7 @@ def hard_data(kind: str, p: ConvProblem) -> Data:
         elif kind == "wide":
             v = rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 7, shape)
         elif kind == "integers":
-            v = rng.integers(-9, 10, shape)
+            v = rng.integers(-9, 10, shape).astype(float)
         elif kind == "alternating":
             v = (-1.0) ** np.indices(shape).sum(0) * (1 + 0.1 * rng.random(shape))
         else:  # rows and columns grow like the powers of a point
@@ -182,7 +182,7 @@ def test_prepared_weights_change_nothing(name: str) -> None:
         for packed in (None, backend.prepare(p, cfg, d.w)):
             outs.append(np.full(p.y_shape, np.nan, p.dtype))
             backend.forward(p, cfg, d.x, d.w, d.b, outs[-1], work, 2, packed)
-        assert np.array_equal(*outs)
+        assert np.array_equal(outs[0], outs[1])
         battery.compare(backend, "forward", p, d, outs[0], bias=d.b, exact=False)
 
 

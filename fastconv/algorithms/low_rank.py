@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core.rank_one import pivot_factors, seems_outer
 from .base import UNIT_ROUNDOFF, Array
 
 EXACT = 16  # roundings of a kernel that was computed as a product, Gaussians included
@@ -39,12 +40,9 @@ class Factors(NamedTuple):
         return int(self.col.shape[1])
 
 
-def seems_outer(kernel: Array) -> bool:
+def may_be_outer(kernel: Array) -> bool:
     """Whether a kernel (KH, KW) may be of rank 1: most are found out here, in microseconds."""
-    i, j = divmod(int(np.abs(kernel).argmax()), kernel.shape[1])
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(kernel * kernel[i, j] - kernel[:, j, None] * kernel[i]).max()
-        return bool(apart <= 4 * EXACT * UNIT_ROUNDOFF[kernel.dtype.name] * kernel[i, j] ** 2)
+    return seems_outer(kernel, 4 * EXACT * UNIT_ROUNDOFF[kernel.dtype.name])
 
 
 def by_pivot(w: Array) -> Factors | None:
@@ -54,14 +52,7 @@ def by_pivot(w: Array) -> Factors | None:
     """
     g, o, c, kh, kw = w.shape
     matrix = w.transpose(0, 2, 3, 1, 4).reshape(g, c * kh, o * kw)
-    i, j = np.divmod(np.abs(matrix).reshape(g, -1).argmax(axis=1), o * kw)
-    every = np.arange(g)
-    row, col = matrix[every, i], matrix[every, :, j]
-    if (np.abs(row) < 2**24).all() and (row == np.rint(row)).all():  # integers stay integers
-        row = row / np.maximum(np.gcd.reduce(row.astype(np.int64), axis=1), 1)[:, None].astype(w.dtype)
-    pivot = row[every, j][:, None]
-    with np.errstate(invalid="ignore"):
-        col = col / np.where(pivot == 0, 1, pivot)
+    col, row = pivot_factors(matrix)
     found = _judged(w, col.reshape(g, 1, c, kh).astype(w.dtype), row.reshape(g, o, 1, kw).astype(w.dtype))
     return found if found.left_out <= EXACT * UNIT_ROUNDOFF[w.dtype.name] else None
 

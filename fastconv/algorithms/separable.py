@@ -20,7 +20,7 @@ from ..core.problem import ConvProblem
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .direct import Direct
 from .im2col import Im2col
-from .low_rank import Factors, by_pivot, by_values, exact, seems_outer
+from .low_rank import Factors, by_pivot, by_values, exact, may_be_outer
 from .planar import Planar
 
 _PAIRS = 64  # channel pairs a group up to which the fused step is used
@@ -78,7 +78,7 @@ class Separable(Backend):
 
         Without ``rtol`` factors are exact up to rounding; with one, the rank is the lowest within it.
         """
-        if quick and not seems_outer(w[0, 0]):
+        if quick and not may_be_outer(w[0, 0]):
             return None
         allowed = _exact(p, pass_)
         if rtol is not None:

@@ -1,4 +1,4 @@
-"""From whatever the caller holds to C-contiguous native arrays, copied at most once."""
+"""From whatever the caller holds to C-contiguous native arrays, copied at most once, and the way of the result back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from .typing import Array
+
 _FLOATS = {np.dtype(np.float16): "float16", np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 _COMPUTE = {name: np.dtype("float32" if name == "float16" else name) for name in _FLOATS.values()}
 
 
-def as_array(name: str, value: Any) -> Any:
+def as_array(name: str, value: Any) -> Array:
     """An ndarray of a float dtype, sharing memory where it can.
 
     Raises
@@ -22,19 +24,30 @@ def as_array(name: str, value: Any) -> Any:
         value = foreign(name, value)
     if value.dtype not in _FLOATS and value.dtype.newbyteorder("=") not in _FLOATS:
         raise TypeError(f"{name} must be float16, float32 or float64, got {value.dtype}")
-    return value
+    out: Array = value
+    return out
 
 
-def foreign(name: str, value: Any) -> Any:
-    """An ndarray that shares memory with ``value``, an array of any library; TypeError for anything else."""
-    if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
-        return np.asarray(value)
-    if hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
+def foreign(name: str, value: Any) -> Array:
+    """An ndarray that shares memory with ``value``, an array of any library.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for arrays that their library does not hand out: what requires a gradient or lies
+        on another device, dtypes that NumPy does not have.
+    """
+    try:
+        if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
+            return np.asarray(value)
+        if hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} must be an array that NumPy can read: {error}") from error
     raise TypeError(f"{name} must be an array, got {type(value).__name__}")
 
 
-def common_dtype(*arrays: Any) -> str:
+def common_dtype(*arrays: Array) -> str:
     """The dtype of the result, by NumPy promotion."""
     first = arrays[0].dtype
     for a in arrays:
@@ -43,7 +56,7 @@ def common_dtype(*arrays: Any) -> str:
     return _FLOATS[first]
 
 
-def ready(a: Any, dtype: str) -> Any:
+def ready(a: Array, dtype: str) -> Array:
     """``a`` as the kernels want it: C-contiguous, aligned, native and of the dtype computed in."""
     want, flags = _COMPUTE[dtype], a.flags
     if a.dtype == want and flags.c_contiguous and flags.aligned and a.dtype.isnative:
@@ -51,8 +64,43 @@ def ready(a: Any, dtype: str) -> Any:
     return np.require(a, want, ("C", "A"))
 
 
-def check_out(out: Any, shape: tuple[int, ...], dtype: str) -> None:
-    """Raise unless ``out`` is a writeable ndarray of just this shape and dtype."""
+def destination(
+    out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[Array | None, ...] = (), compute: Any = None
+) -> Array:
+    """Where kernels write a result: ``out`` itself if they can and it overlaps no input, else a fresh array.
+
+    C-contiguous, of ``shape`` and of the dtype that is computed in (that of ``dtype`` unless given). What was
+    written goes to the caller by `delivered`.
+
+    Raises
+    ------
+    TypeError
+        If ``out`` is neither None nor an ndarray of ``dtype``.
+    ValueError
+        If it does not have this shape, or is read-only.
+    """
+    compute = _COMPUTE[dtype] if compute is None else compute
+    if out is None:
+        return np.empty(shape, compute)
+    _check_out(out, shape, dtype)
+    flags = out.flags
+    fits = out.dtype == compute and out.dtype.isnative and flags.c_contiguous and flags.aligned
+    if fits and not any(a is not None and np.may_share_memory(out, a) for a in inputs):
+        array: Array = out
+        return array
+    return np.empty(shape, compute)
+
+
+def delivered(result: Array, out: Array | None, dtype: str) -> Array:
+    """The caller's array with the result in it; without one the result in its dtype."""
+    if out is None:
+        return result.astype(dtype) if dtype == "float16" else result  # all others are computed as they are
+    if result is not out:
+        out[...] = result
+    return out
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtype: str) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != np.dtype(dtype):
@@ -61,15 +109,3 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: str) -> None:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable")
-
-
-def usable(out: Any, dtype: str, inputs: tuple[Any, ...]) -> bool:
-    """True if kernels may write straight into ``out``: their layout, and no overlap with an input."""
-    flags = out.flags
-    return (
-        out.dtype == _COMPUTE[dtype]
-        and out.dtype.isnative
-        and flags.c_contiguous
-        and flags.aligned
-        and not any(np.may_share_memory(out, a) for a in inputs)
-    )

@@ -7,13 +7,15 @@ learning" (2016), relationship 15, with separate padding before and after:
 
 from __future__ import annotations
 
-import operator
 import re
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .arguments import integer, paddings, shape_of, step_pair
+from .typing import IntPair, Padding
 
 PASSES = ("forward", "grad_input", "grad_weight")
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
-PADDING_NAMES = ("valid", "same", "full")
 DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16"}
 _DTYPE_OF = {short: name for name, short in DTYPES.items()}
 _MAX_BYTES = 2**62
@@ -79,14 +81,15 @@ class ConvProblem(NamedTuple):
     @classmethod
     def from_shapes(
         cls,
-        x_shape: tuple[int, ...],
-        w_shape: tuple[int, ...],
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Any = 1,
+        x_shape: Sequence[int],
+        w_shape: Sequence[int],
+        stride: IntPair = 1,
+        padding: Padding = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
         padding_mode: str = "zeros",
         dtype: str = "float32",
+        names: tuple[str, ...] = ("x", "w"),
     ) -> ConvProblem:
         """Check the arguments of a call and make its problem.
 
@@ -99,6 +102,11 @@ class ConvProblem(NamedTuple):
         groups : int that divides Ci and Co
         padding_mode : one of "zeros", "reflect", "symmetric", "replicate", "circular"
         dtype : "float32", "float64" or "float16"
+        names : the arguments that messages name: of the image, and of the kernel or of its column and its row
+
+        Returns
+        -------
+        ConvProblem
 
         Raises
         ------
@@ -107,37 +115,41 @@ class ConvProblem(NamedTuple):
         TypeError
             For options that are no integers.
         """
-        xs = _shape("x", x_shape, (3, 4), "(N, Ci, H, W) or (Ci, H, W)")
-        co, cg, kh, kw = _shape("w", w_shape, (4,), "(Co, Ci // groups, KH, KW)")
+        x, w, w_row = names[0], names[1], names[-1]
+        xs = shape_of(x, x_shape, "(N, Ci, H, W)", "(Ci, H, W)")
+        co, cg, kh, kw = shape_of(w, w_shape, "(Co, Ci // groups, KH, KW)")
         n, ci, ih, iw = xs if len(xs) == 4 else (1, *xs)
         for name, value in (("channels", ci), ("height", ih), ("width", iw)):
             if value < 1:
-                raise ValueError(f"x must have at least one pixel and channel, got {name} {value} in shape {xs}")
+                raise ValueError(f"{x} must have at least one pixel and channel, got {name} {value} in shape {xs}")
         if min(co, cg, kh, kw) < 1:
-            raise ValueError(f"w must have no empty axis, got shape {(co, cg, kh, kw)}")
+            raise ValueError(f"{w} must have no empty axis, got shape {(co, cg, kh, kw)}")
         g = integer("groups", groups, 1)
         if ci % g or co % g:
             raise ValueError(f"groups must divide the {ci} input and {co} output channels, got {g}")
         if ci != cg * g:
             raise ValueError(
-                f"w has {cg} channels a group, so x must have {cg} * {g} (groups) = {cg * g} channels, got {ci}"
+                f"{w} has {cg} channels a group, so {x} must have {cg} * {g} (groups) = {cg * g} channels, got {ci}"
             )
         if padding_mode not in PADDING_MODES:
             raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
         if dtype not in DTYPES:
             raise TypeError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-        sh, sw = pair("stride", stride, 1)
-        dh, dw = pair("dilation", dilation, 1)
+        sh, sw = step_pair("stride", stride)
+        dh, dw = step_pair("dilation", dilation)
         (pt, pb), (pl, pr) = paddings(padding, ((ih, kh, sh, dh), (iw, kw, sw, dw)))
-        for axis, size, k, pads, d in (("height", ih, kh, pt + pb, dh), ("width", iw, kw, pl + pr, dw)):
+        for axis, size, k, pads, d, kernel in (
+            ("height", ih, kh, pt + pb, dh, w),
+            ("width", iw, kw, pl + pr, dw, w_row),
+        ):
             if size + pads < d * (k - 1) + 1:
                 raise ValueError(
-                    f"w is larger than the padded x: kernel {axis} {k} with dilation {d} spans {d * (k - 1) + 1}, "
-                    f"padded input {axis} is {size + pads}"
+                    f"{kernel} is larger than the padded {x}: kernel {axis} {k} with dilation {d} spans "
+                    f"{d * (k - 1) + 1}, padded input {axis} is {size + pads}"
                 )
         p = cls(n, ci, ih, iw, co, kh, kw, sh, sw, pt, pb, pl, pr, dh, dw, g, padding_mode, dtype)
         if max(_product(p.y_shape), n * ci * (ih + pt + pb) * (iw + pl + pr)) * p.itemsize > _MAX_BYTES:
-            raise ValueError(f"x, w and padding ask for arrays beyond 64-bit addresses: {p}")
+            raise ValueError(f"{x}, {w} and padding ask for arrays beyond 64-bit addresses: {p}")
         return p
 
     def padded(self) -> ConvProblem:
@@ -200,67 +212,6 @@ def parse(text: str) -> ConvProblem:
 def output_size(size: int, k: int, stride: int, pads: int, dilation: int) -> int:
     """Outputs along one axis; ``pads`` is the padding of both ends together."""
     return (size + pads - dilation * (k - 1) - 1) // stride + 1
-
-
-def integer(name: str, value: Any, minimum: int) -> int:
-    """A checked int: NumPy integers pass, booleans and floats do not."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        i = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
-    if i < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
-    return i
-
-
-def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
-    """An int for both axes, or a (height, width) pair."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"{name} must be an integer or a (height, width) pair, got {value!r}")
-        return integer(name, value[0], minimum), integer(name, value[1], minimum)
-    i = integer(name, value, minimum)
-    return i, i
-
-
-def paddings(padding: Any, axes: tuple[tuple[int, int, int, int], ...]) -> Any:
-    """((top, bottom), (left, right)) from any accepted form; ``axes`` holds (size, k, stride, dilation)."""
-    if isinstance(padding, str):
-        if padding not in PADDING_NAMES:
-            raise ValueError(f"padding must be integers or one of {', '.join(PADDING_NAMES)}, got {padding!r}")
-        return tuple(_named_padding(padding, *axis) for axis in axes)
-    return padding_pairs(padding)
-
-
-def padding_pairs(padding: Any) -> Any:
-    """((top, bottom), (left, right)) from padding in numbers."""
-    if not isinstance(padding, (tuple, list)):
-        i = integer("padding", padding, 0)
-        return (i, i), (i, i)
-    if len(padding) != 2:
-        raise ValueError(
-            f"padding must be an integer, a (height, width) pair or ((top, bottom), (left, right)), got {padding!r}"
-        )
-    return tuple(pair("padding", side, 0) for side in padding)
-
-
-def _named_padding(name: str, size: int, k: int, stride: int, dilation: int) -> tuple[int, int]:
-    reach = dilation * (k - 1)
-    if name == "valid":
-        return 0, 0
-    if name == "full":
-        return reach, reach
-    total = max((-(-size // stride) - 1) * stride + reach + 1 - size, 0)  # the odd pixel goes to the end
-    return total // 2, total - total // 2
-
-
-def _shape(name: str, shape: Any, ndims: tuple[int, ...], form: str) -> tuple[int, ...]:
-    s = tuple(integer(f"{name} shape", v, 0) for v in shape)
-    if len(s) not in ndims:
-        raise ValueError(f"{name} must have shape {form}, got {s}")
-    return s
 
 
 def _product(shape: tuple[int, ...]) -> int:

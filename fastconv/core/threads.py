@@ -19,8 +19,8 @@ import warnings
 from collections.abc import Iterator
 
 from . import openmp
+from .arguments import integer
 from .cores import cpu_count
-from .problem import integer
 
 _forked = False
 _global = 0  # 0: not yet read from the environment
@@ -40,6 +40,10 @@ def get_num_threads() -> int:
     The innermost ``with num_threads(n)``, else `set_num_threads`, else the environment's ``FASTCONV_NUM_THREADS``, else
     its ``OMP_NUM_THREADS``, else the cores that this process may use (affinity and its container's quota); at most what
     ``threadpoolctl.threadpool_limits`` allows OpenMP in this thread.
+
+    Returns
+    -------
+    int
     """
     if _forked:
         return 1
@@ -66,7 +70,21 @@ def set_num_threads(n: int) -> None:
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Use ``n`` threads inside a ``with`` block, in this Python thread only."""
+    """Use ``n`` threads inside a ``with`` block, in this Python thread only.
+
+    Parameters
+    ----------
+    n : int, at least 1
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no integer, or below 1.
+    """
     n, before = integer("n", n, 1), _local.n
     _local.n = n
     try:

@@ -1,7 +1,12 @@
 """Filters on images: `filter2d`, and what the doors to SciPy share.
 
-filter2d.py       the public call: direct, separable, or a transform
+filter2d.py       the public call: arguments
+correlation.py    an image, a kernel, a border: direct, separable, or a transform
+spectral.py       large kernels by tiles of transforms, through plans of convolutions
 filtering.py      windows, borders and dtypes become calls of the engines' filter steps
-spectral.py       large kernels by tiles of transforms
-ndimage_calls.py  scipy.ndimage's arguments
+
+ndimage_filters.py  the filters of scipy.ndimage, where they can be computed here
+ndimage_calls.py    its arguments
+
+Each imports only those below it; `fastconv.ndimage` and `fastconv.signal` stand above them.
 """

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike as Numbers
 
-from ..core.arrays import foreign
-from ..core.errors import BackendRefused
+from ..core.arrays import delivered, destination, foreign
+from ..core.typing import Array, ArrayLike, FilterMethod, ImageMode
+from ..engines.loader import ENGINES
 from ..planning.registry import find_backends
-from . import filtering, spectral
-from .filtering import Window
+from . import filtering
+from .correlation import correlate
+from .filtering import MODES
 
-#: mode of scipy.ndimage: name of the table (see `filtering.table`)
-MODES = {
-    "reflect": "reflect", "grid-mirror": "reflect", "mirror": "mirror", "nearest": "nearest", "wrap": "wrap",
-    "grid-wrap": "wrap", "constant": "constant", "grid-constant": "constant",
-}  # fmt: skip
-_DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
+METHODS = ("auto", "direct", "separable", "fft")
+_DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
 
 
 def filter2d(
-    image: Any,
-    kernel: Any,
+    image: ArrayLike,
+    kernel: Numbers,
     *,
-    mode: str = "reflect",
+    mode: ImageMode = "reflect",
     cval: float = 0.0,
     flip: bool = False,
-    backend: str = "auto",
-) -> Any:
+    method: FilterMethod = "auto",
+    out: Array | None = None,
+    backend: str | None = None,
+) -> Array:
     """Filter an image with a kernel, every channel alike; the result has the image's shape and dtype.
 
     The kernel's element (KH // 2, KW // 2) lies on the pixel, as in OpenCV and scipy.ndimage. Integer images are
@@ -48,23 +50,27 @@ def filter2d(
         The value outside, for ``mode="constant"``.
     flip : bool
         True for true convolution: the kernel is turned by 180 degrees. False for correlation, as in OpenCV.
-    backend : str
-        "auto", "direct", "separable" (kernels that are a column times a row), "fft", each also with an engine
-        ("direct/numba"), or another backend of `conv2d` (see `list_backends`), which then sees bordered bands.
+    method : {"auto", "direct", "separable", "fft"}
+        How: "separable" takes kernels that are a column times a row. All but "auto" also with an engine
+        ("direct/numba").
+    out : ndarray, optional
+        Where the result goes: the image's exact shape and dtype, any strides; may overlap the inputs.
+    backend : str, optional
+        Deprecated: ``method``, or another backend of `conv2d` (see `list_backends`), which sees bordered bands.
 
     Returns
     -------
     ndarray
-        C-contiguous, of the shape and dtype of ``image``.
+        C-contiguous (or ``out``), of the shape and dtype of ``image``.
 
     Raises
     ------
     TypeError
         If ``image`` is no array, or a dtype is not among those above.
     ValueError
-        For wrong ranks, an empty kernel, an unknown mode or backend; the message names the argument.
+        For wrong ranks, an empty kernel, an unknown mode or method; the message names the argument.
     BackendRefused
-        If ``backend="separable"`` and the kernel is not separable.
+        If ``method="separable"`` and the kernel is not separable.
 
     Notes
     -----
@@ -79,17 +85,18 @@ def filter2d(
            [30, 30, 30],
            [10, 30, 50]], dtype=uint8)
     """
-    x, w = _image(image), _kernel(kernel)
+    given, w = _image(image), _kernel(kernel)
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     try:
         outside = float(cval)
     except (TypeError, ValueError):
         raise TypeError(f"cval must be a real number, got {cval!r}") from None
-    how, engine = _backend(backend)
-    planes = x.astype(np.float32) if x.dtype == np.float16 else x
-    planes = planes.reshape(*x.shape[:2], -1) if x.size else planes
-    y = np.empty(planes.shape, planes.dtype)
+    how, engine = _method(method) if backend is None else _backend(backend)
+    dtype = _DTYPES[given.dtype]
+    compute = "float32" if dtype == "float16" else dtype
+    result = destination(out, given.shape, dtype, (given,), compute)
+    x = np.require(given, compute, ("C", "A"))
     if x.size:
         before = tuple((k - 1) // 2 if flip else k // 2 for k in w.shape)
         name = MODES[mode]
@@ -97,43 +104,24 @@ def filter2d(
             x.shape, (-before[0], -before[1]), (x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1),
             (name, name), outside,
         )  # fmt: skip
-        correlate(planes, w[::-1, ::-1] if flip else w, y, see, how, engine)
-    return y.astype(x.dtype, copy=False).reshape(x.shape)
+        planes = *x.shape[:2], x.size // (x.shape[0] * x.shape[1])
+        correlate(x.reshape(planes), w[::-1, ::-1] if flip else w, result.reshape(planes), see, how, engine)
+    return delivered(result, out, dtype)
 
 
-def correlate(x: Any, kernel: Any, y: Any, see: Window, how: str = "auto", engine: str | None = None) -> None:
-    """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read."""
-    dtype = "float64" if x.dtype == np.float64 else "float32"
-    small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
-    pair = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
-    if how == "separable" and pair is None:
-        raise BackendRefused("backend 'separable' refuses: the kernel is not a column times a row")
-    if how == "auto":
-        how = choose(kernel.shape, pair is not None, x.shape[2])
-    if how == "separable" and pair is not None:
-        filtering.separable(x, *pair, y, see, dtype, engine)
-    elif how == "direct" or not spectral.filter_bands(x, kernel, y, see, dtype, how, engine):
-        filtering.direct(x, kernel, y, see, dtype, engine)
-
-
-def choose(shape: tuple[int, int], separable: bool, channels: int = 1) -> str:
-    """The algorithm for a kernel of ``shape``: where each begins to pay, from measurements of 1024x1024 images."""
-    kh, kw = shape
-    if separable:
-        return "separable"
-    return "fft" if kh * kw >= spectral.pays_from(channels) and min(kh, kw) > 8 else "direct"
-
-
-def _image(image: Any) -> Any:
+def _image(image: ArrayLike) -> Array:
     x = foreign("image", image)
-    if x.dtype.name not in _DTYPES:
-        raise TypeError(f"image must be {', '.join(_DTYPES[:-1])} or {_DTYPES[-1]}, got {x.dtype}")
+    if x.dtype not in _DTYPES:
+        if x.dtype.newbyteorder("=") not in _DTYPES:
+            *most, last = _DTYPES.values()
+            raise TypeError(f"image must be {', '.join(most)} or {last}, got {x.dtype}")
+        x = x.astype(x.dtype.newbyteorder("="))
     if x.ndim not in (2, 3):
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {x.shape}")
-    return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
+    return x
 
 
-def _kernel(kernel: Any) -> Any:
+def _kernel(kernel: Numbers) -> Array:
     w = np.asarray(kernel)
     if w.dtype.kind not in "buif":
         raise TypeError(f"kernel must hold real numbers, got {w.dtype}")
@@ -144,15 +132,26 @@ def _kernel(kernel: Any) -> Any:
     return w.astype(np.float64)
 
 
-def _backend(name: Any) -> tuple[str, str | None]:
+def _method(name: Any) -> tuple[str, str | None]:
     """Algorithm and engine."""
     if not isinstance(name, str):
+        raise TypeError(f"method must be a string, got {name!r}")
+    how, slash, engine = name.partition("/")
+    if how not in METHODS or (slash and (how == "auto" or engine not in ENGINES)):
+        listed = ", ".join(METHODS)
+        raise ValueError(f"method must be one of {listed}, all but auto also with an engine, got {name!r}")
+    return how, engine or None
+
+
+def _backend(name: Any) -> tuple[str, str | None]:
+    """The same for the old argument, which also takes backends of `conv2d`."""
+    warnings.warn("filter2d(backend=) is deprecated: use method=", DeprecationWarning, stacklevel=3)
+    if not isinstance(name, str):
         raise TypeError(f"backend must be a string, got {name!r}")
-    algorithm, _, engine = name.partition("/")
-    if algorithm in ("auto", "direct", "separable", "fft") and engine in ("", "cython", "numba") and name[-1] != "/":
-        if algorithm == "auto" and engine:
-            raise ValueError(f"backend 'auto' has no engine, got {name!r}")
-        return algorithm, engine or None
+    try:
+        return _method(name)
+    except ValueError:
+        pass
     try:
         find_backends(name)
     except ValueError as error:

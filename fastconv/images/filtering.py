@@ -1,19 +1,21 @@
 """Image filters over the engines: tables of borders, strips and bands, scratch memory, the choice of an algorithm.
 
-What `filters`, `ndimage` and `signal` share. An image is (H, W, C) here, and a border is two tables: the image
+What `filter2d`, `ndimage` and `signal` share. An image is (H, W, C) here, and a border is two tables: the image
 row (column) of every row (column) that some output needs, -1 for ``cval``. A table may begin and end anywhere, so
 that every size of output and any kernel larger than the image are the same thing.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import workspace
+from ..core.borders import sources
+from ..core.rank_one import outer_factors
 from ..core.threads import get_num_threads
+from ..core.typing import Array
 from ..engines import loader
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
@@ -23,42 +25,30 @@ NARROW = 21
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
+#: SciPy's names of borders: their names here (see `core.borders`)
+MODES = {
+    "reflect": "symmetric", "grid-mirror": "symmetric", "mirror": "reflect", "nearest": "replicate",
+    "wrap": "circular", "grid-wrap": "circular", "constant": "zeros", "grid-constant": "zeros",
+}  # fmt: skip
+
+
 class Window(NamedTuple):
     """Which image row and column is seen where; output (i, j) sees rows[i : i + kh] and cols[j : j + kw]."""
 
-    rows: Any
-    cols: Any
+    rows: Array
+    cols: Array
     inside: tuple[int, int]  # these columns of the table are neighbours in the image
     cval: float
-
-
-@lru_cache(maxsize=256)
-def table(size: int, first: int, count: int, mode: str) -> Any:
-    """Image position shown by positions ``first, first + 1, ...`` of an axis extended without end, (count,) intp."""
-    i = np.arange(first, first + count)
-    if mode == "reflect":  # d c b a | a b c d | d c b a
-        i %= 2 * size
-        i = np.minimum(i, 2 * size - 1 - i)
-    elif mode == "mirror":  # d c b | a b c d | c b a
-        period = max(2 * size - 2, 1)
-        i %= period
-        i = np.minimum(i, period - i) if size > 1 else i
-    elif mode == "nearest":
-        i = i.clip(0, size - 1)
-    elif mode == "wrap":
-        i %= size
-    else:
-        i = np.where((i < 0) | (i >= size), -1, i)
-    i = i.astype(np.intp)
-    i.flags.writeable = False
-    return i
 
 
 def window(
     shape: tuple[int, ...], first: tuple[int, int], count: tuple[int, int], mode: tuple[str, str], cval: float
 ) -> Window:
-    """The window of an image of ``shape`` whose tables begin at ``first`` and hold ``count`` positions."""
-    rows, cols = (table(shape[k], first[k], count[k], mode[k]) for k in (0, 1))
+    """The window of an image of ``shape`` whose tables begin at ``first`` and hold ``count`` positions.
+
+    ``mode`` holds names of `core.borders`; "zeros" stands for ``cval``.
+    """
+    rows, cols = (sources(shape[k], first[k], count[k], mode[k]) for k in (0, 1))
     start = min(max(-first[1], 0), count[1])
     return Window(rows, cols, (start, max(start, min(shape[1] - first[1], count[1]))), float(cval))
 
@@ -77,7 +67,7 @@ class _Blocks(NamedTuple):
     pitch: int
 
 
-def _blocks(y: Any, kh: int, kw: int, dtype: str, lanes: int, threads: int, unit: int, width: int) -> _Blocks:
+def _blocks(y: Array, kh: int, kw: int, dtype: str, lanes: int, threads: int, unit: int, width: int) -> _Blocks:
     """Strips of about `width` numbers, and four bands a thread of whole blocks of `unit` rows."""
     oh, ow, c = y.shape
     strip = min(max(width // c, 1), ow)
@@ -120,7 +110,7 @@ def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, 
         workspace.give_back(dtype, work)
 
 
-def direct(x: Any, kernel: Any, y: Any, see: Window, dtype: str, engine: str | None = None) -> None:
+def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: str | None = None) -> None:
     """Fill ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel`` (KH, KW), computed in ``dtype``.
 
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
@@ -138,7 +128,9 @@ def direct(x: Any, kernel: Any, y: Any, see: Window, dtype: str, engine: str | N
     _run(s.filter_direct, (x, w, y, see.rows, see.cols, *see.inside, see.cval, fold), blocks, dtype, share, threads)
 
 
-def separable(x: Any, column: Any, row: Any, y: Any, see: Window, dtype: str, engine: str | None = None) -> None:
+def separable(
+    x: Array, column: Array, row: Array, y: Array, see: Window, dtype: str, engine: str | None = None
+) -> None:
     """The same for the kernel ``outer(column, row)``: sums along columns of a few rows, then along those rows."""
     name, s = steps(dtype, engine)
     kh, kw, lanes, threads = len(column), len(row), _lanes(name, dtype), get_num_threads()
@@ -150,7 +142,7 @@ def separable(x: Any, column: Any, row: Any, y: Any, see: Window, dtype: str, en
     _run(s.filter_separable, (x, *w, y, see.rows, see.cols, *see.inside, see.cval), blocks, dtype, share, threads)
 
 
-def line(x: Any, weights: Any, sign: int, y: Any, see: Window, engine: str | None = None) -> None:
+def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str | None = None) -> None:
     """Correlation along one axis in float64, number by number the sums of `scipy.ndimage.correlate1d`.
 
     The axis is the one whose table is longer than ``y``; ``sign`` 1 or -1 tells that the weights equal plus or
@@ -167,7 +159,7 @@ def line(x: Any, weights: Any, sign: int, y: Any, see: Window, engine: str | Non
     _run(s.filter_line, args, blocks, "float64", share, threads)
 
 
-def running(x: Any, y: Any, see: Window, engine: str | None = None) -> None:
+def running(x: Array, y: Array, see: Window, engine: str | None = None) -> None:
     """Means along one axis in float64, number by number those of `scipy.ndimage.uniform_filter1d`."""
     name, s = steps("float64", engine)
     kh, kw = len(see.rows) - y.shape[0] + 1, len(see.cols) - y.shape[1] + 1
@@ -177,7 +169,7 @@ def running(x: Any, y: Any, see: Window, engine: str | None = None) -> None:
     _run(s.filter_running, (x, y, see.rows, see.cols, *see.inside, see.cval), (strip, pitch), "float64", share, threads)
 
 
-def split(x: Any, planes: Any, see: Window, engine: str | None = None) -> None:
+def split(x: Array, planes: Array, see: Window, engine: str | None = None) -> None:
     """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
     threads = get_num_threads()
     share = _work(planes.dtype.name, 0, len(see.cols) * len(planes))
@@ -185,7 +177,7 @@ def split(x: Any, planes: Any, see: Window, engine: str | None = None) -> None:
     _run(steps(planes.dtype.name, engine)[1].filter_split, args, (), planes.dtype.name, share, threads)
 
 
-def join(planes: Any, y: Any, engine: str | None = None) -> bool:
+def join(planes: Array, y: Array, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
     threads = get_num_threads()
     share = _work(planes.dtype.name, 0, y.shape[1] * len(planes))
@@ -193,7 +185,7 @@ def join(planes: Any, y: Any, engine: str | None = None) -> bool:
     return bool(done)
 
 
-def _symmetry(kernel: Any) -> int:
+def _symmetry(kernel: Array) -> int:
     """1 if a kernel equals its mirror image (left and right), -1 if it equals its negative, else 0."""
     mirrored = kernel[:, ::-1]
     if np.array_equal(kernel, mirrored):
@@ -201,20 +193,9 @@ def _symmetry(kernel: Any) -> int:
     return -1 if np.array_equal(kernel, -mirrored) else 0
 
 
-def factors(kernel: Any, dtype: str) -> tuple[Any, Any] | None:
-    """Column and row whose outer product is the kernel to within rounding in ``dtype``; None if there are none.
-
-    The largest entry is the pivot: a kernel of rank 1 is the outer product of its column and its row.
-    """
-    size = np.abs(kernel)
-    p, q = divmod(int(size.argmax()), kernel.shape[1])
-    largest = float(size[p, q])
-    if not 0 < largest < np.inf:  # a NaN would be the largest
-        return None
-    column, row = kernel[:, q], kernel[p] / kernel[p, q]
-    with np.errstate(over="ignore"):
-        close = np.abs(column[:, None] * row - kernel).max() <= 4 * np.finfo(dtype).eps * largest
-    return (column, row) if close else None
+def factors(kernel: Array, dtype: str) -> tuple[Array, Array] | None:
+    """Column and row whose outer product is the kernel to within rounding in ``dtype``; None if there are none."""
+    return outer_factors(kernel, 4 * float(np.finfo(dtype).eps))
 
 
 def computable(dtype: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the drop-ins of `ndimage` share: which calls can be computed here, and passes along one axis."""
+"""What the filters of `ndimage_filters` share: which calls can be computed here, and passes along one axis."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.typing import Array
 from . import filtering
-from .filter2d import MODES
+from .filtering import MODES
 
 #: axis, sigma or size, order or origin, mode, radius
 Pass = tuple[Any, Any, Any, Any, Any]
@@ -18,17 +19,17 @@ EPSILON = np.finfo(np.float64).eps
 class Call(NamedTuple):
     """An image that can be filtered here, and the array of its result."""
 
-    x: Any
-    output: Any
+    x: Array
+    output: Array
 
-    def results(self) -> Any:
+    def results(self) -> Array:
         """(H, W, 1) for the steps to fill: the output itself where they can write to it."""
         y = self.output
         if filtering.computable(y.dtype) and y.flags.c_contiguous and y.flags.aligned and not self.overlaps():
             return y[:, :, None]
         return np.empty((*y.shape, 1), y.dtype if filtering.computable(y.dtype) else np.float64)
 
-    def finish(self, y: Any) -> Any:
+    def finish(self, y: Array) -> Array:
         if not np.may_share_memory(y, self.output):
             self.output[...] = as_c_casts(y[:, :, 0], self.output.dtype)
         return self.output
@@ -72,14 +73,14 @@ def is_real(dtype: Any) -> bool:
     return (dtype.kind in "iu" and dtype != np.uint64) or dtype in (np.dtype("f4"), np.dtype("f8"))
 
 
-def image_of(x: Any) -> Any:
+def image_of(x: Array) -> Array:
     """(H, W, 1) as the steps read it."""
     if not filtering.computable(x.dtype):
         x = x.astype(np.float64)  # exact up to 2**53, as SciPy does it
     return np.require(x, None, ("C", "A"))[:, :, None]
 
 
-def along(call: Call, weights: Any, axis: int, mode: str, cval: float, origin: int) -> Any:
+def along(call: Call, weights: Any, axis: int, mode: str, cval: float, origin: int) -> Array:
     n = len(weights)
     y = call.results()
     filtering.line(image_of(call.x), weights, sign_of(weights), y, window_of(call, n, axis, mode, cval, origin))
@@ -131,7 +132,7 @@ def pair_of(value: Any) -> tuple[int, ...] | None:
     return tuple(int(v) for v in values) if all(isinstance(v, (int, np.integer)) for v in values) else None
 
 
-def in_turn(call: Call, passes: list[tuple[Any, int, str]], cval: float) -> Any:
+def in_turn(call: Call, passes: list[tuple[Any, int, str]], cval: float) -> Array:
     """One correlation along an axis after the other, each rounded to the dtype of the output as SciPy does."""
     if not passes:
         call.output[...] = call.x

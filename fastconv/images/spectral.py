@@ -1,13 +1,14 @@
-"""Image filters through `conv2d` or FFTs, band by band: whatever works on a bordered copy gets it in small pieces."""
+"""Image filters through plans of convolutions, band by band: what works on a bordered copy gets it in pieces."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import BackendRefused
-from ..operations.conv2d import conv2d
+from ..core.problem import ConvProblem
+from ..core.threads import get_num_threads
+from ..core.typing import Array
+from ..planning import planner
 from . import filtering
 from .filtering import Window
 
@@ -22,7 +23,7 @@ def pays_from(channels: int) -> int:
     return 16 * 16 if channels == 1 else 20 * 20
 
 
-def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str, engine: str | None) -> bool:
+def filter_bands(x: Array, kernel: Array, y: Array, see: Window, dtype: str, how: str, engine: str | None) -> bool:
     """Fill ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel``; False if a result is not finite.
 
     ``how`` is "fft", or a backend of `conv2d`, whose results stand as they are.
@@ -32,23 +33,30 @@ def filter_bands(x: Any, kernel: Any, y: Any, see: Window, dtype: str, how: str,
     if spread:
         names.insert(0, names[0].replace("fft", "fft_tiled"))
     (kh, kw), (oh, ow, c) = kernel.shape, y.shape
-    w = kernel.astype(dtype)
+    w = np.ascontiguousarray(kernel, dtype)[None, None]
     band = max(kh, 64, BAND_BYTES // ((ow + kw - 1) * c * w.itemsize) - kh)
     for i in range(0, oh, band):
         n = min(band, oh - i)
-        planes = np.empty((c, n + kh - 1, ow + kw - 1), dtype)
-        filtering.split(x, planes, see._replace(rows=see.rows[i : i + n + kh - 1]), engine)
-        out = _first(names, planes[:, None], w[None, None])[:, 0]
-        if not filtering.join(np.ascontiguousarray(out), y[i : i + n], engine) and spread:
+        planes = np.empty((c, 1, n + kh - 1, ow + kw - 1), dtype)
+        filtering.split(x, planes[:, 0], see._replace(rows=see.rows[i : i + n + kh - 1]), engine)
+        out = np.empty((c, 1, n, ow), dtype)
+        _convolve(names, planes, w, out)
+        if not filtering.join(out[:, 0], y[i : i + n], engine) and spread:
             return False
     return True
 
 
-def _first(names: list[str], x: Any, w: Any) -> Any:
-    """By the first backend that does it; the last one says why not."""
-    for name in names[:-1]:
+def _convolve(names: list[str], x: Array, w: Array, y: Array) -> None:
+    """Fill ``y`` by the first backend that can; the last one says why not."""
+    p, threads = ConvProblem.from_shapes(x.shape, w.shape, dtype=w.dtype.name), get_num_threads()
+    for name in names:
         try:
-            return conv2d(x, w, backend=name)
+            plan = planner.plan(p, "forward", name, None, threads)
         except BackendRefused:  # kernels too large for tiles in cache
-            continue
-    return conv2d(x, w, backend=names[-1])
+            if name == names[-1]:
+                raise
+        else:
+            break
+    if plan.by_value is not None:
+        plan = planner.for_weights(plan, w)
+    plan.run(x, w, y)

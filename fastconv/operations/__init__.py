@@ -2,7 +2,8 @@
 
 conv2d.py, conv_transpose2d.py, separable.py, depthwise_separable.py   the convolutions and their gradients
 prepared.py                                                            plans that keep packed weights
-pooling.py (windows.py), unfold.py                                     the rest of a CNN's geometry
+pooling.py, global_pooling.py, unfold.py                               the rest of a CNN's geometry
+windows.py, planes.py                                                  windows of pooling, and the calls of its loops
 arithmetic.py                                                          output shapes, parameters, receptive fields
 calls.py                                                               what these share
 """

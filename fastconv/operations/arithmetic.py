@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from ..core.arguments import padding_pairs, pair, shape_of, step_pair
 from ..core.flops import nominal_flops
-from ..core.problem import ConvProblem, integer, padding_pairs, pair
+from ..core.problem import ConvProblem
+from ..core.typing import IntPair, Padding, Shape
+
+#: a kernel size, a tuple or a mapping of `_FIELDS`
+Layer: TypeAlias = int | Sequence[object] | Mapping[str, object]
 
 _FIELDS = ("kernel_size", "stride", "padding", "dilation")
 
@@ -14,14 +19,14 @@ _FIELDS = ("kernel_size", "stride", "padding", "dilation")
 class ReceptiveField(NamedTuple):
     """What `receptive_field` returns: ints, or (height, width) pairs if any layer has a pair."""
 
-    size: Any
-    stride: Any
-    start: Any
+    size: int | Any
+    stride: int | Any
+    start: int | Any
 
 
 def conv2d_output_shape(
-    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], *, stride: Any = 1, padding: Any = 0,
-    dilation: Any = 1, groups: int = 1,
+    input_shape: Shape, weight_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0,
+    dilation: IntPair = 1, groups: int = 1,
 ) -> tuple[int, ...]:  # fmt: skip
     """Shape of what `conv2d` returns.
 
@@ -54,18 +59,21 @@ def conv2d_output_shape(
     >>> conv2d_output_shape((3, 12, 12), (3, 1, 5, 5), groups=3)
     (3, 8, 8)
     """
-    shape = _shape("input_shape", input_shape)
-    p = _problem(shape, weight_shape, stride, padding, dilation, groups)
-    return p.y_shape if len(shape) == 4 else p.y_shape[1:]
+    p = _problem(input_shape, weight_shape, stride, padding, dilation, groups)
+    return p.y_shape[4 - len(input_shape) :]
 
 
-def conv2d_parameters(weight_shape: tuple[int, ...], *, bias: bool = True) -> int:
+def conv2d_parameters(weight_shape: Shape, *, bias: bool = True) -> int:
     """Learned numbers of a convolution, ``KH * KW * (Ci // groups) * Co``, and ``Co`` more with a bias.
 
     Parameters
     ----------
     weight_shape : (Co, Ci // groups, KH, KW)
     bias : bool
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -80,13 +88,15 @@ def conv2d_parameters(weight_shape: tuple[int, ...], *, bias: bool = True) -> in
     >>> 785 * 1000 + 1001 * 10  # two dense layers on 28 x 28 pixels, in comparison
     795010
     """
-    co, cg, kh, kw = _weights(weight_shape)
+    co, cg, kh, kw = shape_of("weight_shape", weight_shape, "(Co, Ci // groups, KH, KW)")
+    if min(co, cg, kh, kw) < 1:
+        raise ValueError(f"weight_shape must have no empty axis, got {(co, cg, kh, kw)}")
     return co * cg * kh * kw + (co if bias else 0)
 
 
 def conv2d_flops(
-    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], *, stride: Any = 1, padding: Any = 0,
-    dilation: Any = 1, groups: int = 1,
+    input_shape: Shape, weight_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0,
+    dilation: IntPair = 1, groups: int = 1,
 ) -> int:  # fmt: skip
     """Operations of the textbook formula, the same for each of the three passes.
 
@@ -97,6 +107,10 @@ def conv2d_flops(
     ----------
     input_shape, weight_shape, stride, padding, dilation, groups
         As in `conv2d_output_shape`.
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -117,10 +131,10 @@ def conv2d_flops(
     >>> (row + column) / one
     0.4
     """
-    return nominal_flops(_problem(_shape("input_shape", input_shape), weight_shape, stride, padding, dilation, groups))
+    return nominal_flops(_problem(input_shape, weight_shape, stride, padding, dilation, groups))
 
 
-def receptive_field(layers: Sequence[Any]) -> ReceptiveField:
+def receptive_field(layers: Sequence[Layer]) -> ReceptiveField:
     """Which pixels of the input an output pixel of a stack of layers can see.
 
     Parameters
@@ -174,7 +188,7 @@ def receptive_field(layers: Sequence[Any]) -> ReceptiveField:
             stride[axis] *= s[axis]
     if square:
         return ReceptiveField(size[0], stride[0], start[0])
-    return ReceptiveField(tuple(size), tuple(stride), tuple(start))
+    return ReceptiveField((size[0], size[1]), (stride[0], stride[1]), (start[0], start[1]))
 
 
 def _layer(layer: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], bool]:
@@ -189,27 +203,14 @@ def _layer(layer: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int
         values = {"kernel_size": layer}
     if "kernel_size" not in values or not set(values) <= set(_FIELDS):
         raise ValueError(f"a layer has a kernel_size and may have {', '.join(_FIELDS[1:])}")
-    k, s = pair("kernel_size", values["kernel_size"], 1), pair("stride", values.get("stride", 1), 1)
-    d, pads = pair("dilation", values.get("dilation", 1), 1), padding_pairs(values.get("padding", 0))
+    k, s = pair("kernel_size", values["kernel_size"], 1), step_pair("stride", values.get("stride", 1))
+    d, pads = step_pair("dilation", values.get("dilation", 1)), padding_pairs(values.get("padding", 0))
     equal = not any(isinstance(v, (tuple, list)) for v in values.values())
     return k, s, (pads[0][0], pads[1][0]), d, equal
 
 
 def _problem(
-    input_shape: tuple[int, ...], weight_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    input_shape: Shape, weight_shape: Shape, stride: IntPair, padding: Padding, dilation: IntPair, groups: int
 ) -> ConvProblem:
-    return ConvProblem.from_shapes(input_shape, _weights(weight_shape), stride, padding, dilation, groups)
-
-
-def _weights(shape: Any) -> tuple[int, ...]:
-    s = _shape("weight_shape", shape)
-    if len(s) != 4 or min(s) < 1:
-        raise ValueError(f"weight_shape must be (Co, Ci // groups, KH, KW) without an empty axis, got {s}")
-    return s
-
-
-def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    try:
-        return tuple(integer(name, v, 0) for v in shape)
-    except TypeError:
-        raise TypeError(f"{name} must be a tuple of integers, got {shape!r}") from None
+    names = "input_shape", "weight_shape"
+    return ConvProblem.from_shapes(input_shape, weight_shape, stride, padding, dilation, groups, names=names)

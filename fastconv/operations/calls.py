@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..core.arrays import check_out, usable
+from ..core.arrays import delivered, destination
+from ..core.typing import Array
 from ..planning.plan import Plan
 
+#: one name or several
+Names: TypeAlias = str | Collection[str]
 
-def wanted(wrt: Any, fields: tuple[str, ...]) -> set[str]:
+
+def wanted(wrt: Names, fields: tuple[str, ...]) -> set[str]:
     """The gradients that ``wrt`` asks for, checked."""
     listed = ", ".join(map(repr, fields[:-1])) + f" and {fields[-1]!r}"
     if not isinstance(wrt, (str, tuple, list, set, frozenset)):
@@ -21,28 +26,22 @@ def wanted(wrt: Any, fields: tuple[str, ...]) -> set[str]:
     return names
 
 
-def bias_gradient(dy: Any, dtype: str) -> Any:
+def bias_gradient(dy: Array, dtype: str) -> Array:
     """Sum of ``dy`` over images and pixels, (Co,); summed in float64."""
     axes = (0, 2, 3) if dy.ndim == 4 else (1, 2)
-    return dy.sum(axis=axes, dtype=np.float64).astype(dtype)
+    total: Array = dy.sum(axis=axes, dtype=np.float64).astype(dtype)
+    return total
 
 
 def run_plan(
-    plan: Plan, first: Any, second: Any, dtype: str, shape: tuple[int, ...], out: Any = None, inputs: Any = (),
-    bias: Any = None, packed: Any = None, peak: float | None = None,
-) -> Any:  # fmt: skip
-    """Run a plan into ``out`` or a fresh array; float16 and unusable outputs go through a copy."""
+    plan: Plan, first: Array, second: Array, dtype: str, shape: tuple[int, ...], out: Array | None = None,
+    inputs: tuple[Array | None, ...] = (), bias: Array | None = None, packed: Any = None, peak: float | None = None,
+) -> Array:  # fmt: skip
+    """Run a plan into ``out`` or a fresh array of ``shape``, which is the plan's but for the axis of images."""
     if first.ndim == 3:
         first = first[None]
     if second.ndim == 3:
         second = second[None]
-    if out is None:
-        result = np.empty(plan.shape, plan.compute_dtype)
-        plan.run(first, second, result, bias, packed, peak)
-        return (result if plan.compute_dtype == dtype else result.astype(dtype)).reshape(shape)
-    check_out(out, shape, dtype)
-    if usable(out, dtype, tuple(a for a in inputs if a is not None)):
-        plan.run(first, second, out.reshape(plan.shape), bias, packed, peak)
-    else:
-        out[...] = run_plan(plan, first, second, dtype, shape, None, (), bias, packed, peak)
-    return out
+    result = destination(out, shape, dtype, inputs)
+    plan.run(first, second, result.reshape(plan.shape), bias, packed, peak)
+    return delivered(result, out, dtype)

@@ -6,36 +6,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.arguments import shape_of
 from ..core.arrays import as_array, common_dtype, ready
-from ..core.problem import ConvProblem, integer
+from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
 from ..planning import planner
 from ..planning.plan import Plan
-from .calls import bias_gradient, run_plan, wanted
+from .calls import Names, bias_gradient, run_plan, wanted
 
 
 class Conv2dGradients(NamedTuple):
     """Gradients by `conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Any
-    w: Any
-    bias: Any
+    x: Array | Any
+    w: Array | Any
+    bias: Array | Any
 
 
 def conv2d(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-    out: Any = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """2-D convolution (cross-correlation, as in every deep-learning framework).
 
     Parameters
@@ -85,35 +87,37 @@ def conv2d(
             [81., 90.]]], dtype=float32)
     """
     xa, wa = as_array("x", x), as_array("w", w)
+    ba = None
     if bias is None:
         dtype = common_dtype(xa, wa)
     else:
-        bias = as_array("bias", bias)
-        dtype = common_dtype(xa, wa, bias)
-        if wa.ndim == 4 and bias.shape != wa.shape[:1]:
-            raise ValueError(f"bias must have shape ({wa.shape[0]},), got {bias.shape}")
-        bias = ready(bias, dtype)
+        ba = as_array("bias", bias)
+        dtype = common_dtype(xa, wa, ba)
+        if wa.ndim == 4 and ba.shape != wa.shape[:1]:
+            raise ValueError(f"bias must have shape ({wa.shape[0]},), got {ba.shape}")
+        ba = ready(ba, dtype)
     plan = _plan("forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
-    w = ready(wa, dtype)
+    weights = ready(wa, dtype)
     if plan.by_value is not None:
-        plan = planner.for_weights(plan, w)
+        plan = planner.for_weights(plan, weights)
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return run_plan(plan, ready(xa, dtype), w, dtype, shape, out, (xa, wa, bias), bias)
+    return run_plan(plan, ready(xa, dtype), weights, dtype, shape, out, (xa, wa, ba), ba)
 
 
 def conv2d_grad_input(
-    dy: Any,
-    w: Any,
-    input_shape: tuple[int, ...],
+    dy: ArrayLike,
+    w: ArrayLike,
+    input_shape: Shape,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """Gradient of `conv2d` with respect to its input: the adjoint of the convolution.
 
     Parameters
@@ -125,6 +129,8 @@ def conv2d_grad_input(
         Shape of the input (several sizes share an output size when the stride is above 1).
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `conv2d`; the bound of ``rtol`` is relative to ``max|dy| * sum|w|`` of the input channel.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -136,28 +142,42 @@ def conv2d_grad_input(
         As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
     dya, wa = as_array("dy", dy), as_array("w", w)
-    dtype, shape = common_dtype(dya, wa), _as_shape("input_shape", input_shape, dya.ndim)
-    plan = _plan("grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
+    dtype, shape = common_dtype(dya, wa), shape_of("input_shape", input_shape, "(N, Ci, H, W)", "(Ci, H, W)")
+    plan = _plan(
+        "grad_input",
+        shape,
+        wa.shape,
+        dtype,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        backend,
+        rtol,
+        ("input_shape", "w"),
+    )
     _check_dy(dya, plan.problem, len(shape))
-    w = ready(wa, dtype)
+    weights = ready(wa, dtype)
     if plan.by_value is not None:
-        plan = planner.for_weights(plan, w)
-    return run_plan(plan, ready(dya, dtype), w, dtype, shape)
+        plan = planner.for_weights(plan, weights)
+    return run_plan(plan, ready(dya, dtype), weights, dtype, shape, out, (dya, wa))
 
 
 def conv2d_grad_weight(
-    dy: Any,
-    x: Any,
-    weight_shape: tuple[int, ...],
+    dy: ArrayLike,
+    x: ArrayLike,
+    weight_shape: Shape,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """Gradient of `conv2d` with respect to its weights: the correlation of ``x`` with ``dy``.
 
     Parameters
@@ -168,6 +188,8 @@ def conv2d_grad_weight(
     weight_shape : (Co, Ci // groups, KH, KW)
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `conv2d`; the bound of ``rtol`` is relative to ``max|x| * sum|dy|`` of the output channel.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -179,25 +201,38 @@ def conv2d_grad_weight(
         As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
     dya, xa = as_array("dy", dy), as_array("x", x)
-    dtype, shape = common_dtype(dya, xa), _as_shape("weight_shape", weight_shape, 4)
-    plan = _plan("grad_weight", xa.shape, shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
+    dtype, shape = common_dtype(dya, xa), shape_of("weight_shape", weight_shape, "(Co, Ci // groups, KH, KW)")
+    plan = _plan(
+        "grad_weight",
+        xa.shape,
+        shape,
+        dtype,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        backend,
+        rtol,
+        ("x", "weight_shape"),
+    )
     _check_dy(dya, plan.problem, xa.ndim)
-    return run_plan(plan, ready(dya, dtype), ready(xa, dtype), dtype, plan.shape)
+    return run_plan(plan, ready(dya, dtype), ready(xa, dtype), dtype, plan.shape, out, (dya, xa))
 
 
 def conv2d_backward(
-    dy: Any,
-    x: Any,
-    w: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-    wrt: Any = ("x", "w", "bias"),
+    wrt: Names = ("x", "w", "bias"),
 ) -> Conv2dGradients:
     """Gradients of `conv2d` with respect to input, weights and bias.
 
@@ -205,7 +240,8 @@ def conv2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w : array (Co, Ci // groups, KH, KW)
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `conv2d`.
     wrt : sequence of "x", "w", "bias"
@@ -238,10 +274,10 @@ def conv2d_backward(
 
 
 def _plan(
-    pass_: str, x_shape: Any, w_shape: Any, dtype: str, stride: Any, padding: Any, dilation: Any, groups: Any,
-    padding_mode: str, backend: str, rtol: Any,
+    pass_: str, x_shape: Shape, w_shape: Shape, dtype: str, stride: IntPair, padding: Padding, dilation: IntPair,
+    groups: int, padding_mode: str, backend: str, rtol: float | None, names: tuple[str, str] = ("x", "w"),
 ) -> Plan:  # fmt: skip
-    p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype)
+    p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype, names)
     return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
 
 
@@ -249,7 +285,7 @@ _problems: dict[tuple[Any, ...], ConvProblem] = {}
 
 
 def _problem(
-    x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str
+    x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str, names: tuple[str, str]
 ) -> ConvProblem:
     """The checked problem; plain-int calls are looked up (1.0 and True would be equal keys, so only ints)."""
     if type(stride) is type(dilation) is type(groups) is int and type(padding) in (int, str) and type(mode) is str:
@@ -258,22 +294,12 @@ def _problem(
         if found is None:
             if len(_problems) > 4096:
                 _problems.clear()
-            found = _problems[key] = ConvProblem.from_shapes(*key)
+            found = _problems[key] = ConvProblem.from_shapes(*key, names)
         return found
-    return ConvProblem.from_shapes(x, w, stride, padding, dilation, groups, mode, dtype)
+    return ConvProblem.from_shapes(x, w, stride, padding, dilation, groups, mode, dtype, names)
 
 
-def _as_shape(name: str, shape: Any, ndim: int) -> tuple[int, ...]:
-    try:
-        s = tuple(integer(name, v, 0) for v in shape)
-    except TypeError:
-        raise TypeError(f"{name} must be a tuple of {ndim} integers, got {shape!r}") from None
-    if len(s) != ndim:
-        raise ValueError(f"{name} must have {ndim} axes here, got {s}")
-    return s
-
-
-def _check_dy(dy: Any, p: ConvProblem, ndim: int) -> None:
+def _check_dy(dy: Array, p: ConvProblem, ndim: int) -> None:
     want = p.y_shape if ndim == 4 else p.y_shape[1:]
     if dy.shape != want:
         raise ValueError(f"dy must have the output's shape {want}, got {dy.shape}")

@@ -11,27 +11,30 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import integer, padding_pairs, pair, step_pair
 from ..core.arrays import as_array, common_dtype, ready
-from ..core.problem import ConvProblem, integer, padding_pairs, pair
+from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import Array, ArrayLike, IntPair, PaddingNumbers
 from ..planning import planner
-from .calls import bias_gradient, run_plan, wanted
+from .calls import Names, bias_gradient, run_plan, wanted
 from .conv2d import Conv2dGradients
 
 
 def conv_transpose2d(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: PaddingNumbers = 0,
+    output_padding: IntPair = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
     backend: str = "auto",
     rtol: float | None = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """2-D transposed convolution (also "fractionally strided", or wrongly "deconvolution").
 
     Every input pixel adds the kernel, times its value, to the output; neighbours are ``stride`` apart.
@@ -54,6 +57,8 @@ def conv_transpose2d(
         Divides Ci and Co.
     backend, rtol
         As in `conv2d`, pass ``grad_input``.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -83,30 +88,32 @@ def conv_transpose2d(
             [3., 3., 4., 4.]]])
     """
     xa, wa = as_array("x", x), as_array("w", w)
-    dtype = common_dtype(xa, wa) if bias is None else common_dtype(xa, wa, bias := as_array("bias", bias))
+    ba = None if bias is None else as_array("bias", bias)
+    dtype = common_dtype(xa, wa) if ba is None else common_dtype(xa, wa, ba)
     p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)
-    if bias is not None:
-        if bias.shape != (p.ci,):
-            raise ValueError(f"bias must have shape ({p.ci},), got {bias.shape}")
-        bias = ready(bias, dtype)
+    if ba is not None:
+        if ba.shape != (p.ci,):
+            raise ValueError(f"bias must have shape ({p.ci},), got {ba.shape}")
+        ba = ready(ba, dtype)
     plan = planner.plan(p, "grad_input", planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return run_plan(plan, _taller(ready(xa, dtype), rows, cols), ready(wa, dtype), dtype, shape, bias=bias)
+    taller = _taller(ready(xa, dtype), rows, cols)
+    return run_plan(plan, taller, ready(wa, dtype), dtype, shape, out, (xa, wa, ba), ba)
 
 
 def conv_transpose2d_backward(
-    dy: Any,
-    x: Any,
-    w: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: PaddingNumbers = 0,
+    output_padding: IntPair = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
     backend: str = "auto",
     rtol: float | None = None,
-    wrt: Any = ("x", "w", "bias"),
+    wrt: Names = ("x", "w", "bias"),
 ) -> Conv2dGradients:
     """Gradients of `conv_transpose2d` with respect to input, weights and bias.
 
@@ -114,7 +121,8 @@ def conv_transpose2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w : array (Ci, Co // groups, KH, KW)
     stride, padding, output_padding, dilation, groups, backend, rtol
         As in `conv_transpose2d`; the gradient of x is a ``forward`` pass, that of w a ``grad_weight``.
     wrt : sequence of "x", "w", "bias"
@@ -173,7 +181,7 @@ def _problem(
         raise ValueError(f"w has {w[0]} input channels, x has {ci}: shape {w} against {x}")
     if ci % g:
         raise ValueError(f"groups must divide the {ci} input channels, got {g}")
-    strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    strides, dilations = step_pair("stride", stride), step_pair("dilation", dilation)
     extra, pads = pair("output_padding", output_padding, 0), padding_pairs(padding)
     sizes = []
     for name, size, k, s, d, o, ends in zip(
@@ -193,7 +201,7 @@ def _problem(
     return p, extra[0] // strides[0], extra[1] // strides[1]
 
 
-def _taller(x: Any, rows: int, cols: int) -> Any:
+def _taller(x: Array, rows: int, cols: int) -> Array:
     """x with rows of zeros below and columns of zeros on the right."""
     if not rows and not cols:
         return x

@@ -8,34 +8,36 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..core.arrays import as_array, common_dtype, ready
+from ..core.arrays import as_array, common_dtype, delivered, destination, ready
 from ..core.problem import ConvProblem
-from .calls import bias_gradient, wanted
+from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode
+from .calls import Names, bias_gradient, wanted
 from .conv2d import conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 
 
 class DepthwiseSeparableGradients(NamedTuple):
     """Gradients by `depthwise_separable_conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Any
-    w_depthwise: Any
-    w_pointwise: Any
-    bias: Any
+    x: Array | Any
+    w_depthwise: Array | Any
+    w_pointwise: Array | Any
+    bias: Array | Any
 
 
 def depthwise_separable_conv2d(
-    x: Any,
-    w_depthwise: Any,
-    w_pointwise: Any,
-    bias: Any = None,
+    x: ArrayLike,
+    w_depthwise: ArrayLike,
+    w_pointwise: ArrayLike,
+    bias: ArrayLike | None = None,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    padding_mode: str = "zeros",
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """`conv2d` with a kernel of its own for every channel, then a 1x1 `conv2d` that mixes the channels.
 
     It needs ``KH * KW * C * m + C * m * Co`` weights where a full convolution needs ``KH * KW * C * Co``.
@@ -51,6 +53,8 @@ def depthwise_separable_conv2d(
         Of the depthwise convolution, as in `conv2d`.
     backend, rtol
         As in `conv2d`, for both.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -72,29 +76,31 @@ def depthwise_separable_conv2d(
     >>> fastconv.depthwise_separable_conv2d(x, deep, point).shape
     (256, 8, 8)
     """
-    dtype, (xc, deep, point, b) = _arrays(x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise, bias=bias)
+    dtype, (xc, deep, point, *rest) = _arrays(x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise, bias=bias)
+    b = rest[0] if rest else None
     first: dict[str, Any] = dict(stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode)
     p = _problem(xc.shape, deep, point, first)
     if b is not None and b.shape != point.shape[:1]:
         raise ValueError(f"bias must have shape {point.shape[:1]}, got {b.shape}")
     options: dict[str, Any] = dict(backend=backend, rtol=rtol)
-    middle = conv2d(xc, deep, groups=p.g, **first, **options)
-    return conv2d(middle, point, b, **options).astype(dtype, copy=False)
+    result = destination(out, (p.n, point.shape[0], p.oh, p.ow)[4 - xc.ndim :], dtype, (point, b))
+    conv2d(conv2d(xc, deep, groups=p.g, **first, **options), point, b, out=result, **options)
+    return delivered(result, out, dtype)
 
 
 def depthwise_separable_conv2d_backward(
-    dy: Any,
-    x: Any,
-    w_depthwise: Any,
-    w_pointwise: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    w_depthwise: ArrayLike,
+    w_pointwise: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    padding_mode: str = "zeros",
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-    wrt: Any = ("x", "w_depthwise", "w_pointwise", "bias"),
+    wrt: Names = ("x", "w_depthwise", "w_pointwise", "bias"),
 ) -> DepthwiseSeparableGradients:
     """Gradients of `depthwise_separable_conv2d`; the result of the depthwise convolution is computed anew.
 
@@ -139,14 +145,14 @@ def depthwise_separable_conv2d_backward(
     return DepthwiseSeparableGradients(dx, d_deep, d_point, db)
 
 
-def _arrays(**arguments: Any) -> tuple[str, list[Any]]:
-    """dtype of the result, and the arguments in the dtype that is computed in."""
-    arrays = {name: as_array(name, a) for name, a in arguments.items() if name != "bias" or a is not None}
-    dtype = common_dtype(*arrays.values())
-    return dtype, [ready(arrays[name], dtype) if name in arrays else None for name in arguments]
+def _arrays(**arguments: ArrayLike | None) -> tuple[str, list[Array]]:
+    """dtype of the result, and the arguments (but a bias of None) in the dtype that is computed in."""
+    arrays = [as_array(name, a) for name, a in arguments.items() if name != "bias" or a is not None]
+    dtype = common_dtype(*arrays)
+    return dtype, [ready(a, dtype) for a in arrays]
 
 
-def _problem(x: tuple[int, ...], deep: Any, point: Any, first: dict[str, Any]) -> ConvProblem:
+def _problem(x: tuple[int, ...], deep: Array, point: Array, first: dict[str, Any]) -> ConvProblem:
     """The depthwise convolution, after a look at both kernels."""
     if len(x) not in (3, 4):
         raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {x}")
@@ -157,7 +163,5 @@ def _problem(x: tuple[int, ...], deep: Any, point: Any, first: dict[str, Any]) -
         )
     if point.ndim != 4 or point.shape[1:] != (deep.shape[0], 1, 1) or point.shape[0] < 1:
         raise ValueError(f"w_pointwise must have shape (Co, {deep.shape[0]}, 1, 1), got {point.shape}")
-    try:
-        return ConvProblem.from_shapes(x, deep.shape, groups=channels, dtype=deep.dtype.name, **first)
-    except ValueError as error:
-        raise ValueError(str(error).replace("w is larger", "w_depthwise is larger")) from None
+    names = "x", "w_depthwise"
+    return ConvProblem.from_shapes(x, deep.shape, groups=channels, dtype=deep.dtype.name, names=names, **first)

@@ -1,35 +1,41 @@
 """Pooling: the largest or the mean pixel of a window, plane by plane, with gradients.
 
-Here arguments become arrays and tables; the loops are the engine's.
+Here arguments become planes and windows; `planes` calls the loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Literal, overload
 
 import numpy as np
 
-from ..core import workspace
-from ..core.arrays import as_array, common_dtype, ready
-from ..core.threads import get_num_threads
-from ..engines.loader import first as _steps
+from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.typing import Array, ArrayLike, IntPair, Padding
+from . import planes
 from .windows import Windows, windows_of
 
-_LAUNCH = 1 << 15  # pixels below which threads are not worth their start
 
-
+@overload
 def max_pool2d(
-    x: Any,
-    kernel_size: Any,
+    x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
+    ceil_mode: bool = False, return_indices: Literal[False] = False, out: Array | None = None,
+) -> Array: ...  # fmt: skip
+@overload
+def max_pool2d(
+    x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
+    ceil_mode: bool = False, return_indices: Literal[True], out: Array | None = None,
+) -> tuple[Array, Array]: ...  # fmt: skip
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size: IntPair,
     *,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+    out: Array | None = None,
+) -> Array | tuple[Array, Array]:
     """Largest pixel of every window, channel by channel.
 
     Parameters
@@ -43,6 +49,8 @@ def max_pool2d(
         Also windows that reach beyond the padded image, if they start inside the image or in front of it.
     return_indices : bool
         Also return where each maximum was found.
+    out : ndarray, optional
+        As in `conv2d`; where ``y`` goes.
 
     Returns
     -------
@@ -71,28 +79,28 @@ def max_pool2d(
     xa, dtype, x3 = _planes("x", x)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     shape = *xa.shape[:-2], *geo.out
-    y = np.empty((len(x3), *geo.out), x3.dtype)
-    steps, threads = _steps(dtype), _threads(x3)
-    with _scratch(dtype, geo, threads) as work:
-        if not return_indices:
-            steps.max_pool(x3, y, geo.taps, work, geo.numbers, threads)
-            return _finished(y, dtype, shape)
-        index = np.empty(y.shape, np.int64)
-        steps.max_pool_indices(x3, y, index, geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads)
-    return _finished(y, dtype, shape), index.reshape(shape)
+    result = destination(out, shape, dtype, (xa,))
+    y = result.reshape(-1, *geo.out)
+    if not return_indices:
+        planes.max_pool(x3, y, geo)
+        return delivered(result, out, dtype)
+    index = np.empty(y.shape, np.int64)
+    planes.max_pool_indices(x3, y, index, geo)
+    return delivered(result, out, dtype), index.reshape(shape)
 
 
 def max_pool2d_backward(
-    dy: Any,
-    x: Any,
-    kernel_size: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    kernel_size: IntPair,
     *,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     ceil_mode: bool = False,
-    indices: Any = None,
-) -> Any:
+    indices: ArrayLike | None = None,
+    out: Array | None = None,
+) -> Array:
     """Gradient of `max_pool2d`: every number of ``dy`` goes to the pixel that was the largest of its window.
 
     Parameters
@@ -103,6 +111,8 @@ def max_pool2d_backward(
         As in the forward call.
     indices : int64 array like dy, optional
         What the forward call returned; without it the maxima are found once more.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -116,34 +126,33 @@ def max_pool2d_backward(
     """
     xa, _, x3 = _planes("x", x)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    dtype, dy3 = _gradient(dy, xa, geo)
-    dx = np.empty(x3.shape, dy3.dtype)
-    steps, threads = _steps(dtype), _threads(dx)
-    if indices is not None:
-        index = np.asarray(indices)
-        if index.dtype.kind not in "iu":
-            raise TypeError(f"indices must be an array of integers, got {index.dtype}")
-        if index.shape != (*xa.shape[:-2], *geo.out):
-            raise ValueError(f"indices must have the output's shape {(*xa.shape[:-2], *geo.out)}, got {index.shape}")
-        index = np.require(index, np.int64, ("C", "A")).reshape(dy3.shape)
-        if steps.max_pool_scatter(index, dy3, dx, geo.taps, geo.numbers, threads):
-            raise ValueError("indices must lie in their windows, as max_pool2d returns them")
-    else:
-        x3 = x3.astype(dx.dtype, copy=False)
-        with _scratch(dtype, geo, threads) as work:
-            steps.max_pool_backward(x3, dy3, dx, geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads)
-    return _finished(dx, dtype, xa.shape)
+    dtype, dy3 = gradient(dy, xa, geo)
+    result = destination(out, xa.shape, dtype, (xa, dy3))
+    dx = result.reshape(x3.shape)
+    if indices is None:
+        planes.max_pool_backward(x3.astype(dx.dtype, copy=False), dy3, dx, geo)
+        return delivered(result, out, dtype)
+    index = np.asarray(indices)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"indices must be an array of integers, got {index.dtype}")
+    if index.shape != (*xa.shape[:-2], *geo.out):
+        raise ValueError(f"indices must have the output's shape {(*xa.shape[:-2], *geo.out)}, got {index.shape}")
+    index = np.require(index, np.int64, ("C", "A")).reshape(dy3.shape)
+    if not planes.max_pool_scatter(index, dy3, dx, geo):
+        raise ValueError("indices must lie in their windows, as max_pool2d returns them")
+    return delivered(result, out, dtype)
 
 
 def avg_pool2d(
-    x: Any,
-    kernel_size: Any,
+    x: ArrayLike,
+    kernel_size: IntPair,
     *,
-    stride: Any = None,
-    padding: Any = 0,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """Mean pixel of every window, channel by channel.
 
     Parameters
@@ -153,6 +162,8 @@ def avg_pool2d(
         As in `max_pool2d`; the padding is zeros.
     count_include_pad : bool
         Whether the mean counts the pixels of padding; what ``ceil_mode`` adds beyond is never counted.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -172,23 +183,22 @@ def avg_pool2d(
     """
     xa, dtype, x3 = _planes("x", x)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    y = np.empty((len(x3), *geo.out), x3.dtype)
-    counts, threads = geo.counts[x3.dtype, bool(count_include_pad)], _threads(x3)
-    with _scratch(dtype, geo, threads) as work:
-        _steps(dtype).avg_pool(x3, y, *counts, geo.taps, work, geo.numbers, threads)
-    return _finished(y, dtype, (*xa.shape[:-2], *geo.out))
+    result = destination(out, (*xa.shape[:-2], *geo.out), dtype, (xa,))
+    planes.avg_pool(x3, result.reshape(-1, *geo.out), geo.counts(x3.dtype, bool(count_include_pad)), geo)
+    return delivered(result, out, dtype)
 
 
 def avg_pool2d_backward(
-    dy: Any,
-    x: Any,
-    kernel_size: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    kernel_size: IntPair,
     *,
-    stride: Any = None,
-    padding: Any = 0,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """Gradient of `avg_pool2d`: every number of ``dy`` is shared out evenly among its window.
 
     Parameters
@@ -197,6 +207,8 @@ def avg_pool2d_backward(
         Gradient with respect to the output.
     x, kernel_size, stride, padding, ceil_mode, count_include_pad
         As in the forward call; of ``x`` only shape and dtype matter.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -207,76 +219,17 @@ def avg_pool2d_backward(
     TypeError, ValueError
         As `avg_pool2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    xa = _image("x", x)
+    xa = image("x", x)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    dtype, dy3 = _gradient(dy, xa, geo)
-    dx = np.empty((len(dy3), *xa.shape[-2:]), dy3.dtype)
-    counts, threads = geo.counts[dx.dtype, bool(count_include_pad)], _threads(dx)
-    with _scratch(dtype, geo, threads) as work:
-        _steps(dtype).avg_pool_backward(dy3, dx, *counts, geo.taps, work, geo.numbers, threads)
-    return _finished(dx, dtype, xa.shape)
+    dtype, dy3 = gradient(dy, xa, geo)
+    result = destination(out, xa.shape, dtype, (dy3,))
+    dx = result.reshape(-1, *xa.shape[-2:])
+    planes.avg_pool_backward(dy3, dx, geo.counts(dx.dtype, bool(count_include_pad)), geo)
+    return delivered(result, out, dtype)
 
 
-def global_max_pool2d(x: Any) -> Any:
-    """Largest pixel of every channel, (N, C, 1, 1) or (C, 1, 1); NaN if there is one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-    """
-    xa = _image("x", x)
-    return max_pool2d(xa, xa.shape[-2:], stride=1)
-
-
-def global_max_pool2d_backward(dy: Any, x: Any) -> Any:
-    """Gradient of `global_max_pool2d`: dy (N, C, 1, 1) at the first of the largest pixels, zero elsewhere.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d_backward`.
-    """
-    xa = _image("x", x)
-    dtype, dy3 = _gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False))
-    dx = np.zeros(xa.shape, dtype)
-    planes = xa.reshape(dy3.shape[0], -1)
-    dx.reshape(planes.shape)[np.arange(len(planes)), planes.argmax(axis=1)] = dy3[:, 0, 0]
-    return dx
-
-
-def global_avg_pool2d(x: Any) -> Any:
-    """Mean of every channel, (N, C, 1, 1) or (C, 1, 1) (Lin, Chen and Yan, "Network in network", 2014).
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool2d`.
-    """
-    xa = _image("x", x)
-    return avg_pool2d(xa, xa.shape[-2:], stride=1)
-
-
-def global_avg_pool2d_backward(dy: Any, x: Any) -> Any:
-    """Gradient of `global_avg_pool2d`: dy (N, C, 1, 1) / (H W) in every pixel of the channel.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool2d_backward`.
-    """
-    xa = _image("x", x)
-    dtype, dy3 = _gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False))
-    dx = np.empty(xa.shape, dtype)
-    dx[...] = (dy3 / dy3.dtype.type(xa.shape[-2] * xa.shape[-1])).reshape(*xa.shape[:-2], 1, 1)
-    return dx
-
-
-def _threads(a: Any) -> int:
-    return get_num_threads() if a.size >= _LAUNCH else 1
-
-
-def _image(name: str, value: Any) -> Any:
+def image(name: str, value: ArrayLike) -> Array:
+    """An array of images, of one pixel at least."""
     a = as_array(name, value)
     if a.ndim not in (3, 4):
         raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {a.shape}")
@@ -285,32 +238,17 @@ def _image(name: str, value: Any) -> Any:
     return a
 
 
-def _planes(name: str, value: Any) -> tuple[Any, str, Any]:
+def _planes(name: str, value: ArrayLike) -> tuple[Array, str, Array]:
     """The array, its dtype, and its planes (N * C, H, W) as the loops take them."""
-    a = _image(name, value)
+    a = image(name, value)
     dtype = common_dtype(a)
     return a, dtype, ready(a, dtype).reshape(-1, *a.shape[-2:])
 
 
-def _gradient(dy: Any, x: Any, geo: Windows) -> tuple[str, Any]:
+def gradient(dy: ArrayLike, x: Array, geo: Windows) -> tuple[str, Array]:
     """dtype of the result, and dy (N * C, OH, OW)."""
     a = as_array("dy", dy)
     if a.shape != (*x.shape[:-2], *geo.out):
         raise ValueError(f"dy must have the output's shape {(*x.shape[:-2], *geo.out)}, got {a.shape}")
     dtype = common_dtype(a, x)
     return dtype, ready(a, dtype).reshape(-1, *geo.out)
-
-
-def _finished(a: Any, dtype: str, shape: tuple[int, ...]) -> Any:
-    return a.astype(dtype, copy=False).reshape(shape)
-
-
-@contextmanager
-def _scratch(dtype: str, geo: Windows, threads: int) -> Iterator[Any]:
-    """The loops' scratch memory."""
-    name, size = ("float64" if dtype == "float64" else "float32"), geo.numbers[-1] * threads
-    array = workspace.borrow(name, 8 * size)
-    try:
-        yield array
-    finally:
-        workspace.give_back(name, array)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from ..core.arguments import integer
 from ..core.arrays import as_array, common_dtype, ready
-from ..core.problem import ConvProblem, integer
+from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
 from ..planning import planner
 from ..planning.explain import Explanation, explain
 from ..planning.plan import Plan
@@ -32,8 +34,8 @@ class Conv2dPlan:
     ) -> None:
         self.problem = problem
         self._unbatched, self._rtol, self._backend, self._limit = unbatched, rtol, backend, max_workspace
-        self._w: Any = None
-        self._bias: Any = None
+        self._w: Array = np.empty(0)  # `update` follows
+        self._bias: Array | None = None
         self._prepared: dict[int, tuple[Plan, Any, float | None]] = {}
 
     def _ready(self) -> tuple[Plan, Any, float | None]:
@@ -56,8 +58,13 @@ class Conv2dPlan:
         """Scratch memory that a call borrows, in bytes."""
         return self._ready()[0].workspace_bytes
 
-    def update(self, w: Any, bias: Any = None) -> None:
+    def update(self, w: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Take new weights (Co, Ci // groups, KH, KW) and bias (Co,): packed or transformed here, once.
+
+        Parameters
+        ----------
+        w : array (Co, Ci // groups, KH, KW)
+        bias : array (Co,), optional
 
         Raises
         ------
@@ -78,12 +85,12 @@ class Conv2dPlan:
         self._prepared.clear()
         self._ready()
 
-    def __call__(self, x: Any, out: Any = None) -> Any:
+    def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Convolve ``x``, of the plan's shape and dtype.
 
         Parameters
         ----------
-        x : array of ``input_shape``
+        x : array of shape ``input_shape``, of the plan's dtype
         out : ndarray, optional
             As in `fastconv.conv2d`.
 
@@ -111,7 +118,7 @@ class Conv2dPlan:
         p = self.problem
         return explain(
             p.x_shape, p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)), dilation=(p.dh, p.dw),
-            groups=p.g, padding_mode=p.mode, dtype=p.dtype, backend=self._backend, rtol=self._rtol,
+            groups=p.g, padding_mode=cast("PaddingMode", p.mode), dtype=p.dtype, backend=self._backend, rtol=self._rtol,
             max_workspace=self._limit, weights=self._w,
         )  # fmt: skip
 
@@ -120,15 +127,15 @@ class Conv2dPlan:
 
 
 def plan_conv2d(
-    input_shape: tuple[int, ...],
-    w: Any,
-    bias: Any = None,
+    input_shape: Shape,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
     max_workspace: int | None = None,
@@ -161,13 +168,10 @@ def plan_conv2d(
     wa = as_array("w", w)
     dtype = common_dtype(wa) if bias is None else common_dtype(wa, as_array("bias", bias))
     limit = None if max_workspace is None else integer("max_workspace", max_workspace, 0)
-    try:
-        shape = tuple(integer("input_shape", v, 0) for v in input_shape)
-    except TypeError:
-        raise TypeError(f"input_shape must be a tuple of integers, got {input_shape!r}") from None
-    p = ConvProblem.from_shapes(shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
+    names = "input_shape", "w"
+    p = ConvProblem.from_shapes(input_shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype, names)
     if not isinstance(backend, str):
         raise TypeError(f"backend must be a string, got {backend!r}")
-    plan = Conv2dPlan(p, len(shape) == 3, planner.check_rtol(rtol), backend, limit)
+    plan = Conv2dPlan(p, len(input_shape) == 3, planner.check_rtol(rtol), backend, limit)
     plan.update(wa.astype(dtype, copy=False), bias)
     return plan

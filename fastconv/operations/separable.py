@@ -9,35 +9,38 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..core.arrays import as_array, common_dtype, ready
-from ..core.problem import ConvProblem, integer
-from .calls import bias_gradient, wanted
+from ..core.arguments import integer
+from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.problem import ConvProblem
+from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode
+from .calls import Names, bias_gradient, wanted
 from .conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
 
 
 class SeparableConv2dGradients(NamedTuple):
     """Gradients by `separable_conv2d_backward`; None for what ``wrt`` left out."""
 
-    x: Any
-    w_col: Any
-    w_row: Any
-    bias: Any
+    x: Array | Any
+    w_col: Array | Any
+    w_row: Array | Any
+    bias: Array | Any
 
 
 def separable_conv2d(
-    x: Any,
-    w_col: Any,
-    w_row: Any,
-    bias: Any = None,
+    x: ArrayLike,
+    w_col: ArrayLike,
+    w_row: ArrayLike,
+    bias: ArrayLike | None = None,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-) -> Any:
+    out: Array | None = None,
+) -> Array:
     """2-D convolution with a kernel given by its factors: columns first, then rows.
 
     It equals `conv2d` with ``w[o, c, u, v] = sum over m of w_col[m, c, u, 0] * w_row[o, m, 0, v]``, m running
@@ -56,6 +59,8 @@ def separable_conv2d(
         ``groups=Ci`` with Cm = Co = Ci filters each channel by one column and one row.
     backend, rtol
         As in `conv2d`, for each of the two filters.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -80,25 +85,28 @@ def separable_conv2d(
            [2., 4., 2.],
            [1., 2., 1.]], dtype=float32)
     """
-    xa, col, row, dtype = _arrays(x, w_col, w_row, groups, *(() if bias is None else (as_array("bias", bias),)))
+    ba = None if bias is None else as_array("bias", bias)
+    xa, col, row, dtype = _arrays(x, w_col, w_row, groups, ba)
     cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)
-    return conv2d(conv2d(xa, col, **cols), row, bias, **rows).astype(dtype, copy=False)
+    result = destination(out, _output(_output(xa.shape, col.shape, cols), row.shape, rows), dtype, (row, ba))
+    conv2d(conv2d(xa, col, **cols), row, None if ba is None else ready(ba, dtype), out=result, **rows)
+    return delivered(result, out, dtype)
 
 
 def separable_conv2d_backward(
-    dy: Any,
-    x: Any,
-    w_col: Any,
-    w_row: Any,
+    dy: ArrayLike,
+    x: ArrayLike,
+    w_col: ArrayLike,
+    w_row: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     backend: str = "auto",
     rtol: float | None = None,
-    wrt: Any = ("x", "w_col", "w_row", "bias"),
+    wrt: Names = ("x", "w_col", "w_row", "bias"),
 ) -> SeparableConv2dGradients:
     """Gradients of `separable_conv2d` with respect to input, both factors and bias.
 
@@ -106,7 +114,9 @@ def separable_conv2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w_col, w_row : the arguments of the forward call
+    x : array (N, Ci, H, W) or (Ci, H, W)
+    w_col, w_row
+        As in `separable_conv2d`.
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `separable_conv2d`.
     wrt : sequence of "x", "w_col", "w_row", "bias"
@@ -146,39 +156,42 @@ def separable_conv2d_backward(
     return SeparableConv2dGradients(*(a if a is None else a.astype(dtype, copy=False) for a in fields))
 
 
-def _arrays(x: Any, w_col: Any, w_row: Any, groups: Any, *others: Any) -> tuple[Any, Any, Any, str]:
+def _arrays(
+    x: ArrayLike, w_col: ArrayLike, w_row: ArrayLike, groups: int, other: Array | None
+) -> tuple[Array, Array, Array, str]:
     """Arrays of the dtype computed in, the factors with four axes; and the dtype of results."""
     xa, col, row = as_array("x", x), as_array("w_col", w_col), as_array("w_row", w_row)
+    shapes = col.shape, row.shape
     if col.ndim == 3:
         col = col[:, :, :, None]
     if row.ndim == 3:
         row = row[:, :, None, :]
     if col.ndim != 4 or col.shape[3] != 1:
-        raise ValueError(f"w_col must have shape (Cm, Ci // groups, KH) or (.., KH, 1), got {w_col.shape}")
+        raise ValueError(f"w_col must have shape (Cm, Ci // groups, KH) or (.., KH, 1), got {shapes[0]}")
     if row.ndim != 4 or row.shape[2] != 1:
-        raise ValueError(f"w_row must have shape (Co, Cm // groups, KW) or (.., 1, KW), got {w_row.shape}")
+        raise ValueError(f"w_row must have shape (Co, Cm // groups, KW) or (.., 1, KW), got {shapes[1]}")
     g = integer("groups", groups, 1)
     if col.shape[0] != g * row.shape[1]:
         raise ValueError(f"w_row must have {col.shape[0]} // {g} (Cm // groups) channels, got {row.shape[1]}")
-    dtype = common_dtype(xa, col, row, *others)
+    dtype = common_dtype(*(a for a in (xa, col, row, other) if a is not None))
     return ready(xa, dtype), ready(col, dtype), ready(row, dtype), dtype
 
 
 def _options(
-    x: Any, col: Any, row: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: str, backend: str,
-    rtol: Any,
+    x: Array, col: Array, row: Array, stride: IntPair, padding: Padding, dilation: IntPair, groups: int,
+    mode: PaddingMode, backend: str, rtol: float | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
     """What the whole is asked for, shared out to the column and the row filter."""
-    p = ConvProblem.from_shapes(
-        x.shape, (row.shape[0], col.shape[1], col.shape[2], row.shape[3]), stride, padding, dilation, groups, mode
-    )
+    shape = row.shape[0], col.shape[1], col.shape[2], row.shape[3]
+    names = "x", "w_col", "w_row"
+    p = ConvProblem.from_shapes(x.shape, shape, stride, padding, dilation, groups, mode, names=names)
     both: dict[str, Any] = dict(groups=groups, padding_mode=mode, backend=backend, rtol=rtol)
     cols = dict(stride=(p.sh, 1), padding=((p.pt, p.pb), (0, 0)), dilation=(p.dh, 1), **both)
     rows = dict(stride=(1, p.sw), padding=((0, 0), (p.pl, p.pr)), dilation=(1, p.dw), **both)
     return cols, rows
 
 
-def _output(x_shape: Any, w_shape: Any, options: dict[str, Any]) -> Any:
+def _output(x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, Any]) -> tuple[int, ...]:
     """Shape of the result, with as many axes as the input has."""
     geometry = (options[name] for name in ("stride", "padding", "dilation", "groups", "padding_mode"))
     return ConvProblem.from_shapes(x_shape, w_shape, *geometry).y_shape[4 - len(x_shape) :]

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.arrays import as_array, common_dtype, ready
-from ..core.borders import sources
-from ..core.problem import ConvProblem, pair
+from ..core.arguments import pair, shape_of
+from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.borders import of_cols, of_rows
+from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
 from ..engines.loader import first as _steps
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-def unfold(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+
+def unfold(
+    x: ArrayLike,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    out: Array | None = None,
+) -> Array:
     """Patches of an image as the columns of a matrix (im2col).
 
     Parameters
@@ -22,6 +35,8 @@ def unfold(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilat
     kernel_size : int or (height, width)
     stride, padding, dilation
         As in `conv2d`; the border is zeros.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -45,17 +60,27 @@ def unfold(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilat
     """
     xa = as_array("x", x)
     dtype = common_dtype(xa)
-    p = _problem(xa.shape, kernel_size, stride, padding, dilation, dtype)
+    if xa.ndim not in (3, 4):
+        raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {xa.shape}")
+    p = _problem(xa.shape, kernel_size, stride, padding, dilation, dtype, "x")
     image = ready(xa, dtype).reshape(p.x_shape)
-    col = np.empty((p.n, p.ci * p.kh * p.kw, p.oh * p.ow), image.dtype)
+    shape = p.n, p.ci * p.kh * p.kw, p.oh * p.ow
+    result = destination(out, shape[4 - xa.ndim :], dtype, (xa,))
     if p.n:
-        _steps(dtype).im2col_pack(image, col, *_numbers(p), get_num_threads())
-    return col.astype(dtype, copy=False).reshape(col.shape if xa.ndim == 4 else col.shape[1:])
+        _steps(dtype).im2col_pack(image, result.reshape(shape), *_numbers(p), get_num_threads())
+    return delivered(result, out, dtype)
 
 
 def fold(
-    columns: Any, output_size: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1
-) -> Any:
+    columns: ArrayLike,
+    output_size: IntPair,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    out: Array | None = None,
+) -> Array:
     """Columns back to an image, overlaps added up (col2im): the adjoint of `unfold`.
 
     Parameters
@@ -65,6 +90,8 @@ def fold(
         Of the image.
     kernel_size, stride, padding, dilation
         As in `unfold`.
+    out : ndarray, optional
+        As in `conv2d`.
 
     Returns
     -------
@@ -94,20 +121,21 @@ def fold(
         raise ValueError(f"columns must have a multiple of {k[0]} * {k[1]} rows, got shape {ca.shape}")
     dtype = common_dtype(ca)
     n = ca.shape[0] if ca.ndim == 3 else 1
-    p = _problem((n, channels, *size), k, stride, padding, dilation, dtype)
+    p = _problem((n, channels, *size), k, stride, padding, dilation, dtype, "output_size")
     if ca.shape[-1] != p.oh * p.ow:
         raise ValueError(f"columns must have {p.oh} * {p.ow} columns for {size} pixels, got shape {ca.shape}")
-    x = np.zeros(p.x_shape, "float64" if dtype == "float64" else "float32")
+    result = destination(out, p.x_shape[3 - ca.ndim :], dtype, (ca,))
+    result[...] = 0
     if p.n:
         col = ready(ca, dtype).reshape(n, *ca.shape[-2:])
-        _steps(dtype).col2im_add(col, x, *_numbers(p), get_num_threads())
-    return x.astype(dtype, copy=False).reshape(x.shape if ca.ndim == 3 else x.shape[1:])
+        _steps(dtype).col2im_add(col, result.reshape(p.x_shape), *_numbers(p), get_num_threads())
+    return delivered(result, out, dtype)
 
 
 def conv2d_matrix(
-    w: Any, input_shape: tuple[int, ...], *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-    padding_mode: str = "zeros",
-) -> Any:  # fmt: skip
+    w: ArrayLike, input_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0, dilation: IntPair = 1,
+    groups: int = 1, padding_mode: PaddingMode = "zeros",
+) -> csr_array:  # fmt: skip
     """The matrix of a convolution: doubly blocked Toeplitz at stride 1.
 
     Parameters
@@ -140,14 +168,9 @@ def conv2d_matrix(
 
     wa = as_array("w", w)
     dtype = common_dtype(wa)
-    p = ConvProblem.from_shapes(
-        _one_image(input_shape), wa.shape, stride, padding, dilation, groups, padding_mode, dtype
-    )
-    if p.mode == "zeros":
-        at_row = np.pad(np.arange(p.ih), (p.pt, p.pb), constant_values=-1)
-        at_col = np.pad(np.arange(p.iw), (p.pl, p.pr), constant_values=-1)
-    else:
-        at_row, at_col = sources(p.ih, p.pt, p.pb, p.mode), sources(p.iw, p.pl, p.pr, p.mode)
+    image, names = shape_of("input_shape", input_shape, "(Ci, H, W)"), ("input_shape", "w")
+    p = ConvProblem.from_shapes(image, wa.shape, stride, padding, dilation, groups, padding_mode, dtype, names)
+    at_row, at_col = of_rows(p), of_cols(p)
     o, c, u, v, i, j = np.ogrid[: p.co, : p.ci // p.g, : p.kh, : p.kw, : p.oh, : p.ow]
     r, q = at_row[i * p.sh + u * p.dh], at_col[j * p.sw + v * p.dw]
     column = ((o // (p.co // p.g) * (p.ci // p.g) + c) * p.ih + r) * p.iw + q
@@ -158,25 +181,14 @@ def conv2d_matrix(
     return sparse.csr_array((values[kept], (row[kept], column[kept])), shape=shape)
 
 
-def _one_image(shape: Any) -> tuple[int, ...]:
-    try:
-        image = tuple(shape)
-    except TypeError:
-        raise TypeError(f"input_shape must be a tuple (Ci, H, W), got {shape!r}") from None
-    if len(image) != 3:
-        raise ValueError(f"input_shape must be (Ci, H, W), got {image}")
-    return image
-
-
-def _problem(shape: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, dtype: str) -> ConvProblem:
-    """Any convolution whose patches these are."""
-    if len(shape) not in (3, 4):
-        raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {shape}")
-    k = pair("kernel_size", kernel_size, 1)
-    try:
-        return ConvProblem.from_shapes(shape, (1, max(shape[-3], 1), *k), stride, padding, dilation, 1, "zeros", dtype)
-    except ValueError as error:  # there is no w here
-        raise ValueError(str(error).replace("w is larger", "kernel_size is larger")) from None
+def _problem(
+    shape: tuple[int, ...], kernel_size: IntPair, stride: IntPair, padding: Padding, dilation: IntPair, dtype: str,
+    name: str,
+) -> ConvProblem:  # fmt: skip
+    """Any convolution whose patches these are; ``name`` is the argument that the image's size came from."""
+    w_shape = 1, max(shape[-3], 1), *pair("kernel_size", kernel_size, 1)
+    names = name, "kernel_size"
+    return ConvProblem.from_shapes(shape, w_shape, stride, padding, dilation, 1, "zeros", dtype, names)
 
 
 def _numbers(p: ConvProblem) -> tuple[int, ...]:

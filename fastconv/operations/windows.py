@@ -2,39 +2,127 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.problem import output_size, paddings, pair
+from ..core.arguments import paddings, pair, step_pair
+from ..core.problem import output_size
+from ..core.typing import Array, IntPair, Padding
 
 _BAND = 16 << 10  # bytes of rows that a task takes at a time: they stay in the first-level cache
 _MOST_TAPS = 1 << 24  # the loops number taps by float32
-_VECTOR = 16  # numbers of the widest vector
+VECTOR = 16  # numbers of the widest vector
+#: columns that the loops take in one piece, or more where windows span more: scratch memory grows with them
+LONG = 1 << 16
+#: columns from one window to the next from which NumPy's reduction of a window beats vectors of neighbours
+WIDE = 256
 
 
-class Windows(NamedTuple):
-    """Windows on a plane, and how the loops walk them."""
+class Axis(NamedTuple):
+    """Windows along one axis: n of k pixels, ``dilation`` apart."""
 
-    out: tuple[int, int]
-    numbers: tuple[int, ...]  # kh kw sh sw pt pl dh left width row band share
-    taps: Any
-    pitch: int  # of the plane: its width
-    dw: int
-    counts: dict[Any, Any]  # by dtype and whether padding counts: rows and columns of the windows, as divisors
+    size: int
+    k: int
+    stride: int
+    before: int
+    after: int
+    dilation: int
+    n: int
 
     @property
-    def offsets(self) -> Any:
+    def span(self) -> int:
+        """Pixels from the first of a window to behind its last."""
+        return self.dilation * (self.k - 1) + 1
+
+    @property
+    def most(self) -> int:
+        """Pixels and windows that the loops take in one piece."""
+        return max(LONG, 2 * self.span)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the axis is cut into pieces."""
+        return max(self.size, self.n) > self.most
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether each window is worth a reduction of its own."""
+        apart = self.stride if self.n > 1 else self.k // 4
+        return self.k > LONG or (apart >= WIDE and max(self.k, self.stride) > 1)
+
+    def extents(self, dtype: Any, include_pad: bool) -> Array:
+        """Pixels that each window spans: those of the image, and on demand those of the padding."""
+        first = np.arange(self.n) * self.stride - self.before
+        last = np.minimum(first + self.k, self.size + self.after)
+        found: Array = last - first if include_pad else np.minimum(last, self.size) - np.maximum(first, 0)
+        return found.astype(dtype)
+
+
+class Windows:
+    """Windows on a plane, and how the loops walk them.
+
+    Attributes
+    ----------
+    rows, cols : Axis
+    wide, long : bool
+        Whether windows are wide, and rows long (see `Axis`).
+    out : (OH, OW)
+    numbers : kh kw sh sw pt pl dh left width row band share
+    """
+
+    def __init__(self, rows: Axis, cols: Axis) -> None:
+        self.rows, self.cols, self.out = rows, cols, (rows.n, cols.n)
+        self.wide, self.long = cols.is_wide, cols.is_long
+        self._counts: dict[Any, tuple[Array, Array]] = {}
+        w, ow, kw, sw, dw, pl = cols.size, cols.n, cols.k, cols.stride, cols.dilation, cols.before
+        left = -(-max(pl, kw - 1) // sw)
+        fits = max(-(-ow // VECTOR), -(-w // sw // VECTOR)) * VECTOR
+        width = left + fits + (max(dw * (kw - 1), pl) + sw) // sw + 2 * VECTOR
+        row = max(w, ow) + 2 * VECTOR
+        band = max(1, _BAND // (4 * max(w, ow)))
+        share = -(-(sw * width + width + 3 * row) // VECTOR) * VECTOR
+        self.numbers = (rows.k, kw, rows.stride, sw, rows.before, pl, rows.dilation, left, width, row, band, share)
+
+    @property
+    def dw(self) -> int:
+        """Columns from one tap of a window to the next."""
+        return self.cols.dilation
+
+    @cached_property
+    def taps(self) -> Array:
+        """Where each tap of a kernel row stands in the loops' line, (KW,) intp."""
+        c, (*_, left, width, _, _, _) = self.cols, self.numbers
+        t = np.arange(c.k, dtype=np.intp) * c.dilation - c.before
+        return t % c.stride * width + left + t // c.stride
+
+    @property
+    def offsets(self) -> Array:
         """Flat distance of each tap from the corner of its window, (KH * KW,) intp."""
-        kh, kw, dh = self.numbers[0], self.numbers[1], self.numbers[6]
-        if kh * kw > _MOST_TAPS:
-            raise ValueError(f"kernel_size must have at most 2**24 pixels to find the largest, got {kh} x {kw}")
-        return np.add.outer(np.arange(kh) * (dh * self.pitch), np.arange(kw) * self.dw).ravel()
+        r, c = self.rows, self.cols
+        if r.k * c.k > _MOST_TAPS:
+            raise ValueError(f"kernel_size must have at most 2**24 pixels to find the largest, got {r.k} x {c.k}")
+        down = np.arange(r.k, dtype=np.intp) * (r.dilation * c.size)
+        return np.add.outer(down, np.arange(c.k, dtype=np.intp) * c.dilation).ravel()
+
+    def counts(self, dtype: Any, include_pad: bool) -> tuple[Array, Array]:
+        """Rows and columns of the windows, as divisors; a vector of ones follows the columns."""
+        found = self._counts.get((dtype, include_pad))
+        if found is None:
+            cols = np.append(self.cols.extents(dtype, include_pad), np.ones(VECTOR, dtype))
+            found = self._counts[dtype, include_pad] = self.rows.extents(dtype, include_pad), cols
+        return found
 
 
 def windows_of(
-    size: tuple[int, int], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+    size: tuple[int, int],
+    kernel_size: IntPair,
+    stride: IntPair | None,
+    padding: Padding,
+    dilation: IntPair,
+    ceil_mode: bool,
 ) -> Windows:
     """The checked geometry of a call; those of plain integers are looked up."""
     key = size, kernel_size, stride, padding, dilation, ceil_mode
@@ -42,11 +130,13 @@ def windows_of(
     if plain and key in _known:
         return _known[key]
     k = pair("kernel_size", kernel_size, 1)
-    s = k if stride is None else pair("stride", stride, 1)
-    d = pair("dilation", dilation, 1)
-    pads = paddings(padding, tuple(zip(size, k, s, d, strict=True)))
-    geo = _windows(size, k, s, pads, d, bool(ceil_mode))
-    if plain:
+    s = k if stride is None else step_pair("stride", stride)
+    d = step_pair("dilation", dilation)
+    heights, widths = tuple(zip(size, k, s, d, strict=True))
+    pads = paddings(padding, (heights, widths))
+    ceil = bool(ceil_mode)
+    geo = Windows(_axis("height", *heights, pads[0], ceil), _axis("width", *widths, pads[1], ceil))
+    if plain and not geo.long and not geo.rows.is_long:
         if len(_known) >= 256:
             _known.clear()
         _known[key] = geo
@@ -56,51 +146,14 @@ def windows_of(
 _known: dict[tuple[Any, ...], Windows] = {}
 
 
-def _windows(
-    size: tuple[int, int], k: tuple[int, int], s: tuple[int, int], pads: Any, d: tuple[int, int], ceil_mode: bool
-) -> Windows:
-    w, (kh, kw), (sh, sw), (dh, dw), pl = size[1], k, s, d, pads[1][0]
-    axes, ceil = ("height", "width"), (ceil_mode, ceil_mode)
-    oh, ow = (_outputs(*axis) for axis in zip(axes, size, k, s, pads, d, ceil, strict=True))
-    left = -(-max(pl, kw - 1) // sw)
-    taps = [v * dw - pl for v in range(kw)]
-    fits = max(-(-ow // _VECTOR), -(-w // sw // _VECTOR)) * _VECTOR
-    width = left + fits + (max(dw * (kw - 1), pl) + sw) // sw + 2 * _VECTOR
-    row = max(w, ow) + 2 * _VECTOR
-    band = max(1, _BAND // (4 * max(w, ow)))
-    share = -(-(sw * width + width + 3 * row) // _VECTOR) * _VECTOR
-    rows, cols = (_extents(*axis) for axis in zip((oh, ow), size, k, s, pads, strict=True))
-    counts = {
-        (dtype, include): (rows[include].astype(dtype), np.append(cols[include], np.ones(_VECTOR)).astype(dtype))
-        for dtype in (np.dtype(np.float32), np.dtype(np.float64))
-        for include in (False, True)
-    }
-    return Windows(
-        (oh, ow),
-        (kh, kw, sh, sw, pads[0][0], pl, dh, left, width, row, band, share),
-        np.array([t % sw * width + left + t // sw for t in taps], np.intp),
-        w,
-        dw,
-        counts,
-    )
-
-
-def _outputs(axis: str, size: int, k: int, stride: int, pads: tuple[int, int], dilation: int, ceil_mode: bool) -> int:
-    """How many windows there are along an axis."""
+def _axis(name: str, size: int, k: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool) -> Axis:
     span = dilation * (k - 1) + 1
     for p in pads:
         if p >= span:
-            raise ValueError(f"padding must be below the {axis} of the window, {span}, got {p}")
+            raise ValueError(f"padding must be below the {name} of the window, {span}, got {p}")
     if size + sum(pads) < span:
-        raise ValueError(f"kernel_size is larger than the padded x: {axis} {span} of {size} + {sum(pads)} pixels")
+        raise ValueError(f"kernel_size is larger than the padded x: {name} {span} of {size} + {sum(pads)} pixels")
     n = output_size(size, k, stride, sum(pads), dilation)
     if ceil_mode and (n - 1) * stride + span < size + sum(pads) and n * stride < size + pads[0]:
         n += 1
-    return n
-
-
-def _extents(n: int, size: int, k: int, stride: int, pads: tuple[int, int]) -> tuple[Any, Any]:
-    """Pixels that each window spans along an axis: those of the image, and those of image and padding."""
-    first = np.arange(n) * stride - pads[0]
-    last = np.minimum(first + k, size + pads[1])
-    return np.minimum(last, size) - np.maximum(first, 0), last - first
+    return Axis(size, k, stride if n > 1 else 1, *pads, dilation if k > 1 else 1, n)

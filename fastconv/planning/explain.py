@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..core.arrays import as_array, ready
 from ..core.problem import PASSES, ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import ArrayLike, IntPair, Padding, PaddingMode, Pass, Shape
 from . import planner, registry
 from .plan import Row
 
@@ -80,20 +82,20 @@ def _line(cells: Sequence[str], widths: list[int], measured: bool) -> str:
 
 
 def explain(
-    x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...],
+    x_shape: Shape,
+    w_shape: Shape,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
-    pass_: str = "forward",
-    dtype: Any = "float32",
+    padding_mode: PaddingMode = "zeros",
+    pass_: Pass = "forward",
+    dtype: DTypeLike = "float32",
     backend: str = "auto",
     rtol: float | None = None,
     max_workspace: int | None = None,
-    weights: Any = None,
+    weights: ArrayLike | None = None,
 ) -> Explanation:
     """Every backend's operations, bytes, workspace, predicted time and error bounds, and the choice.
 
@@ -137,7 +139,7 @@ def as_dict(pass_: str, r: Row, measured: float | None = None) -> dict[str, Any]
     return {"pass": pass_, **r._asdict(), "measured_seconds": measured}
 
 
-def _dtype_name(dtype: Any) -> str:
+def _dtype_name(dtype: DTypeLike) -> str:
     try:
         return str(np.dtype(dtype).name)
     except TypeError:

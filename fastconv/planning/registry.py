@@ -77,12 +77,26 @@ def _load_entry_points() -> None:
 
 
 def list_backends() -> list[str]:
-    """Names of all backends, ``algorithm/engine``, in order of preference."""
+    """Names of all backends, ``algorithm/engine``, in order of preference.
+
+    Returns
+    -------
+    list of str
+    """
     return list(_own())
 
 
 def get_backend(name: str) -> Backend:
     """The backend of a name.
+
+    Parameters
+    ----------
+    name : str
+        ``algorithm/engine``.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
@@ -118,6 +132,10 @@ def register_backend(backend: Backend) -> None:
     Packages announce theirs by the entry-point group ``fastconv.backends``: a `Backend` subclass that
     needs no arguments, or an instance. A backend of the same name is replaced.
 
+    Parameters
+    ----------
+    backend : Backend
+
     Raises
     ------
     TypeError
@@ -143,6 +161,10 @@ def register_backend(backend: Backend) -> None:
 
 def unregister_backend(name: str) -> None:
     """Take a backend out of the table again.
+
+    Parameters
+    ----------
+    name : str
 
     Raises
     ------

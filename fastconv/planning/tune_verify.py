@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -13,20 +12,21 @@ from ..core.arrays import as_array, common_dtype, ready
 from ..core.errors import BackendRefused
 from ..core.problem import PASSES, ConvProblem
 from ..core.threads import get_num_threads
+from ..core.typing import ArrayLike, IntPair, Padding, PaddingMode
 from . import planner, registry, tuning
 from .explain import Explanation, as_dict
 from .plan import Plan
 
 
 def tune(
-    x: Any,
-    w: Any,
+    x: ArrayLike,
+    w: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     passes: Iterable[str] = PASSES,
     rtol: float | None = None,
     seconds: float = 1.0,
@@ -35,7 +35,7 @@ def tune(
 
     Parameters
     ----------
-    x : array (N, Ci, H, W)
+    x : array (N, Ci, H, W), float16, float32 or float64
     w : array (Co, Ci // groups, KH, KW)
     stride, padding, dilation, groups, padding_mode, rtol
         As in `fastconv.conv2d`.
@@ -124,14 +124,14 @@ class Verification(Explanation):
 
 
 def verify(
-    x: Any,
-    w: Any,
+    x: ArrayLike,
+    w: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     passes: Iterable[str] = PASSES,
 ) -> Verification:
     """Run every backend on this data and compare it with the float64 reference.

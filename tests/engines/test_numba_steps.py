@@ -166,7 +166,7 @@ def test_threads_are_used_and_put_back():
             set_num_threads(mine)
             for threads in (2, 1, 10**6):
                 count_threads(x, y, threads)
-                most = launch.get_thread_count()
+                most = launch.get_thread_count()  # type: ignore[attr-defined]
                 assert (y == (mine if threads == 1 else min(threads, most))).all()
                 assert get_num_threads() == mine
     finally:
@@ -306,7 +306,7 @@ def copy(tmp_path):
         out = child.run_code(USE, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR="", **environment)
         return tuple(map(int, out.split()))
 
-    use.folder = tmp_path
+    use.folder = tmp_path  # type: ignore[attr-defined]
     return use
 
 
