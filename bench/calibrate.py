@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
+from fastconv.planning import rates as costs
 
 DTYPES = ("float32", "float64")
 _MEGABYTES = 64  # of each array that is copied, to be far beyond any cache
@@ -56,7 +57,7 @@ def measure() -> dict[str, Any]:
 
 def save(rates: dict[str, Any], path: Path | None = None) -> Path:
     """Write rates as JSON to `path`, or to where fastconv reads them; the file is replaced in one step."""
-    path = path or Path(import_module("fastconv.costs").cache_dir()) / "rates.json"
+    path = path or Path(costs.cache_dir()) / "rates.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".json")
     with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -54,7 +54,7 @@ def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Rung]
         tensors = make_tensors(layer)
         oracle, cells, errors = Oracle(layer, "forward", tensors), [], []
         for name in subjects.backends(BACKENDS):
-            if fastconv.get_backend(name).refuse(subjects.problem_of(layer, "float32"), "forward") is None:
+            if fastconv.get_backend(name).refuse(layer.problem("float32"), "forward") is None:
                 cells.append(Cell(name, subjects.call_of(layer, "forward", tensors, name)))
                 errors.append(oracle.error(np.asarray(cells[-1].call())))
         for peer in others:

@@ -47,6 +47,10 @@ class Peer:
         """The call to time, or None where the library has no such convolution."""
         raise NotImplementedError
 
+    def fused_call(self, layer: Layer, tensors: Tensors, bias: np.ndarray) -> Call | None:
+        """The call that computes ``relu(conv + bias)`` with weights that stay, or None."""
+        return None
+
     def to_numpy(self, result: Any) -> np.ndarray:
         """The result as (N, C, H, W)."""
         return np.asarray(result)
@@ -79,6 +83,13 @@ class Torch(Peer):
         rest = (None, stride, padding, dilation, False, [0, 0], layer.groups, mask)
         return lambda: backward(dy, x, w, *rest)[wanted]
 
+    def fused_call(self, layer: Layer, tensors: Tensors, bias: np.ndarray) -> Call | None:
+        conv2d = self.torch.nn.functional.conv2d
+        layout = getattr(self.torch, self.memory_format)
+        x, w = (self.torch.from_numpy(a).contiguous(memory_format=layout) for a in (tensors.x, tensors.w))
+        rest = self.torch.from_numpy(bias), layer.stride, layer.pads, layer.dilation, layer.groups
+        return lambda: conv2d(x, w, *rest).relu_()
+
 
 class TorchChannelsLast(Torch):
     """PyTorch with every tensor in channels_last memory format."""
@@ -102,23 +113,30 @@ class OnnxRuntime(Peer):
         self.options.log_severity_level = 3
 
     def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
+        return self._loaded(layer, tensors) if pass_ == "forward" else None
+
+    def fused_call(self, layer: Layer, tensors: Tensors, bias: np.ndarray) -> Call | None:
+        return self._loaded(layer, tensors, bias)
+
+    def _loaded(self, layer: Layer, tensors: Tensors, bias: np.ndarray | None = None) -> Call | None:
+        if tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
             return None
-        model = conv_model(layer, tensors.w)
+        return self._session(conv_model(layer, tensors.w, bias), tensors.x)
+
+    def _session(self, model: bytes, x: np.ndarray) -> Call:
         session = self.ort.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
-        feed = {"x": self.ort.OrtValue.ortvalue_from_numpy(tensors.x)}
+        feed = {"x": self.ort.OrtValue.ortvalue_from_numpy(x)}
         return lambda: session.run_with_ort_values(["y"], feed)[0]
 
     def to_numpy(self, result: Any) -> np.ndarray:
         return np.asarray(result.numpy())
 
 
-class OpenVino(Peer):
+class OpenVino(OnnxRuntime):
     """OpenVINO's CPU plug-in in float32; forward only."""
 
     name = "openvino"
     module = "openvino"
-    prepared = True
 
     def start(self, threads: int) -> None:
         self.core: Any = import_module("openvino").Core()
@@ -128,12 +146,10 @@ class OpenVino(Peer):
             "PERFORMANCE_HINT": "LATENCY",
         }
 
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
-            return None
-        model = self.core.read_model(model=conv_model(layer, tensors.w))
-        request = self.core.compile_model(model, "CPU", self.config).create_infer_request()
-        request.set_input_tensor(import_module("openvino").Tensor(tensors.x, shared_memory=True))
+    def _session(self, model: bytes, x: np.ndarray) -> Call:
+        compiled = self.core.compile_model(self.core.read_model(model=model), "CPU", self.config)
+        request = compiled.create_infer_request()
+        request.set_input_tensor(import_module("openvino").Tensor(x, shared_memory=True))
 
         def infer() -> Any:
             request.infer()
