@@ -11,10 +11,11 @@ from rich.markup import escape
 
 import fastconv
 from bench import subjects
+from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import Peer, installed
+from bench.peers import installed
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
 from bench.run import progress_bar

@@ -13,6 +13,7 @@ from rich.table import Table
 
 import fastconv
 from bench import peers, subjects
+from bench.adapter import Peer
 from bench.measure import Cell, interleave
 from bench.oracle import Oracle
 from bench.style import colour_of, save
@@ -46,7 +47,7 @@ class Rung(NamedTuple):
 
 def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Rung]:
     """Every rung of each layer, in interleaved rounds of `seconds` a layer."""
-    others: list[peers.Peer] = [peers.Torch(), TorchBfloat16()] if find_spec("torch") else []
+    others: list[Peer] = [peers.Torch(), TorchBfloat16()] if find_spec("torch") else []
     for peer in others:
         peer.start(threads)
     found = []
