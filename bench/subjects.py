@@ -11,6 +11,7 @@ import numpy as np
 import fastconv
 from bench.oracle import TOLERANCE
 from bench.workloads import Layer, Tensors, matches
+from fastconv.planning import planner
 
 
 def backends(patterns: Iterable[str] = ()) -> list[str]:
@@ -44,6 +45,15 @@ def prepared_call_of(layer: Layer, tensors: Tensors, backend: str = "auto", **mo
     x, w, _ = tensors
     plan = fastconv.plan_conv2d(x.shape, w, **layer.options, backend=backend, **more)
     return lambda: plan(x)
+
+
+def chosen(layer: Layer, pass_: str, layout: str = "nchw", dtype: str = "float32") -> str:
+    """Name of the backend that auto takes for arrays of a layout."""
+    problem = layer.problem(dtype)
+    if layout == "nhwc" and "x_last" in problem._fields:  # else the plan does not depend on it
+        flags: dict[str, Any] = {"x_last": True, "y_last": True}
+        problem = problem._replace(**flags)
+    return str(planner.plan(problem, pass_, "auto", None, fastconv.get_num_threads()).backend.name)
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
