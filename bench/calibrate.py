@@ -78,16 +78,18 @@ def best_seconds(call: Callable[[], Any], seconds: float = 0.4, least: int = 5) 
     return best
 
 
-def fma_gflops(dtype: str, threads: int, timed: Callable[[Callable[[], Any]], float] | None = None) -> float:
+def fma_gflops(
+    dtype: str, threads: int, steps: int = 100_000, timed: Callable[[Callable[[], Any]], float] | None = None
+) -> float:
     """
     Fused multiply-adds held in registers, counted as two operations each; GFLOP/s of `threads` cores.
 
-    `timed` makes seconds of a call; `best_seconds` does by default.
+    `timed` makes seconds of a call of so many `steps`; `best_seconds` does by default.
     """
     probe = _step("fma_probe", dtype)
     scratch = np.ones((threads, 1024), dtype)
-    operations = probe(scratch, 100_000, threads)
-    return float(operations / (timed or best_seconds)(lambda: probe(scratch, 100_000, threads)) / 1e9)
+    operations = probe(scratch, steps, threads)
+    return float(operations / (timed or best_seconds)(lambda: probe(scratch, steps, threads)) / 1e9)
 
 
 def blas_gflops(dtype: str, threads: int) -> float:

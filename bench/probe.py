@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from statistics import median
@@ -14,8 +15,10 @@ from bench.calibrate import fma_gflops
 from bench.measure import seconds_of
 
 _BYTES = 8 * 2**20  # of the pointer chase: beyond L2, within the last cache
-_STEPS = 50_000
-_REPEATS = 5
+_CHASE_STEPS = 200_000  # some 4 ms
+_FMA_STEPS = 1_500_000  # some 5 ms: long enough that threads which share a core at first are moved apart
+_REPEATS = 15
+_REST = 0.02  # seconds
 
 
 class Probe(NamedTuple):
@@ -29,13 +32,16 @@ class Probe(NamedTuple):
 
 
 def probe(threads: int) -> Probe:
-    """Measure for some 0.1 s."""
+    """Measure for some 0.2 s, after a rest in which threads of others stop to spin."""
 
     def middle(call: Callable[[], object]) -> float:
         call()
         return median(seconds_of(call) for _ in range(_REPEATS))
 
-    return Probe(fma_gflops("float32", threads, middle), middle(lambda: _chase(_ring(), _STEPS)) / _STEPS * 1e9)
+    ring = _ring()
+    time.sleep(_REST)
+    rate = fma_gflops("float32", threads, _FMA_STEPS, middle)
+    return Probe(rate, middle(lambda: _chase(ring, _CHASE_STEPS)) / _CHASE_STEPS * 1e9)
 
 
 @cache
