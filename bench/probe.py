@@ -15,20 +15,33 @@ from bench.calibrate import fma_gflops
 from bench.measure import seconds_of
 
 _BYTES = 8 * 2**20  # of the pointer chase: beyond L2, within the last cache
-_CHASE_STEPS = 200_000  # some 4 ms
-_FMA_STEPS = 1_500_000  # some 5 ms: long enough that threads which share a core at first are moved apart
+_HOPS = 200_000  # of the chase: some 4 ms
+_LONG, _SHORT = 1_500_000, 50_000  # steps of the FMA probe: some 5 ms and 0.2 ms
 _REPEATS = 15
 _REST = 0.02  # seconds
 
 
 class Probe(NamedTuple):
-    """Multiply-adds of all threads together in GFLOP/s, and the latency of the last cache in ns; medians."""
+    """
+    Medians of three probes.
+
+    Attributes
+    ----------
+    fma_gflops : float
+        Multiply-adds of all threads together, in calls of some 5 ms.
+    short_gflops : float
+        The same in calls as short as a small layer: low where threads wait for a core that another process has.
+    latency_ns : float
+        Of a load from the last cache.
+    """
 
     fma_gflops: float
+    short_gflops: float
     latency_ns: float
 
     def __str__(self) -> str:
-        return f"FMA {self.fma_gflops:.0f} GFLOP/s, last cache {self.latency_ns:.0f} ns"
+        fma = f"FMA {self.fma_gflops:.0f} GFLOP/s, {self.short_gflops:.0f} in short calls"
+        return f"{fma}; last cache {self.latency_ns:.0f} ns"
 
 
 def probe(threads: int) -> Probe:
@@ -40,8 +53,8 @@ def probe(threads: int) -> Probe:
 
     ring = _ring()
     time.sleep(_REST)
-    rate = fma_gflops("float32", threads, _FMA_STEPS, middle)
-    return Probe(rate, middle(lambda: _chase(ring, _CHASE_STEPS)) / _CHASE_STEPS * 1e9)
+    long, short = (fma_gflops("float32", threads, steps, middle) for steps in (_LONG, _SHORT))
+    return Probe(long, short, middle(lambda: _chase(ring, _HOPS)) / _HOPS * 1e9)
 
 
 @cache

@@ -163,7 +163,7 @@ def test_networks_command_measures_checked_answers(one_layer, tmp_path):
     assert [parse(r["problem"]).n for r in doc["records"]] == [1, 4, 4]
     assert all(r["backends"]["nchw"] in fastconv.list_backends() for r in doc["records"])
     assert [p["when"] for p in doc["probes"]] == ["before", "after tiny"]
-    assert all(p["fma_gflops"] > 0 and p["latency_ns"] > 0 for p in doc["probes"])
+    assert all(p["fma_gflops"] > 0 and p["short_gflops"] > 0 and p["latency_ns"] > 0 for p in doc["probes"])
     assert not doc["wrong"]
 
 
