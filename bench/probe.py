@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache
 from statistics import median
@@ -12,13 +11,12 @@ import numba
 import numpy as np
 
 from bench.calibrate import fma_gflops
-from bench.measure import seconds_of
+from bench.measure import seconds_of, settle
 
 _BYTES = 8 * 2**20  # of the pointer chase: beyond L2, within the last cache
 _HOPS = 200_000  # of the chase: some 4 ms
 _LONG, _SHORT = 1_500_000, 50_000  # steps of the FMA probe: some 5 ms and 0.2 ms
 _REPEATS = 15
-_REST = 0.02  # seconds
 
 
 class Probe(NamedTuple):
@@ -52,7 +50,7 @@ def probe(threads: int) -> Probe:
         return median(seconds_of(call) for _ in range(_REPEATS))
 
     ring = _ring()
-    time.sleep(_REST)
+    settle()
     long, short = (fma_gflops("float32", threads, steps, middle) for steps in (_LONG, _SHORT))
     return Probe(long, short, middle(lambda: _chase(ring, _HOPS)) / _HOPS * 1e9)
 
