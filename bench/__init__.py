@@ -1,16 +1,18 @@
 """
-The benchmarks of fastconv: ``python -m bench {run, chart, compare, others, gallery, calibrate}``.
+The benchmarks of fastconv: ``python -m bench {run, chart, compare, networks, regret, ...}``.
 
 The way of the data, one way::
 
-    workloads   which layers, which arrays
+    workloads   which layers, which arrays; whole networks
     oracle      a float64 answer of its own: nothing is timed before it has been checked
+    checks      a call on trial becomes a cell
     measure     interleaved rounds in random order -> samples in seconds
     records     samples -> pytest-benchmark JSON and CSV, and back
     charts, report, tables   drawn from the JSON alone
 
-`run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `others` does so for
-pooling and transposed convolution, `gallery` draws the lectures, `calibrate` measures the machine.
+`run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `networks` does so for
+whole networks, `others` for pooling and transposed convolution, `transposed` for the latter alone; `regret` judges
+the planner's choices, `overhead` the price of a call; `gallery` draws the lectures, `calibrate` measures the machine.
 ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
 

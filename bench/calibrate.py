@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
+from fastconv.planning import rates as costs
 
 DTYPES = ("float32", "float64")
 _MEGABYTES = 64  # of each array that is copied, to be far beyond any cache
@@ -56,7 +57,7 @@ def measure() -> dict[str, Any]:
 
 def save(rates: dict[str, Any], path: Path | None = None) -> Path:
     """Write rates as JSON to `path`, or to where fastconv reads them; the file is replaced in one step."""
-    path = path or Path(import_module("fastconv.costs").cache_dir()) / "rates.json"
+    path = path or Path(costs.cache_dir()) / "rates.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".json")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -77,12 +78,18 @@ def best_seconds(call: Callable[[], Any], seconds: float = 0.4, least: int = 5) 
     return best
 
 
-def fma_gflops(dtype: str, threads: int) -> float:
-    """Fused multiply-adds held in registers, counted as two operations each; GFLOP/s of `threads` cores."""
+def fma_gflops(
+    dtype: str, threads: int, steps: int = 100_000, timed: Callable[[Callable[[], Any]], float] | None = None
+) -> float:
+    """
+    Fused multiply-adds held in registers, counted as two operations each; GFLOP/s of `threads` cores.
+
+    `timed` makes seconds of a call of so many `steps`; `best_seconds` does by default.
+    """
     probe = _step("fma_probe", dtype)
     scratch = np.ones((threads, 1024), dtype)
-    operations = probe(scratch, 100_000, threads)
-    return float(operations / best_seconds(lambda: probe(scratch, 100_000, threads)) / 1e9)
+    operations = probe(scratch, steps, threads)
+    return float(operations / (timed or best_seconds)(lambda: probe(scratch, steps, threads)) / 1e9)
 
 
 def blas_gflops(dtype: str, threads: int) -> float:

@@ -11,9 +11,11 @@ from rich.markup import escape
 
 import fastconv
 from bench import subjects
+from bench.adapter import Peer
+from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import Peer, installed
+from bench.peers import installed
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
 from bench.run import progress_bar
@@ -35,15 +37,6 @@ class Settings(NamedTuple):
     seconds: float = 1.0  # for the cells of one layer and pass together
     rounds: tuple[int, int] = (5, 40)
     seed: int = 0
-
-
-class _Candidate(NamedTuple):
-    """A cell to be: the call and how its result becomes an array."""
-
-    name: str
-    note: str
-    make: Callable[[], Callable[[], Any] | None]
-    to_numpy: Callable[[Any], Any]
 
 
 class Comparer:
@@ -89,47 +82,37 @@ class Comparer:
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
             self.benchmarks.append(benchmark_of(cell, {**extra, "note": notes[cell.name]}, TEST))
 
-    def _candidates(self, layer: Layer, pass_: str, tensors: Tensors, peers: Sequence[Peer]) -> list[_Candidate]:
+    def _candidates(self, layer: Layer, pass_: str, tensors: Tensors, peers: Sequence[Peer]) -> list[Candidate]:
         found = []
         for backend in self.settings.backends:
             name = "fastconv" if backend == "auto" else backend
             call = subjects.call_of(layer, pass_, tensors, backend)
-            found.append(_Candidate(name, OURS, lambda call=call: call, lambda y: y))  # type: ignore[misc]
+            found.append(Candidate(name, lambda call=call: call, note=OURS))  # type: ignore[misc]
             if pass_ == "forward":
 
                 def planned(backend: str = backend) -> Callable[[], Any]:
                     return subjects.prepared_call_of(layer, tensors, backend)
 
-                found.append(_Candidate(f"{name} plan", OURS_PREPARED, planned, lambda y: y))
+                found.append(Candidate(f"{name} plan", planned, note=OURS_PREPARED))
         for peer in peers:
 
             def make(peer: Peer = peer) -> Callable[[], Any] | None:
                 return peer.call(layer, pass_, tensors)
 
-            found.append(_Candidate(peer.name, PEER_PREPARED if peer.prepared else PEER, make, peer.to_numpy))
+            found.append(Candidate(peer.name, make, peer.to_numpy, PEER_PREPARED if peer.prepared else PEER))
         return found
 
-    def _checked(self, candidate: _Candidate, layer: Layer, pass_: str, oracle: Oracle) -> tuple[Cell | None, float]:
+    def _checked(self, candidate: Candidate, layer: Layer, pass_: str, oracle: Oracle) -> tuple[Cell | None, float]:
         """A warmed-up cell and its error, or None where there is no right answer in time."""
         name = candidate.name
         predicted = self.forecast.predict((name, pass_, layer.kind), layer.flops)
         if predicted > SLOWEST_CALL:
             self._leave_out(name, layer, pass_, f"predicted to take {predicted:.1f} s a call")
             return None, 0.0
-        try:
-            call = candidate.make()
-            if call is None:
-                return None, 0.0
-            error = oracle.error(candidate.to_numpy(call()))
-        except Exception as failure:  # whatever a library throws, the others go on
-            self._leave_out(name, layer, pass_, f"{type(failure).__name__}: {str(failure).splitlines()[0]}")
-            return None, 0.0
-        if not oracle.accepts(error):
-            self._leave_out(name, layer, pass_, f"WRONG ANSWER, error {error:.1e}")
-            return None, error
-        cell = Cell(name, call)
-        cell.warm_up()
-        return cell, error
+        verdict = check(candidate, oracle)
+        if verdict.reason:
+            self._leave_out(name, layer, pass_, verdict.reason)
+        return verdict.cell, verdict.error
 
     def _leave_out(self, name: str, layer: Layer, pass_: str, reason: str) -> None:
         self.left_out.append({"layer": layer.name, "pass": pass_, "backend": name, "reason": reason})

@@ -13,6 +13,7 @@ from rich.table import Table
 
 import fastconv
 from bench import peers, subjects
+from bench.adapter import Peer
 from bench.measure import Cell, interleave
 from bench.oracle import Oracle
 from bench.style import colour_of, save
@@ -46,7 +47,7 @@ class Rung(NamedTuple):
 
 def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Rung]:
     """Every rung of each layer, in interleaved rounds of `seconds` a layer."""
-    others: list[peers.Peer] = [peers.Torch(), TorchBfloat16()] if find_spec("torch") else []
+    others: list[Peer] = [peers.Torch(), TorchBfloat16()] if find_spec("torch") else []
     for peer in others:
         peer.start(threads)
     found = []
@@ -54,7 +55,7 @@ def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Rung]
         tensors = make_tensors(layer)
         oracle, cells, errors = Oracle(layer, "forward", tensors), [], []
         for name in subjects.backends(BACKENDS):
-            if fastconv.get_backend(name).refuse(subjects.problem_of(layer, "float32"), "forward") is None:
+            if fastconv.get_backend(name).refuse(layer.problem("float32"), "forward") is None:
                 cells.append(Cell(name, subjects.call_of(layer, "forward", tensors, name)))
                 errors.append(oracle.error(np.asarray(cells[-1].call())))
         for peer in others:

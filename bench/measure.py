@@ -2,8 +2,9 @@
 Interleaved timing.
 
 Everything that is to be compared is measured in the same rounds, in a random order, so that a busy spell of
-the machine or a lower clock strikes all alike. Between two cells there is a short pause: worker threads of
-one library that still spin would take a core from the next one.
+the machine or a lower clock strikes all alike. Between two cells there is a pause until the worker threads of
+the last one have stopped to spin: they would take a core from the next. OpenMP's spin for some 8 ms, those of
+ONNX Runtime for 50.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-PAUSE = 0.004  # seconds
+PAUSE = 0.004  # seconds, a tick of the kernel's clock: shorter sleeps may not see that a thread spins
+_LONGEST_PAUSE = 0.1  # seconds
+_SPINNING = 0.1  # of the pause: CPU time of this process meanwhile, from which on threads of it must be spinning
 _SHORTEST_SAMPLE = 100e-6  # seconds; shorter calls are repeated within a sample
 _WARM_BELOW = 0.02  # seconds; shorter calls are preceded by an untimed one, which wakes threads and fills caches
 _BURST = 0.008  # seconds of timed calls a visit
@@ -83,6 +86,16 @@ def seconds_of(call: Callable[[], object], iterations: int = 1) -> float:
     return (time.perf_counter() - start) / iterations
 
 
+def settle(pause: float = PAUSE) -> None:
+    """Sleep for `pause` seconds, and again while threads of this process run meanwhile; 0.1 s at most."""
+    end = time.perf_counter() + _LONGEST_PAUSE
+    while pause > 0:
+        before = time.process_time()
+        time.sleep(pause)
+        if time.process_time() - before < _SPINNING * pause or time.perf_counter() > end:
+            break
+
+
 def schedule(visits: Sequence[int], rng: random.Random) -> Iterator[int]:
     """
     Indices in the order of their visits: i comes ``visits[i]`` times, spread evenly over shuffled rounds.
@@ -115,7 +128,7 @@ def interleave(
         Least and largest number of visits to each cell; two will do where the least alone would overrun
         the time.
     pause : float
-        Seconds of sleep before each visit.
+        Seconds of sleep before each visit, at least; see `settle`.
     rng : random.Random, optional
         Source of the order.
     """
@@ -131,7 +144,7 @@ def interleave(
     gc.disable()
     try:
         for i in schedule(visits, rng or random.Random()):
-            time.sleep(pause)
+            settle(pause)
             cells[i].visit()
     finally:
         if enabled:

@@ -1,8 +1,8 @@
 """
-A one-node ONNX model as bytes, written without the onnx package.
+An ONNX model of one convolution as bytes, written without the onnx package.
 
-The messages are those of ``onnx.proto`` (ONNX 1.x, IR version 8); only the fields that a Conv node needs are
-written. Protocol buffers: a field is a key ``number << 3 | wire type`` followed by a varint (type 0) or by a
+The messages are those of ``onnx.proto`` (ONNX 1.x, IR version 8); only the fields that Conv and Relu nodes need
+are written. Protocol buffers: a field is a key ``number << 3 | wire type`` followed by a varint (type 0) or by a
 length and bytes (type 2).
 """
 
@@ -51,9 +51,17 @@ def _tensor_info(name: str, shape: Iterable[int]) -> bytes:
     return _field(1, name) + _field(2, _field(1, tensor_type))
 
 
-def conv_model(layer: Layer, w: np.ndarray) -> bytes:
+def _constant(name: str, a: np.ndarray) -> bytes:
+    """A TensorProto: the initializer `name`, float32."""
+    data = np.ascontiguousarray(a, dtype="<f4").tobytes()
+    return _repeated(1, a.shape) + _field(2, _FLOAT) + _field(8, name) + _field(9, data)
+
+
+def conv_model(layer: Layer, w: np.ndarray, bias: np.ndarray | None = None) -> bytes:
     """
     A ModelProto: input ``x`` (N, Ci, H, W), constant weights, output ``y``; float32.
+
+    With a bias, ``y = relu(conv + bias)``: two nodes, which every runtime fuses.
 
     Parameters
     ----------
@@ -61,6 +69,7 @@ def conv_model(layer: Layer, w: np.ndarray) -> bytes:
         The convolution; zero padding only.
     w : ndarray (Co, Ci / groups, KH, KW), float32
         The weights, an initializer: the runtime may prepare them when it loads the model.
+    bias : ndarray (Co,), float32, optional
     """
     ph, pw = layer.pads
     group = _field(1, "group") + _field(3, layer.groups) + _field(20, _INT)
@@ -71,13 +80,15 @@ def conv_model(layer: Layer, w: np.ndarray) -> bytes:
         _ints("pads", (ph, pw, ph, pw)),
         group,
     ]
-    node = _repeated(1, ("x", "w")) + _field(2, "y") + _field(4, "Conv") + _repeated(5, attributes)
-    data = np.ascontiguousarray(w, dtype="<f4").tobytes()
-    weights = _repeated(1, w.shape) + _field(2, _FLOAT) + _field(8, "w") + _field(9, data)
+    given = {"w": w} if bias is None else {"w": w, "b": bias}
+    result = "y" if bias is None else "z"
+    nodes = [_repeated(1, ("x", *given)) + _field(2, result) + _field(4, "Conv") + _repeated(5, attributes)]
+    if bias is not None:
+        nodes.append(_field(1, "z") + _field(2, "y") + _field(4, "Relu"))
     graph = (
-        _field(1, node)
+        _repeated(1, nodes)
         + _field(2, "conv")
-        + _field(5, weights)
+        + _repeated(5, (_constant(name, a) for name, a in given.items()))
         + _field(11, _tensor_info("x", layer.x_shape))
         + _field(12, _tensor_info("y", layer.y_shape))
     )

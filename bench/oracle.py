@@ -75,7 +75,7 @@ class Oracle:
         return error <= TOLERANCE[self.dtype]
 
     @property
-    def _sum_axis(self) -> int:
+    def _sum_axis(self) -> int | None:
         return 1 if self.pass_ == "grad_weight" else 2
 
     def _project(self, result: np.ndarray) -> np.ndarray:
@@ -87,6 +87,10 @@ class Oracle:
         n, _, rows, columns = result.shape
         sums = np.einsum("pk,ngkhw->ngphw", self.projection, result.reshape(n, g, -1, rows, columns))
         return np.asarray(sums)
+
+    def _summed(self, w: np.ndarray) -> np.ndarray:
+        """Weights (g, Co / g, Ci / g, KH, KW) of the sums: (KH, KW, g, 2, Ci / g)."""
+        return np.asarray(np.einsum("pk,gkcij->ijgpc", self.projection, w))
 
     def _taps(self, padded: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """For each tap of the kernel, the pixels it meets: a view (..., OH, OW) of the padded image."""
@@ -109,11 +113,11 @@ class Oracle:
     def _forward(self, x: np.ndarray, w: np.ndarray, dy: np.ndarray) -> np.ndarray:
         oh, ow = self.layer.out_size
         n, g = self.layer.n, self.layer.groups
-        weights = np.einsum("pk,gkcij->ijgpc", self.projection, w.reshape(g, -1, *w.shape[1:]))
-        y = np.zeros((n, g, 2, oh * ow))
+        weights = self._summed(w.reshape(g, -1, *w.shape[1:]))
+        y = np.zeros((n, g, weights.shape[3], oh * ow))
         for i, j, pixels in self._taps(self._padded(x)):
             y += weights[i, j] @ pixels.reshape(n, g, -1, oh * ow)
-        return y.reshape(n, g, 2, oh, ow)
+        return y.reshape(*y.shape[:3], oh, ow)
 
     def _grad_input(self, x: np.ndarray, w: np.ndarray, dy: np.ndarray) -> np.ndarray:
         if self.layer.padding_mode != "zeros":
@@ -137,3 +141,28 @@ class Oracle:
         for i, j, pixels in self._taps(self._padded(x)):
             dw[..., i, j] = (dy @ pixels.reshape(n, g, -1, oh * ow).swapaxes(-1, -2)).sum(axis=0)
         return dw
+
+
+class FusedOracle(Oracle):
+    """
+    What ``relu(conv + bias)`` has to be; every value is compared, since ReLU is not linear.
+
+    Parameters
+    ----------
+    layer, tensors
+        As in `Oracle`.
+    bias : ndarray (Co,)
+    """
+
+    def __init__(self, layer: Layer, tensors: Tensors, bias: np.ndarray):
+        self.layer, self.pass_, self.shape, self.dtype = layer, "forward", layer.y_shape, tensors.x.dtype.name
+        sums = self._forward(*(a.astype(np.float64) for a in tensors))
+        self.expected = np.maximum(sums + bias.reshape(layer.groups, -1, 1, 1), 0)
+
+    _sum_axis = None  # one scale for all: ReLU leaves channels that are nearly nothing
+
+    def _summed(self, w: np.ndarray) -> np.ndarray:
+        return w.transpose(3, 4, 0, 1, 2)
+
+    def _project(self, result: np.ndarray) -> np.ndarray:
+        return result.reshape(self.expected.shape)

@@ -14,7 +14,7 @@ from rich.table import Table
 import fastconv
 from bench.fits import geometric_mean
 from bench.measure import Cell, interleave
-from bench.workloads import matches
+from bench.workloads import channels_last, matches
 
 #: n, ci, size, co, kernel, stride, padding, output_padding
 TRANSPOSED = (
@@ -36,12 +36,12 @@ class Task(NamedTuple):
     operation: str
     shape: str
     ours: Callable[[], Any]
-    theirs: Callable[[], Any]
+    theirs: tuple[Callable[[], Any], ...]  # in every layout that the library may like better
     bytes: int  # input and output once
 
 
 class Row(NamedTuple):
-    """One measured task; seconds are medians."""
+    """One measured task; seconds are medians, theirs of the better layout."""
 
     operation: str
     shape: str
@@ -66,9 +66,10 @@ def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Row]:
     torch.set_num_threads(threads)
     found = []
     with torch.no_grad():
-        for shape in TRANSPOSED:
-            if matches("transposed", patterns):
-                found.append(_measured(_transposed(torch, *shape), seconds))
+        for layout, shape in product(("nchw", "nhwc"), TRANSPOSED):
+            task = _transposed(torch, layout, *shape)
+            if matches(task.operation, patterns):
+                found.append(_measured(task, seconds))
         for n, c, size, window in POOLS:
             for task in _pools(torch, n, c, size, *window):
                 if matches(task.operation, patterns):
@@ -77,29 +78,34 @@ def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Row]:
 
 
 def _measured(task: Task, seconds: float) -> Row:
-    got, want = np.asarray(task.ours()), task.theirs().numpy()
+    got, want = np.asarray(task.ours()), task.theirs[0]().numpy()
     right = got.shape == want.shape and bool(np.abs(got - want).max() <= _TOLERANCE * np.abs(want).max())
-    cells = [Cell("fastconv", task.ours), Cell("torch", task.theirs)]
+    cells = [Cell("fastconv", task.ours), *(Cell("torch", call) for call in task.theirs)]
     for cell in cells:
         cell.warm_up()
     interleave(cells, seconds, rounds=(5, 60))
-    ours, theirs = (float(np.median(cell.samples)) for cell in cells)
-    return Row(task.operation, task.shape, ours, theirs, task.bytes, right)
+    ours, *theirs = (float(np.median(cell.samples)) for cell in cells)
+    return Row(task.operation, task.shape, ours, min(theirs), task.bytes, right)
 
 
 def _transposed(
-    torch: Any, n: int, ci: int, size: int, co: int, k: int, stride: int, padding: int, output_padding: int
+    torch: Any, layout: str, n: int, ci: int, size: int, co: int, k: int, stride: int, padding: int, extra: int
 ) -> Task:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, ci, size, size), np.float32)
     w = rng.standard_normal((ci, co, k, k), np.float32)
-    tx, tw = torch.from_numpy(x), torch.from_numpy(w)
-    o: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    o: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": extra}
+
+    def theirs(memory_format: Any) -> Callable[[], Any]:
+        tx, tw = (torch.from_numpy(a).contiguous(memory_format=memory_format) for a in (x, w))
+        return lambda: torch.nn.functional.conv_transpose2d(tx, tw, **o)
+
+    lying = x if layout == "nchw" else channels_last(x)
     return Task(
-        "transposed",
+        "transposed" if layout == "nchw" else "transposed, channels last",
         f"{n}x{ci}x{size}x{size} to {co}, {k}x{k} stride {stride}",
-        lambda: fastconv.conv_transpose2d(x, w, **o),
-        lambda: torch.nn.functional.conv_transpose2d(tx, tw, **o),
+        lambda: fastconv.conv_transpose2d(lying, w, **o),
+        (theirs(torch.contiguous_format), theirs(torch.channels_last)),
         x.nbytes + w.nbytes + n * co * (stride * size) ** 2 * 4,
     )
 
@@ -114,22 +120,32 @@ def _pools(torch: Any, n: int, c: int, size: int, k: int, s: int, p: int) -> lis
     kk, ss, pp = [k, k], [s, s], [p, p]
     shape, moved = f"{n}x{c}x{size}x{size}, {k}x{k} stride {s}", x.nbytes + y.nbytes
     return [
-        Task("max", shape, lambda: fastconv.max_pool2d(x, k, **o), lambda: functional.max_pool2d(tx, k, **o), moved),
         Task(
-            "average", shape, lambda: fastconv.avg_pool2d(x, k, **o), lambda: functional.avg_pool2d(tx, k, **o), moved
+            "max",
+            shape,
+            lambda: fastconv.max_pool2d(x, k, **o),
+            (lambda: functional.max_pool2d(tx, k, **o),),
+            moved,
+        ),
+        Task(
+            "average",
+            shape,
+            lambda: fastconv.avg_pool2d(x, k, **o),
+            (lambda: functional.avg_pool2d(tx, k, **o),),
+            moved,
         ),
         Task(
             "max, backward",
             shape,
             lambda: fastconv.max_pool2d_backward(dy, x, k, indices=index, **o),
-            lambda: aten.max_pool2d_with_indices_backward(tdy, tx, kk, ss, pp, [1, 1], False, at),
+            (lambda: aten.max_pool2d_with_indices_backward(tdy, tx, kk, ss, pp, [1, 1], False, at),),
             moved + index.nbytes,
         ),
         Task(
             "average, backward",
             shape,
             lambda: fastconv.avg_pool2d_backward(dy, x, k, **o),
-            lambda: aten.avg_pool2d_backward(tdy, tx, kk, ss, pp, False, True, None),
+            (lambda: aten.avg_pool2d_backward(tdy, tx, kk, ss, pp, False, True, None),),
             moved,
         ),
     ]

@@ -9,47 +9,15 @@ except where the library knows only prepared ones (`prepared`): those meet fastc
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from bench.onnx_model import conv_model
+from bench.adapter import Call, Peer
+from bench.inference_peers import OnnxRuntime, OpenVino, OpenVinoChannelsLast
 from bench.workloads import Layer, Tensors
-
-Call = Callable[[], Any]
-
-
-class Peer:
-    """
-    One library in one layout.
-
-    Attributes
-    ----------
-    name : str
-        What tables and charts call it.
-    module : str
-        What has to be installed.
-    prepared : bool
-        Whether the weights are prepared before the call.
-    """
-
-    name: str
-    module: str
-    prepared = False
-
-    def start(self, threads: int) -> None:
-        """Import the library and limit it to `threads` threads."""
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        """The call to time, or None where the library has no such convolution."""
-        raise NotImplementedError
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        """The result as (N, C, H, W)."""
-        return np.asarray(result)
 
 
 class Torch(Peer):
@@ -79,70 +47,19 @@ class Torch(Peer):
         rest = (None, stride, padding, dilation, False, [0, 0], layer.groups, mask)
         return lambda: backward(dy, x, w, *rest)[wanted]
 
+    def fused_call(self, layer: Layer, tensors: Tensors, bias: np.ndarray) -> Call | None:
+        conv2d = self.torch.nn.functional.conv2d
+        layout = getattr(self.torch, self.memory_format)
+        x, w = (self.torch.from_numpy(a).contiguous(memory_format=layout) for a in (tensors.x, tensors.w))
+        rest = self.torch.from_numpy(bias), layer.stride, layer.pads, layer.dilation, layer.groups
+        return lambda: conv2d(x, w, *rest).relu_()
+
 
 class TorchChannelsLast(Torch):
     """PyTorch with every tensor in channels_last memory format."""
 
     name = "torch nhwc"
     memory_format = "channels_last"
-
-
-class OnnxRuntime(Peer):
-    """ONNX Runtime's CPU provider; forward only."""
-
-    name = "onnxruntime"
-    module = "onnxruntime"
-    prepared = True
-
-    def start(self, threads: int) -> None:
-        self.ort: Any = import_module("onnxruntime")
-        self.options = self.ort.SessionOptions()
-        self.options.intra_op_num_threads = threads
-        self.options.inter_op_num_threads = 1
-        self.options.log_severity_level = 3
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
-            return None
-        model = conv_model(layer, tensors.w)
-        session = self.ort.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
-        feed = {"x": self.ort.OrtValue.ortvalue_from_numpy(tensors.x)}
-        return lambda: session.run_with_ort_values(["y"], feed)[0]
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        return np.asarray(result.numpy())
-
-
-class OpenVino(Peer):
-    """OpenVINO's CPU plug-in in float32; forward only."""
-
-    name = "openvino"
-    module = "openvino"
-    prepared = True
-
-    def start(self, threads: int) -> None:
-        self.core: Any = import_module("openvino").Core()
-        self.config = {
-            "INFERENCE_PRECISION_HINT": "f32",  # the default may be bfloat16
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or tensors.x.dtype != np.float32 or layer.padding_mode != "zeros":
-            return None
-        model = self.core.read_model(model=conv_model(layer, tensors.w))
-        request = self.core.compile_model(model, "CPU", self.config).create_infer_request()
-        request.set_input_tensor(import_module("openvino").Tensor(tensors.x, shared_memory=True))
-
-        def infer() -> Any:
-            request.infer()
-            return request
-
-        return infer
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        return np.array(result.get_output_tensor().data)
 
 
 class Jax(Peer):
@@ -254,6 +171,7 @@ PEERS: tuple[type[Peer], ...] = (
     TorchChannelsLast,
     OnnxRuntime,
     OpenVino,
+    OpenVinoChannelsLast,
     Jax,
     OpenCv,
     SciPyDirect,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from fastconv.core.problem import ConvProblem
 
 PASSES = ("forward", "grad_input", "grad_weight")
 IMAGE_KERNELS = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63)
@@ -91,6 +94,10 @@ class Layer(NamedTuple):
         oh, ow = self.out_size
         return 2 * self.n * self.co * oh * ow * (self.ci // self.groups) * self.kh * self.kw
 
+    def problem(self, dtype: str) -> ConvProblem:
+        """The layer as fastconv's planner sees it; `str` of it is a name that says everything."""
+        return ConvProblem.from_shapes(self.x_shape, self.w_shape, dtype=dtype, **self.options)
+
     def traffic(self, dtype: str) -> int:
         """Bytes of compulsory memory traffic: input, weights and output, each once."""
         elements = sum(int(np.prod(shape)) for shape in (self.x_shape, self.w_shape, self.y_shape))
@@ -103,6 +110,17 @@ class Tensors(NamedTuple):
     x: np.ndarray
     w: np.ndarray
     dy: np.ndarray
+
+    def lying(self, layout: str) -> Tensors:
+        """The same numbers with the channels of x and dy first (``"nchw"``) or last (``"nhwc"``) in memory."""
+        if layout == "nchw":
+            return self
+        return self._replace(x=channels_last(self.x), dy=channels_last(self.dy))
+
+
+def channels_last(a: np.ndarray) -> np.ndarray:
+    """A copy of `a` (N, C, H, W), of the same shape, whose channels lie last in memory."""
+    return np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -149,6 +167,73 @@ def load_layers(patterns: Iterable[str] = (), max_kernel: int | None = None) -> 
     if not chosen:
         raise ValueError(f"no layer fits {patterns} with kernels up to {max_kernel}")
     return sorted(chosen, key=lambda layer: layer.flops)
+
+
+def load_networks(names: Iterable[str] = ()) -> dict[str, dict[Layer, int]]:
+    """
+    The convolutions of whole networks, of ``networks.json``: distinct layers and how often each occurs.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Shell-style patterns of networks; none means all.
+
+    Returns
+    -------
+    dict
+        Network -> {layer: count}, batch 1. Layers of equal sizes are equal, in whatever network they stand.
+
+    Raises
+    ------
+    ValueError
+        If a pattern fits no network.
+    """
+    entries = json.loads(Path(__file__).with_name("networks.json").read_text())
+    names = list(names)
+    for pattern in names:
+        if not any(fnmatchcase(network, pattern) for network in entries):
+            raise ValueError(f"networks: {pattern!r} fits none of {', '.join(entries)}")
+    return {
+        network: {_layer_of(entry): int(entry["count"]) for entry in layers}
+        for network, layers in entries.items()
+        if matches(network, names)
+    }
+
+
+def _layer_of(entry: dict[str, Any]) -> Layer:
+    (n, ci, h, w), (co, _, kh, kw) = entry["x"], entry["w"]
+    (stride, _), (dilation, _), (ph, pw) = entry["stride"], entry["dilation"], entry["padding"]
+    padding = ph if ph == pw else (ph, pw)
+    layer = Layer("", n, ci, h, w, co, kh, kw, stride, padding, dilation, entry["groups"])
+    return layer._replace(name=str(layer.problem("float32")))
+
+
+def random_layers(count: int, seed: int = 0, largest: float = 1e9) -> list[Layer]:
+    """
+    Layers such as networks hold, at random: dense, in groups and depthwise, of at most `largest` operations.
+
+    The same `count` and `seed` give the same layers everywhere.
+    """
+    rng = random.Random(seed)
+    found: list[Layer] = []
+    while len(found) < count:
+        kh, kw = rng.choice([(1, 1), (1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (7, 7), (1, 7), (7, 1)])
+        ci, co = (rng.choice([3, 8, 13, 16, 24, 32, 48, 64, 96, 100, 128, 160, 192, 256, 384, 512]) for _ in "io")
+        kind = rng.choice(["dense", "dense", "dense", "depthwise", "grouped"])
+        groups = ci if kind == "depthwise" else rng.choice([2, 4, 8]) if kind == "grouped" else 1
+        if kind == "depthwise":
+            co = ci
+        if ci % groups or co % groups:
+            continue
+        dilation = rng.choice([1] * 9 + [2]) if max(kh, kw) > 1 else 1
+        padding = (dilation * (kh - 1) // 2, dilation * (kw - 1) // 2)
+        h = rng.choice([7, 8, 13, 14, 17, 20, 28, 33, 40, 56, 75, 80, 112])
+        w = rng.choice([h, h, h, h + 1, 2 * h])
+        n, stride = rng.choice([1, 1, 1, 2, 4]), rng.choice([1, 1, 1, 2])
+        layer = Layer("", n, ci, h, w, co, kh, kw, stride, padding, dilation, groups)
+        if layer.flops <= largest:
+            found.append(layer._replace(name=str(layer.problem("float32"))))
+    return found
 
 
 def make_tensors(layer: Layer, dtype: str = "float32", seed: int = 0) -> Tensors:

@@ -111,6 +111,18 @@ def test_interleave_takes_at_least_the_least_rounds():
     assert all(counts[i] >= len(cell.samples) * cell.iterations for i, cell in enumerate(cells))
 
 
+def test_settle_waits_for_threads_that_spin(monkeypatch):
+    """Four sleeps with a busy thread, then an idle one; without a pause there is nothing to wait for."""
+    sleeps: list[float] = []
+    used = iter([0.0, 0.004, 0.004, 0.008, 0.008, 0.009, 0.009, 0.013, 0.013, 0.01303])
+    monkeypatch.setattr("bench.measure.time.sleep", sleeps.append)
+    monkeypatch.setattr("bench.measure.time.process_time", lambda: next(used))
+    measure.settle(0.004)
+    assert sleeps == [0.004] * 5
+    measure.settle(0.0)
+    assert len(sleeps) == 5
+
+
 def test_forecast_scales_with_operations_and_knows_nothing_at_first():
     forecast = measure.Forecast()
     dense, grouped = ("a", "forward", "dense"), ("a", "forward", "grouped")

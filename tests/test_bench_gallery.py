@@ -35,11 +35,11 @@ def test_paths_are_those_of_the_receptive_field() -> None:
 @needs_torch
 def test_every_task_is_its_own() -> None:
     """Tasks made before the first of them runs keep their own arrays."""
-    made = [others._pools(torch, 1, 1, size, 3, 2, 1) for size in (9, 15)]
+    made: list[list[others.Task]] = [others._pools(torch, 1, 1, size, 3, 2, 1) for size in (9, 15)]
     for tasks, size in zip(made, (9, 15), strict=True):
         out = (size + 1) // 2
         assert [task.ours().shape[-1] for task in tasks] == [out, out, size, size]
-        assert [task.theirs().shape[-1] for task in tasks] == [out, out, size, size]
+        assert [task.theirs[0]().shape[-1] for task in tasks] == [out, out, size, size]
 
 
 @needs_torch

@@ -53,6 +53,6 @@ def test_no_control_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("quota", "expected"), [(0, 6), (1, 1), (4, 4), (9, 6)])
 def test_the_smaller_counts(monkeypatch: pytest.MonkeyPatch, quota: int, expected: int) -> None:
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
     monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
     assert cores.cpu_count() == expected

@@ -1,0 +1,257 @@
+"""What the command line does: settings from arguments, measurements, files and tables; returns the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(width=None if sys.stdout.isatty() else 110)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import panel, photo, records, report, tables
+    from bench import run as runs
+
+    settings = runs.FULL if arguments.full else runs.QUICK if arguments.quick else runs.DEFAULT
+    given = {
+        "layers": tuple(arguments.layers),
+        "backends": tuple(arguments.backends),
+        "seconds": arguments.seconds,
+        "max_kernel": arguments.max_kernel,
+    }
+    settings = settings._replace(
+        passes=tuple(arguments.passes),
+        dtype=arguments.dtype,
+        seed=arguments.seed,
+        photo=not arguments.no_photo,
+        **{key: value for key, value in given.items() if value},
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with fastconv.num_threads(threads):
+        pictures = panel.encode(photo.filtered()) if settings.photo else {}
+        outcome = runs.Runner(settings, console).run()
+    missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
+    doc = records.document(outcome.benchmarks, threads, **missing, photograph=pictures)
+    rows = records.rows_of(doc)
+    records.save(arguments.out / "benchmark.json", doc)
+    records.save_csv(arguments.out / "benchmark.csv", rows)
+    with console.status("drawing charts"):
+        path = report.draw(doc, arguments.out)
+    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    for table in (tables.winners_table(rows), tables.Summary(rows, missing).table()):
+        if table is not None:
+            console.print(table)
+    if outcome.skipped:
+        console.print(f"{len(outcome.skipped)} slow cells were left out; the report names them.")
+    if outcome.wrong:
+        console.print(f"[bold white on red] {len(outcome.wrong)} WRONG ANSWERS [/] are named in the report.")
+    return 1 if outcome.wrong else 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import compare, compare_report, ratios, records
+
+    settings = compare.Settings(
+        layers=tuple(arguments.layers),
+        passes=tuple(arguments.passes),
+        peers=tuple(arguments.peers),
+        backends=tuple(arguments.backends),
+        max_kernel=arguments.max_kernel,
+        dtype=arguments.dtype,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        **({"rounds": (arguments.rounds, arguments.rounds)} if arguments.rounds else {}),
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        comparer = compare.Comparer(settings, console)
+        benchmarks = comparer.run()
+    doc = records.document(benchmarks, threads, comparison=True, left_out=comparer.left_out)
+    rows = records.rows_of(doc)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    records.save(arguments.out / "compare.json", doc)
+    records.save_csv(arguments.out / "compare.csv", rows)
+    path = compare_report.draw(doc, arguments.out)
+    _print_tables(compare_report.tables(ratios.comparisons(rows)))
+    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 1 if any(entry["reason"].startswith("WRONG") for entry in comparer.left_out) else 0
+
+
+def networks(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import networks, networks_report, records
+    from fastconv.engines import loader
+
+    chosen = arguments.networks or (networks.QUICK_NETWORKS if arguments.quick else ())
+    settings = networks.Settings(
+        networks=tuple(chosen),
+        passes=tuple(arguments.passes),
+        layouts=tuple(arguments.layouts),
+        peers=tuple(arguments.peers or networks.PEERS),
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+    )
+    if arguments.quick:
+        settings = settings._replace(seconds=0.0, rounds=(2, 2))
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        measurer = networks.Measurer(settings, console)
+        found = measurer.run()
+        _print_tables(networks_report.tables(found, threads))
+        _save_json(
+            arguments.json,
+            {
+                "environment": records.environment(threads),
+                "isa": loader.isa(),
+                **networks_report.document(found, measurer.probes, measurer.missing, measurer.wrong),
+            },
+        )
+    if measurer.wrong:
+        console.print(f"[bold white on red] {len(measurer.wrong)} WRONG [/] or failed, named above.")
+    return 1 if measurer.wrong else 0
+
+
+def regret(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import records, regret
+    from fastconv.engines import loader
+
+    settings = regret.Settings(
+        networks=tuple(arguments.networks),
+        random=arguments.random,
+        passes=tuple(arguments.passes),
+        backends=tuple(arguments.backends),
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        cases, wrong = regret.measure(settings, console)
+        _print_tables(regret.tables(cases, threads))
+        _save_json(
+            arguments.json,
+            {
+                "environment": records.environment(threads),
+                "isa": loader.isa(),
+                "summary": regret.summary(cases),
+                "cases": [{**case._asdict(), "regret": case.regret} for case in cases],
+                "wrong": wrong,
+            },
+        )
+    return 1 if wrong else 0
+
+
+def overhead(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import overhead
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        _print_tables([overhead.table(overhead.measure(arguments.seconds, threads))])
+    return 0
+
+
+def images(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import images, records
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    sizes = tuple(arguments.sizes or images.SIZES)
+    rows = []
+    with fastconv.num_threads(threads):
+        for panel in images.PANELS:
+            with console.status(f"measuring: {panel.title}"):
+                rows += images.measure(panel, sizes, arguments.seconds, threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    doc = {"environment": records.environment(threads), "rows": rows}
+    (arguments.out / "images.json").write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
+    for panel in images.PANELS:
+        for peer in ("OpenCV", "scipy.ndimage", "scipy.signal"):
+            won = images.ratios(rows, panel.name, peer)
+            if won:
+                each = "  ".join(f"{size}: {ratio:.2f}" for size, ratio in won.items())
+                console.print(f"{panel.title}, times as fast as {peer}:  {each}", highlight=False)
+    name = images.draw(rows, arguments.out, threads)
+    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
+    wrong = [row for row in rows if row["seconds"] is None]
+    for row in wrong:
+        console.print(f"[bold white on red] WRONG [/] {row}")
+    return 1 if wrong else 0
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import calibrate
+
+    with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
+        with console.status("measuring for about eight seconds"):
+            rates = calibrate.measure()
+        path = calibrate.save(rates, arguments.out)
+    console.print_json(data=rates)
+    console.print(f"Rates: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def others(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import others
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        rows = others.measure(arguments.only, arguments.seconds, threads)
+    _print_tables(others.tables(rows))
+    return 1 if any(not row.right for row in rows) else 0
+
+
+def ladder(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import ladder
+
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        rungs = ladder.measure(arguments.layers, arguments.seconds, threads)
+    console.print(ladder.table(rungs))
+    name = ladder.draw(rungs, arguments.out)
+    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
+    return 0
+
+
+def gallery(arguments: argparse.Namespace) -> int:
+    from bench import gallery
+
+    with console.status("drawing"):
+        names = gallery.draw(arguments.out)
+    console.print(f"{len(names)} pictures: {arguments.out.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def chart(arguments: argparse.Namespace) -> int:
+    from bench import compare_report, records, report
+
+    doc = records.load(arguments.json)
+    draw = compare_report.draw if doc.get("comparison") else report.draw
+    path = draw(doc, arguments.out or arguments.json.parent)
+    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _print_tables(found: Iterable[Table]) -> None:
+    for table in found:
+        console.print(table)
+
+
+def _save_json(path: Path | None, doc: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
+        console.print(f"Results: {path.resolve()}", soft_wrap=True, highlight=False)
