@@ -1,9 +1,7 @@
 """Pooling on each engine: against the definition, NumPy's gradients and PyTorch."""
 
-import json
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,10 @@ from fastconv.engines import loader
 from fastconv.operations import planes, pooling
 from fastconv.operations import windows as operations_windows
 from tests import battery, child
+from tests.golden import GOLDEN
 from tests.peers import integers, needs_torch, torch
 
 ENGINES = [e for e in loader.ENGINES if loader.absent(e) is None]
-GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 
 # (c, h, w), kernel, stride, padding, dilation, ceil_mode
 PROBLEMS: list[tuple[Any, ...]] = [

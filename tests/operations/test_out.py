@@ -9,8 +9,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import parse
 from tests import battery
+from tests.operations.test_layouts import channels_last, negative, sliced, swapped, unaligned, window
 from tests.problems import integer_data, options
-from tests.test_layouts import channels_last, negative, sliced, swapped, unaligned, window
 
 NAMES = ["auto", *battery.backends()]
 SAME = parse("n2ci5ih6iw7co5kh3kw3ph1pw1_f32")  # x and y of one shape

@@ -302,7 +302,7 @@ def test_other_instruction_sets(isa: str) -> None:
     """Narrower vectors: the same float64 sums to the last bit, float32 within rounding."""
     code = """
 import numpy as np, fastconv
-from tests.test_filters import by_definition, check
+from tests.images.test_filters import by_definition, check
 rng = np.random.default_rng(0)
 for dtype in ("uint8", "float32", "float64"):
     for kernel in ((3, 3), (5, 8), (9, 9), (1, 7)):
