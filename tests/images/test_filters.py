@@ -223,7 +223,6 @@ def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -
 GUARDED = """
 import numpy as np, sys
 import fastconv
-from fastconv.core.typing import FilterMethod
 from fastconv.images import filtering
 from tests.guard import Guarded
 rng, runs = np.random.default_rng(0), 0
