@@ -13,7 +13,7 @@ from tests.peers import integers
 
 
 def run(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end: bool) -> None:
-    from tests.test_pooling import options
+    from tests.operations.test_pooling import options
 
     kernel, opt = options(problem)
     steps, rng, memory = loader.load(engine, dtype), np.random.default_rng(0), Guarded()
@@ -49,7 +49,7 @@ def run(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end:
 
 
 def main(*engines: str) -> int:
-    from tests.test_pooling import PROBLEMS
+    from tests.operations.test_pooling import PROBLEMS
 
     runs = 0
     for engine in engines:

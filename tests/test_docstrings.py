@@ -89,7 +89,7 @@ def problems(function: Callable[..., Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("function", functions(), ids=lambda f: f"{f.__module__}.{f.__qualname__}")
+@pytest.mark.parametrize("function", list(functions()), ids=lambda f: f"{f.__module__}.{f.__qualname__}")
 def test_docstring(function: Callable[..., Any]) -> None:
     assert not problems(function)
 

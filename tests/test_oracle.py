@@ -1,7 +1,6 @@
 """The oracle against the lectures' printed examples, the bare definition, SciPy and PyTorch."""
 
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from scipy import signal
 
 from fastconv.core.problem import parse
 from tests import oracle
+from tests.golden import GOLDEN
 from tests.problems import BORDER_PROBLEMS, EDGE_PROBLEMS, MODES, geometry, integer_data, with_mode
 
-GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 SMALL = [t for t in EDGE_PROBLEMS if 0 < np.prod(parse(t).y_shape) * np.prod(parse(t).w_shape[1:]) < 2e4]
 
 

@@ -87,12 +87,9 @@ def conv2d(
             [81., 90.]]], dtype=float32)
     """
     xa, wa = as_array("x", x), as_array("w", w)
-    ba = None
-    if bias is None:
-        dtype = common_dtype(xa, wa)
-    else:
-        ba = as_array("bias", bias)
-        dtype = common_dtype(xa, wa, ba)
+    ba = None if bias is None else as_array("bias", bias)
+    dtype = common_dtype(xa, wa) if ba is None else common_dtype(xa, wa, ba)
+    if ba is not None:
         if wa.ndim == 4 and ba.shape != wa.shape[:1]:
             raise ValueError(f"bias must have shape ({wa.shape[0]},), got {ba.shape}")
         ba = ready(ba, dtype)
@@ -127,10 +124,8 @@ def conv2d_grad_input(
     w : array (Co, Ci // groups, KH, KW)
     input_shape : (N, Ci, H, W) or (Ci, H, W)
         Shape of the input (several sizes share an output size when the stride is above 1).
-    stride, padding, dilation, groups, padding_mode, backend, rtol
+    stride, padding, dilation, groups, padding_mode, backend, rtol, out
         As in `conv2d`; the bound of ``rtol`` is relative to ``max|dy| * sum|w|`` of the input channel.
-    out : ndarray, optional
-        As in `conv2d`.
 
     Returns
     -------
@@ -186,10 +181,8 @@ def conv2d_grad_weight(
         Gradient with respect to the output.
     x : array (N, Ci, H, W) or (Ci, H, W)
     weight_shape : (Co, Ci // groups, KH, KW)
-    stride, padding, dilation, groups, padding_mode, backend, rtol
+    stride, padding, dilation, groups, padding_mode, backend, rtol, out
         As in `conv2d`; the bound of ``rtol`` is relative to ``max|x| * sum|dy|`` of the output channel.
-    out : ndarray, optional
-        As in `conv2d`.
 
     Returns
     -------

@@ -1,7 +1,5 @@
 """Sizes, counts and receptive fields; patches, and convolution as a sparse matrix."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +9,9 @@ import fastconv
 from fastconv.engines import loader
 from fastconv.operations import unfold as patches
 from tests import oracle
+from tests.golden import GOLDEN
 from tests.peers import integers, needs_torch, torch
 
-GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ENGINES = [e for e in loader.ENGINES if loader.absent(e) is None]
 # x, w, options
 PROBLEMS: list[tuple[Any, Any, dict[str, Any]]] = [

@@ -9,8 +9,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import PASSES, parse
 from tests import battery
+from tests.algorithms.test_broken_backends import Honest
 from tests.problems import DTYPES, integer_data, options, with_dtype
-from tests.test_broken_backends import Honest
 
 KEYS = {
     "backend", "status", "reason", "flops", "bytes", "workspace_bytes", "predicted_seconds", "error_bound",

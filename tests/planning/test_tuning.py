@@ -14,8 +14,8 @@ import fastconv
 from fastconv.core.problem import PASSES, parse
 from fastconv.planning import tuning
 from tests import battery, child
+from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest
 from tests.problems import integer_data, options, real_data
-from tests.test_broken_backends import DropsChannelTail, FlippedKernel, Honest
 
 P = parse("n1ci3ih8iw9co5kh3kw3ph1pw1_f32")
 SHAPES = {"x_shape": P.x_shape, "w_shape": P.w_shape, **options(P)}

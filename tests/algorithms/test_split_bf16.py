@@ -12,8 +12,8 @@ from fastconv.algorithms.split_bf16 import Blocks, SplitBf16, SplitBf16x1, agree
 from fastconv.core.problem import ConvProblem, parse
 from fastconv.engines import loader
 from tests import battery, child, split_units
+from tests.algorithms.test_winograd import HARD, hard_data
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, options, real_data
-from tests.test_winograd import HARD, hard_data
 
 PASSES = ("forward", "grad_input", "grad_weight")
 UNITS = split_units.units()

@@ -9,8 +9,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import parse
 from tests import battery
+from tests.operations.test_layouts import channels_last, negative, sliced, swapped, unaligned, window
 from tests.problems import integer_data, options
-from tests.test_layouts import channels_last, negative, sliced, swapped, unaligned, window
 
 NAMES = ["auto", *battery.backends()]
 SAME = parse("n2ci5ih6iw7co5kh3kw3ph1pw1_f32")  # x and y of one shape
@@ -148,7 +148,7 @@ def calls(dtype: str) -> dict[str, Call]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", calls("float32"))
+@pytest.mark.parametrize("name", list(calls("float32")))
 def test_other_calls(name: str, layout: str, dtype: str) -> None:
     call, args, opt = calls(dtype)[name]
     want = call(*args, **opt)
@@ -159,7 +159,7 @@ def test_other_calls(name: str, layout: str, dtype: str) -> None:
     np.testing.assert_array_equal(out, want)
 
 
-@pytest.mark.parametrize("name", calls("float32"))
+@pytest.mark.parametrize("name", list(calls("float32")))
 def test_other_calls_over_their_inputs(name: str) -> None:
     """The result over the first argument, and over half of it and what lies behind."""
     call, (first, *rest), opt = calls("float32")[name]
@@ -174,7 +174,7 @@ def test_other_calls_over_their_inputs(name: str) -> None:
         np.testing.assert_array_equal(out, want)
 
 
-@pytest.mark.parametrize("name", calls("float32"))
+@pytest.mark.parametrize("name", list(calls("float32")))
 def test_other_calls_refuse(name: str) -> None:
     call, args, opt = calls("float32")[name]
     want = call(*args, **opt)

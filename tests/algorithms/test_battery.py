@@ -1,8 +1,6 @@
 """Every backend, pass and dtype over the table of problems, against the oracle."""
 
-import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import fastconv
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
 from tests import battery, oracle
+from tests.golden import GOLDEN
 from tests.problems import (
     BORDER_PROBLEMS,
     DTYPES,
@@ -25,7 +24,6 @@ from tests.problems import (
     with_mode,
 )
 
-GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 NAMES = battery.backends()
 
 

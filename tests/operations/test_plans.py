@@ -9,8 +9,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import parse
 from tests import battery
+from tests.algorithms.test_broken_backends import Honest
 from tests.problems import BORDER_PROBLEMS, MODES, integer_data, options, real_data, with_mode
-from tests.test_broken_backends import Honest
 
 NAMES = ["auto", *battery.backends()]
 P = parse("n2ci4ih9iw10co6kh3kw3ph1pw1_f32")

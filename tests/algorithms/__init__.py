@@ -1,0 +1,1 @@
+"""Every backend: the battery, error bounds, and what is particular to one."""
