@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_networks(networks, ("forward", "prepared", "gradients"), seconds=0.2)
     networks.add_argument("--layouts", type=_one_of("nchw", "nhwc"), default=["nchw", "nhwc"], help="nchw,nhwc")
     networks.add_argument("--peers", type=_words, default=[], metavar="PATTERN,...", help="e.g. 'torch*,openvino'")
-    networks.add_argument("--quick", action="store_true", help="two networks, two rounds")
+    networks.add_argument("--quick", action="store_true", help="two networks, three rounds")
 
     regret = subparsers.add_parser("regret", help="auto's choice against the best of its candidates")
     regret.set_defaults(command=commands.regret)

@@ -102,7 +102,7 @@ def networks(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     if arguments.quick:
-        settings = settings._replace(seconds=0.0, rounds=(2, 2))
+        settings = settings._replace(seconds=0.0, rounds=(3, 3))
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
         measurer = networks.Measurer(settings, console)

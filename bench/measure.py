@@ -137,7 +137,7 @@ def interleave(
     share = seconds / len(cells)
     visits = []
     for cell in cells:
-        cost = cell.cost(pause)
+        cost = cell.cost(3 * pause)  # what `settle` takes after most
         least = rounds[0] if rounds[0] * cost <= seconds else min(rounds[0], 2)
         visits.append(max(least, min(rounds[1], int(share / cost))))
     enabled = gc.isenabled()
