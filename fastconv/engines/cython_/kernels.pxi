@@ -7,6 +7,7 @@ cnp.import_array()
 
 include "ground/vector.pxi"
 include "ground/records.pxi"
+include "ground/launch.pxi"
 include "ground/peak.pxi"
 include "naive.pxi"
 include "im2col.pxi"
