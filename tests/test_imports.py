@@ -27,7 +27,7 @@ RULES: dict[str, set[str]] = {
     "planning": {"core", "algorithms", "engines.loader"},
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
     "planning.plan": {"core", "algorithms.base"},
-    "operations": {"core", "planning", "algorithms.base", "engines.loader"},
+    "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records"},
     "images": {"core", "planning", "operations", "engines.loader"},
     "ndimage": {"images"},
     "signal": {"images"},

@@ -74,7 +74,7 @@ SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "colum
        *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
 PLANES = array(IN, "x", "planes ih iw")
-POOL = packed("numbers", "kh kw sh sw pt pl dh left width row band share")
+GEOMETRY, POOL = record("q", "ConvGeometry"), record("q", "PoolWindows")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
 SPLIT, COPY = ("cython",), array(IN, "copy", "numbers")
@@ -85,41 +85,39 @@ STEPS = (
     Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
          (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
     # ---- naive ----
-    Step("naive_forward", "the textbook sum", (X, W, Y, *ints("sh sw pt pl dh dw g"), THREADS)),
-    Step("naive_grad_input", "its adjoint in x", (DY, W, DX, *ints("sh sw pt pl dh dw g"), THREADS)),
-    Step("naive_grad_weight", "its adjoint in w", (DY, X, DW_, *ints("sh sw pt pl dh dw g"), THREADS)),
+    Step("naive_forward", "the textbook sum", (X, W, Y, GEOMETRY, THREADS)),
+    Step("naive_grad_input", "its adjoint in x", (DY, W, DX, GEOMETRY, THREADS)),
+    Step("naive_grad_weight", "its adjoint in w", (DY, X, DW, GEOMETRY, THREADS)),
     # ---- im2col ----
     Step("im2col_pack", "patches to columns: images from n0 on, output pixels from p0 on",
-         (X, array(OUT, "col", "nb ci*kh*kw pixels"), *ints("kh kw sh sw pt pl dh dw ow n0 p0"), THREADS)),
+         (X, array(OUT, "col", "nb ci*kh*kw pixels"), GEOMETRY, *ints("n0 p0"), THREADS)),
     Step("col2im_add", "the adjoint, added: every number of the columns to the pixel it came from",
          (array(IN, "col", "nb ci*kh*kw pixels"), array(INOUT, "dx", "n ci ih iw"),
-          *ints("kh kw sh sw pt pl dh dw ow n0 p0"), THREADS)),
+          GEOMETRY, *ints("n0 p0"), THREADS)),
     # ---- fft ----
     Step("spectral_multiply", "y[g, i, j] (+)= sum over k of x[g, i, k] * w[g, j, k], or its conjugate",
-         (array(IN, "x", "numbers"), array(IN, "w", "numbers"), array(INOUT, "y", "numbers"), *ints("size groups"),
-          packed("counts", "i j k"), packed("steps", "xi xk xg wj wk wg yi yj yg"), flag("conjugate"), flag("add"),
-          THREADS)),
+         (array(IN, "x", "numbers"), array(IN, "w", "numbers"), array(INOUT, "y", "numbers"),
+          record("q", "FftProducts"), flag("conjugate"), flag("add"), THREADS)),
     # ---- separable ----
     Step("separable_rows", "columns a, then rows b, band by band",
          (X, array(IN, "a", "g r ci/g kh"), array(IN, "b", "g co/g r kw"), BIAS, Y, SCRATCH,
-          *ints("sh sw pt pl dh dw bands rows wph share"), THREADS)),
+          record("q", "SeparableBands"), THREADS)),
     # ---- pooling ----
-    Step("max_pool", "the largest pixel of each window", (PLANES, array(OUT, "y", "planes oh ow"), POOL_TAPS, SCRATCH,
-         POOL, THREADS)),
-    Step("avg_pool", "the mean pixel of each window", (PLANES, array(OUT, "y", "planes oh ow"), *COUNTS, POOL_TAPS,
-         SCRATCH, POOL, THREADS)),
+    Step("max_pool", "the largest pixel of each window",
+         (PLANES, array(OUT, "y", "planes oh ow"), POOL_TAPS, SCRATCH, POOL, THREADS)),
+    Step("avg_pool", "the mean pixel of each window",
+         (PLANES, array(OUT, "y", "planes oh ow"), *COUNTS, POOL_TAPS, SCRATCH, POOL, THREADS)),
     Step("max_pool_indices", "the largest pixel, and its place in the plane",
          (PLANES, array(OUT, "y", "planes oh ow"), array(OUT, "index", "planes oh ow", "int64"), POOL_TAPS,
-          POOL_OFFSETS, *ints("dw"), SCRATCH, POOL, THREADS)),
+          POOL_OFFSETS, SCRATCH, POOL, THREADS)),
     Step("max_pool_backward", "each dy at the pixel that was the largest",
-         (PLANES, array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), POOL_TAPS, POOL_OFFSETS,
-          *ints("dw"), SCRATCH, POOL, THREADS)),
-    Step("max_pool_scatter", "each dy at its index; how many lie outside of the rows of their windows",
-         (array(IN, "index", "planes oh ow", "int64"), array(IN, "dy", "planes oh ow"),
-          array(OUT, "dx", "planes ih iw"), POOL_TAPS, POOL, THREADS), "int"),
+         (PLANES, array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), POOL_TAPS, POOL_OFFSETS, SCRATCH,
+          POOL, THREADS)),
+    Step("max_pool_scatter", "each dy at its index; counted in bad: indices outside of the rows of their windows",
+         (array(IN, "dy", "planes oh ow"), array(IN, "index", "planes oh ow", "int64"),
+          array(OUT, "dx", "planes ih iw"), array(INOUT, "bad", "threads", "intp"), POOL, THREADS)),
     Step("avg_pool_backward", "each dy shared out evenly among the pixels of its window",
-         (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, POOL_TAPS, SCRATCH, POOL,
-          THREADS)),
+         (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, SCRATCH, POOL, THREADS)),
     # ---- direct ----
     Step("direct_pack", "rows of x, padded, channels blocked",
          (X, array(OUT, "copy", "nb groups blocks rows nph wph block"),
@@ -229,7 +227,7 @@ def stub() -> str:
     text = (
         "# Written by `python -m fastconv.engines.steps`: the steps of an engine as mypy sees them.\n"
         "from typing import Any, Protocol\n\nimport numpy as np\n\nArray = np.ndarray[Any, Any]\n\n"
-        "class Kernels(Protocol):\n    SPLIT_UNITS: tuple[str, ...]\n\n"
+        "class Kernels(Protocol):\n    SPLIT_UNITS: dict[str, int]\n\n"
     )
     for s in STEPS:
         lines = "".join(f"        {a.name}: {_type(a)},\n" for a in s.arguments)

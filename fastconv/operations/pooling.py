@@ -75,10 +75,10 @@ def max_pool2d(
     steps, threads = _steps(dtype), _threads(x3)
     with _scratch(dtype, geo, threads) as work:
         if not return_indices:
-            steps.max_pool(x3, y, geo.taps, work, geo.numbers, threads)
+            steps.max_pool(x3, y, geo.taps, work, geo.record, threads)
             return _finished(y, dtype, shape)
         index = np.empty(y.shape, np.int64)
-        steps.max_pool_indices(x3, y, index, geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads)
+        steps.max_pool_indices(x3, y, index, geo.taps, geo.offsets, work, geo.record, threads)
     return _finished(y, dtype, shape), index.reshape(shape)
 
 
@@ -126,12 +126,14 @@ def max_pool2d_backward(
         if index.shape != (*xa.shape[:-2], *geo.out):
             raise ValueError(f"indices must have the output's shape {(*xa.shape[:-2], *geo.out)}, got {index.shape}")
         index = np.require(index, np.int64, ("C", "A")).reshape(dy3.shape)
-        if steps.max_pool_scatter(index, dy3, dx, geo.taps, geo.numbers, threads):
+        bad = np.zeros(threads, np.intp)
+        steps.max_pool_scatter(dy3, index, dx, bad, geo.record, threads)
+        if bad.any():
             raise ValueError("indices must lie in their windows, as max_pool2d returns them")
     else:
         x3 = x3.astype(dx.dtype, copy=False)
         with _scratch(dtype, geo, threads) as work:
-            steps.max_pool_backward(x3, dy3, dx, geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads)
+            steps.max_pool_backward(x3, dy3, dx, geo.taps, geo.offsets, work, geo.record, threads)
     return _finished(dx, dtype, xa.shape)
 
 
@@ -173,9 +175,9 @@ def avg_pool2d(
     xa, dtype, x3 = _planes("x", x)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     y = np.empty((len(x3), *geo.out), x3.dtype)
-    counts, threads = geo.counts[x3.dtype, bool(count_include_pad)], _threads(x3)
+    (rows, cols), threads = geo.counts[x3.dtype, bool(count_include_pad)], _threads(x3)
     with _scratch(dtype, geo, threads) as work:
-        _steps(dtype).avg_pool(x3, y, *counts, geo.taps, work, geo.numbers, threads)
+        _steps(dtype).avg_pool(x3, y, rows, cols, geo.taps, work, geo.record, threads)
     return _finished(y, dtype, (*xa.shape[:-2], *geo.out))
 
 
@@ -211,9 +213,9 @@ def avg_pool2d_backward(
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     dtype, dy3 = _gradient(dy, xa, geo)
     dx = np.empty((len(dy3), *xa.shape[-2:]), dy3.dtype)
-    counts, threads = geo.counts[dx.dtype, bool(count_include_pad)], _threads(dx)
+    (rows, cols), threads = geo.counts[dx.dtype, bool(count_include_pad)], _threads(dx)
     with _scratch(dtype, geo, threads) as work:
-        _steps(dtype).avg_pool_backward(dy3, dx, *counts, geo.taps, work, geo.numbers, threads)
+        _steps(dtype).avg_pool_backward(dy3, dx, rows, cols, work, geo.record, threads)
     return _finished(dx, dtype, xa.shape)
 
 
@@ -308,7 +310,7 @@ def _finished(a: Any, dtype: str, shape: tuple[int, ...]) -> Any:
 @contextmanager
 def _scratch(dtype: str, geo: Windows, threads: int) -> Iterator[Any]:
     """The loops' scratch memory."""
-    name, size = ("float64" if dtype == "float64" else "float32"), geo.numbers[-1] * threads
+    name, size = ("float64" if dtype == "float64" else "float32"), geo.per_thread * threads
     array = workspace.borrow(name, 8 * size)
     try:
         yield array

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..algorithms.base import geometry
 from ..core.arrays import as_array, common_dtype, ready
 from ..core.borders import sources
 from ..core.problem import ConvProblem, pair
@@ -49,7 +50,7 @@ def unfold(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilat
     image = ready(xa, dtype).reshape(p.x_shape)
     col = np.empty((p.n, p.ci * p.kh * p.kw, p.oh * p.ow), image.dtype)
     if p.n:
-        _steps(dtype).im2col_pack(image, col, *_numbers(p), get_num_threads())
+        _steps(dtype).im2col_pack(image, col, geometry(p), 0, 0, get_num_threads())
     return col.astype(dtype, copy=False).reshape(col.shape if xa.ndim == 4 else col.shape[1:])
 
 
@@ -100,7 +101,7 @@ def fold(
     x = np.zeros(p.x_shape, "float64" if dtype == "float64" else "float32")
     if p.n:
         col = ready(ca, dtype).reshape(n, *ca.shape[-2:])
-        _steps(dtype).col2im_add(col, x, *_numbers(p), get_num_threads())
+        _steps(dtype).col2im_add(col, x, geometry(p), 0, 0, get_num_threads())
     return x.astype(dtype, copy=False).reshape(x.shape if ca.ndim == 3 else x.shape[1:])
 
 
@@ -177,7 +178,3 @@ def _problem(shape: Any, kernel_size: Any, stride: Any, padding: Any, dilation: 
         return ConvProblem.from_shapes(shape, (1, max(shape[-3], 1), *k), stride, padding, dilation, 1, "zeros", dtype)
     except ValueError as error:  # there is no w here
         raise ValueError(str(error).replace("w is larger", "kernel_size is larger")) from None
-
-
-def _numbers(p: ConvProblem) -> tuple[int, ...]:
-    return p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, 0, 0

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.problem import output_size, paddings, pair
+from ..engines.records import PoolWindows, pack
 
 _BAND = 16 << 10  # bytes of rows that a task takes at a time: they stay in the first-level cache
 _MOST_TAPS = 1 << 24  # the loops number taps by float32
@@ -18,19 +19,23 @@ class Windows(NamedTuple):
     """Windows on a plane, and how the loops walk them."""
 
     out: tuple[int, int]
-    numbers: tuple[int, ...]  # kh kw sh sw pt pl dh left width row band share
+    record: Any  # engines.records.PoolWindows, as steps take it
     taps: Any
     pitch: int  # of the plane: its width
+    kh: int
+    kw: int
+    dh: int
     dw: int
+    per_thread: int  # numbers of scratch memory
     counts: dict[Any, Any]  # by dtype and whether padding counts: rows and columns of the windows, as divisors
 
     @property
     def offsets(self) -> Any:
         """Flat distance of each tap from the corner of its window, (KH * KW,) intp."""
-        kh, kw, dh = self.numbers[0], self.numbers[1], self.numbers[6]
+        kh, kw = self.kh, self.kw
         if kh * kw > _MOST_TAPS:
             raise ValueError(f"kernel_size must have at most 2**24 pixels to find the largest, got {kh} x {kw}")
-        return np.add.outer(np.arange(kh) * (dh * self.pitch), np.arange(kw) * self.dw).ravel()
+        return np.add.outer(np.arange(kh) * (self.dh * self.pitch), np.arange(kw) * self.dw).ravel()
 
 
 def windows_of(
@@ -68,7 +73,7 @@ def _windows(
     width = left + fits + (max(dw * (kw - 1), pl) + sw) // sw + 2 * _VECTOR
     row = max(w, ow) + 2 * _VECTOR
     band = max(1, _BAND // (4 * max(w, ow)))
-    share = -(-(sw * width + width + 3 * row) // _VECTOR) * _VECTOR
+    per_thread = -(-(sw * width + width + 3 * row) // _VECTOR) * _VECTOR
     rows, cols = (_extents(*axis) for axis in zip((oh, ow), size, k, s, pads, strict=True))
     counts = {
         (dtype, include): (rows[include].astype(dtype), np.append(cols[include], np.ones(_VECTOR)).astype(dtype))
@@ -77,10 +82,14 @@ def _windows(
     }
     return Windows(
         (oh, ow),
-        (kh, kw, sh, sw, pads[0][0], pl, dh, left, width, row, band, share),
+        pack(PoolWindows(kh, kw, sh, sw, pads[0][0], pl, dh, dw, left, width, row, band, per_thread)),
         np.array([t % sw * width + left + t // sw for t in taps], np.intp),
         w,
+        kh,
+        kw,
+        dh,
         dw,
+        per_thread,
         counts,
     )
 
