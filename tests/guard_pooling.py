@@ -23,27 +23,29 @@ def run(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end:
     x, dy = memory.copy(plain, at_end), memory.copy(integers(rng, y_shape, dtype), at_end)
     y, dx = memory.empty(y_shape, dtype, at_end), memory.empty(plain.shape, dtype, at_end)
     index = memory.empty(y_shape, np.int64, at_end)
-    work = memory.empty((geo.numbers[-1] * threads,), dtype, at_end)
+    work = memory.empty((geo.per_thread * threads,), dtype, at_end)
     tables = memory.copy(geo.taps, at_end), memory.copy(geo.offsets, at_end)
-    counts = [memory.copy(a, at_end) for a in geo.counts(plain.dtype, True)]
-    rest = geo.numbers, threads
+    rows, cols = (memory.copy(a, at_end) for a in geo.counts(plain.dtype, True))
+    rest = geo.record, threads
     work[...] = np.nan
-    steps.max_pool_indices(x, y, index, *tables, geo.dw, work, *rest)
+    steps.max_pool_indices(x, y, index, *tables, work, *rest)
     want, places = pooling.max_pool2d(plain, kernel, return_indices=True, **opt)
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(index, places)
     y[...] = work[...] = np.nan
     steps.max_pool(x, y, tables[0], work, *rest)
     np.testing.assert_array_equal(y, want)
-    steps.max_pool_scatter(index, dy, dx, tables[0], *rest)
+    bad = np.zeros(threads, np.intp)
+    steps.max_pool_scatter(dy, index, dx, bad, *rest)
+    assert not bad.any()
     want = dx.copy()
     dx[...] = work[...] = np.nan
-    steps.max_pool_backward(x, dy, dx, *tables, geo.dw, work, *rest)
+    steps.max_pool_backward(x, dy, dx, *tables, work, *rest)
     np.testing.assert_array_equal(dx, want)
     if problem[4] == 1:
         y[...] = dx[...] = work[...] = np.nan
-        steps.avg_pool(x, y, *counts, tables[0], work, *rest)
-        steps.avg_pool_backward(dy, dx, *counts, tables[0], work, *rest)
+        steps.avg_pool(x, y, rows, cols, tables[0], work, *rest)
+        steps.avg_pool_backward(dy, dx, rows, cols, work, *rest)
         assert np.isfinite(y).all() and np.isfinite(dx).all()
     memory.close()
 

@@ -27,7 +27,7 @@ RULES: dict[str, set[str]] = {
     "planning": {"core", "algorithms", "engines.loader"},
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
     "planning.plan": {"core", "algorithms.base"},
-    "operations": {"core", "planning", "algorithms.base", "engines.loader"},
+    "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records"},
     "images.filtering": {"core", "engines.loader"},
     "images.spectral": {"core", "planning", "images.filtering"},
     "images.correlation": {"core", "images.filtering", "images.spectral"},

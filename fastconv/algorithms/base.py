@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
+from ..engines.records import ConvGeometry, pack
+
+if TYPE_CHECKING:
+    from ..engines.kernels import Kernels
 
 Array = np.ndarray[Any, Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}
@@ -88,11 +93,12 @@ class Backend:
         """``algorithm/engine``; an algorithm without an engine has its own name."""
         return f"{self.algorithm}/{self.engine}" if self.engine else self.algorithm
 
-    def steps(self, dtype: str) -> Any:
+    def steps(self, dtype: str) -> Kernels:
         """The engine's loops for a dtype, loaded on first use."""
         if self._load is None:
             raise RuntimeError(f"{self.name} was made without an engine")
-        return self._load(self.engine, dtype)
+        found: Kernels = self._load(self.engine, dtype)
+        return found
 
     def absent(self) -> str | None:
         """Why this backend cannot do anything on this machine, or None; `refuse` gives the same reason."""
@@ -155,6 +161,12 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
+
+
+@lru_cache(1024)
+def geometry(p: ConvProblem) -> Array:
+    """The record of a problem's windows, `records.ConvGeometry`."""
+    return pack(ConvGeometry(p.kh, p.kw, p.ow, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g))
 
 
 def terms(p: ConvProblem, pass_: str) -> int:

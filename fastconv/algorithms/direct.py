@@ -1,6 +1,6 @@
 """Direct convolution: an outer-product microkernel on a channel-blocked copy of the input.
 
-TILE pixels x 2 vectors of output channels stay in registers while all taps and channels stream by
+DIRECT_TILE pixels x 2 vectors of output channels stay in registers while all taps and channels stream by
 (Georganas et al., "Anatomy of high-performance deep learning convolutions on SIMD architectures", 2018;
 Zhang, Franchetti and Low, "High performance zero-memory overhead direct convolutions", 2018). The copy
 interleaves LANES channels and splits columns by stride phase, so that the pixels of a block are

@@ -21,6 +21,7 @@ import numpy as np
 from ..core.blas import no_fork
 from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
+from ..engines.records import FftProducts, pack
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .overlap_save import Tiles, axes, gather, grid, lengths, scatter
 
@@ -196,11 +197,12 @@ class Fft(Backend):
         steps: tuple[int, ...], conjugate: bool, add: bool, threads: int,
     ) -> None:  # fmt: skip
         """The engine's step on real views; ``steps`` in spectra."""
-        flat, size = [a.reshape(-1).view(p.dtype) for a in (x, w, y)], y.shape[-1]
+        xs, ws, ys = (a.reshape(-1).view(p.dtype) for a in (x, w, y))
+        size = y.shape[-1]
         if 4.0 * groups * math.prod(counts) * size < _SHORT:
             threads = 1
-        numbers = tuple(n * size for n in steps)
-        self.steps(p.dtype).spectral_multiply(*flat, size, groups, counts, numbers, conjugate, add, threads)
+        record = _products(size, groups, counts, steps)
+        self.steps(p.dtype).spectral_multiply(xs, ws, ys, record, conjugate, add, threads)
 
     def _weights(self, p: ConvProblem, pass_: str, cfg: Tiles, w: Array, block: tuple[int, ...], threads: int) -> Array:
         """Spectra of a block of weights, (groups, outputs, inputs, phases..., th, tw // 2 + 1)."""
@@ -224,6 +226,11 @@ class Fft(Backend):
         total = math.prod(grid(p, pass_, cfg.th, cfg.tw))
         for t in range(0, total, cfg.tiles):
             yield range(t, min(t + cfg.tiles, total))
+
+
+@lru_cache(1024)
+def _products(size: int, groups: int, counts: tuple[int, ...], steps: tuple[int, ...]) -> Array:
+    return pack(FftProducts(size, groups, *counts, *(n * size for n in steps)))
 
 
 def _outputs(p: ConvProblem, pass_: str) -> int:

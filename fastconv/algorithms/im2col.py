@@ -9,7 +9,9 @@ the cores (measured 50 ms a call instead of 2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,8 @@ import numpy as np
 from ..core import blas
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
-from .base import Array, Backend, Cost, Rates, plain_bound
+from ..core.workspace import Scratch
+from .base import Array, Backend, Cost, Rates, geometry, plain_bound
 
 _BLAS_BLOCK = 384  # terms that BLAS sums before it adds to the result
 _PANEL_BYTES = 2 << 20  # small enough for L2 and L3, wide enough for BLAS
@@ -53,9 +56,7 @@ class Im2col(Backend):
         return Panels(1, min(room, pixels)) if room < 2 * pixels else Panels(min(room // pixels, p.n), pixels)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Panels, threads: int) -> int:
-        panel = 0 if _in_place(p) else cfg.images * p.ci * p.kh * p.kw * cfg.pixels
-        sums = cfg.images * p.co * (p.ci // p.g) * p.kh * p.kw if pass_ == "grad_weight" else 0
-        return (panel + sums) * p.itemsize
+        return _scratch(p, pass_, cfg).nbytes
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return plain_bound(p, pass_, _BLAS_BLOCK)
@@ -78,8 +79,9 @@ class Im2col(Backend):
         threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
         rows, out = w.reshape(p.g, p.co // p.g, -1), y.reshape(p.n, p.g, p.co // p.g, -1)
+        room = _scratch(p, "forward", cfg).take(work)
         for images, pixels in _panels(p, cfg):
-            blas.matmul(rows, self._columns(p, x, images, pixels, work), out[images, ..., pixels], threads)
+            blas.matmul(rows, self._columns(p, x, images, pixels, room), out[images, ..., pixels], threads)
 
     def grad_input(
         self, p: ConvProblem, cfg: Panels, dy: Array, w: Array, dx: Array, work: Array, threads: int
@@ -89,39 +91,46 @@ class Im2col(Backend):
             blas.matmul(rows, d, dx.reshape(p.n, p.g, p.ci // p.g, -1), threads)
             return
         dx[...] = 0
+        room = _scratch(p, "grad_input", cfg).take(work)
         for images, pixels in _panels(p, cfg):
-            col = _carve(work, (images.stop - images.start, p.g, rows.shape[1], pixels.stop - pixels.start))
+            col = _carve(room["columns"], (images.stop - images.start, p.g, rows.shape[1], pixels.stop - pixels.start))
             blas.matmul(rows, d[images, ..., pixels], col, threads)
             self.steps(p.dtype).col2im_add(
-                col.reshape(col.shape[0], -1, col.shape[3]), dx, p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw,
-                p.ow, images.start, pixels.start, 1,
-            )  # fmt: skip
+                col.reshape(col.shape[0], -1, col.shape[3]), dx, geometry(p), images.start, pixels.start, 1
+            )
 
     def grad_weight(
         self, p: ConvProblem, cfg: Panels, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         d, total = dy.reshape(p.n, p.g, p.co // p.g, -1), dw.reshape(p.g, p.co // p.g, -1)
         total[...] = 0
+        room = _scratch(p, "grad_weight", cfg).take(work)
         for images, pixels in _panels(p, cfg):
-            col = self._columns(p, x, images, pixels, work)
-            part = _carve(work[0 if _in_place(p) else col.size :], (col.shape[0], *total.shape))
+            col = self._columns(p, x, images, pixels, room)
+            part = _carve(room["sums"], (col.shape[0], *total.shape))
             blas.matmul(d[images, ..., pixels], col.swapaxes(2, 3), part, threads)
             for one in part:
                 np.add(total, one, out=total)
 
-    def _columns(self, p: ConvProblem, x: Array, images: slice, pixels: slice, work: Array) -> Array:
+    def _columns(self, p: ConvProblem, x: Array, images: slice, pixels: slice, room: dict[str, Array]) -> Array:
         """(images, groups, taps, pixels): the patches as a matrix; a 1x1 kernel takes the image as it is."""
         if _in_place(p):
             return x.reshape(p.n, p.g, p.ci // p.g, -1)[images, ..., pixels]
-        col = _carve(work, (images.stop - images.start, p.ci * p.kh * p.kw, pixels.stop - pixels.start))
-        self.steps(p.dtype).im2col_pack(
-            x, col, p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, images.start, pixels.start, 1
-        )
+        col = _carve(room["columns"], (images.stop - images.start, p.ci * p.kh * p.kw, pixels.stop - pixels.start))
+        self.steps(p.dtype).im2col_pack(x, col, geometry(p), images.start, pixels.start, 1)
         return col.reshape(col.shape[0], p.g, -1, col.shape[2])
 
 
+@lru_cache(1024)
+def _scratch(p: ConvProblem, pass_: str, cfg: Panels) -> Scratch:
+    room = Scratch(p.dtype)
+    if not _in_place(p):
+        room.book("columns", cfg.images * p.ci * p.kh * p.kw * cfg.pixels)
+    if pass_ == "grad_weight":
+        room.book("sums", cfg.images * p.co * (p.ci // p.g) * p.kh * p.kw)
+    return room
+
+
 def _carve(work: Array, shape: tuple[int, ...]) -> Array:
-    size = 1
-    for v in shape:
-        size *= v
-    return work[:size].reshape(shape)
+    """The last panel may be smaller than the others."""
+    return work[: math.prod(shape)].reshape(shape)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
-from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, geometry, terms
 
 _GFLOPS = 1.6  # one core; scalar code, every term behind a conversion to float64
 
@@ -35,10 +35,10 @@ class Naive(Backend):
         self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
         packed: Any = None,
     ) -> None:  # fmt: skip
-        self.steps(p.dtype).naive_forward(x, w, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
+        self.steps(p.dtype).naive_forward(x, w, y, geometry(p), threads)
 
     def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
-        self.steps(p.dtype).naive_grad_input(dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
+        self.steps(p.dtype).naive_grad_input(dy, w, dx, geometry(p), threads)
 
     def grad_weight(self, p: ConvProblem, cfg: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int) -> None:
-        self.steps(p.dtype).naive_grad_weight(dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, threads)
+        self.steps(p.dtype).naive_grad_weight(dy, x, dw, geometry(p), threads)

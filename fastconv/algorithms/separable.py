@@ -17,6 +17,8 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
+from ..core.workspace import Scratch
+from ..engines.records import SeparableBands, pack
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .direct import Direct
 from .im2col import Im2col
@@ -38,7 +40,7 @@ class Bands(NamedTuple):
     rows: int
     bands: int
     wph: int
-    share: int
+    per_thread: int
 
 
 class Pair(NamedTuple):
@@ -113,11 +115,11 @@ class Separable(Backend):
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Pair, threads: int) -> int:
         if isinstance(cfg, Bands):
-            return threads * cfg.share * p.itemsize
+            return threads * cfg.per_thread * p.itemsize
         (q1, q2), pair = _problems(p, cfg.rank), self._helpers()
         used = pair[cfg.first].workspace(q1, pass_, cfg.first_cfg, threads)
         used = max(used, pair[cfg.second].workspace(q2, pass_, cfg.second_cfg, threads))
-        return _between(p, cfg.rank) * p.itemsize + used
+        return _scratch(p, cfg.rank).nbytes + used
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Bands | Pair, threads: int, rates: Rates) -> Cost:
         """That of the rank found, or of rank 1."""
@@ -169,12 +171,12 @@ class Separable(Backend):
             b._rows(p, cfg, x, bias, y, work, threads)
             return
         (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), b._helpers(), _as_weights(b.factors)
-        size, (one, two) = _between(p, cfg.rank), packed or (None, None)
-        between, second = work[: math.prod(q1.y_shape)].reshape(q1.y_shape), pair[cfg.second]
+        room, (one, two) = _scratch(p, cfg.rank).take(work), packed or (None, None)
+        between, rest, second = room["between"], room["rest"], pair[cfg.second]
         own = bias if second.adds_bias else None
         for i in range(p.n):
-            pair[cfg.first].forward(q1, cfg.first_cfg, x[i : i + 1], w1, None, between, work[size:], threads, one)
-            second.forward(q2, cfg.second_cfg, between, w2, own, y[i : i + 1], work[size:], threads, two)
+            pair[cfg.first].forward(q1, cfg.first_cfg, x[i : i + 1], w1, None, between, rest, threads, one)
+            second.forward(q2, cfg.second_cfg, between, w2, own, y[i : i + 1], rest, threads, two)
         if bias is not None and own is None:
             y += bias[:, None, None]
 
@@ -186,11 +188,11 @@ class Separable(Backend):
             b._rows(_seen(p, "grad_input"), cfg, dy, None, dx, work, threads)
             return
         (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), b._helpers(), _as_weights(b.factors)
-        size = _between(p, cfg.rank)
-        between = work[: math.prod(q1.y_shape)].reshape(q1.y_shape)
+        room = _scratch(p, cfg.rank).take(work)
+        between, rest = room["between"], room["rest"]
         for i in range(p.n):
-            pair[cfg.second].grad_input(q2, cfg.second_cfg, dy[i : i + 1], w2, between, work[size:], threads)
-            pair[cfg.first].grad_input(q1, cfg.first_cfg, between, w1, dx[i : i + 1], work[size:], threads)
+            pair[cfg.second].grad_input(q2, cfg.second_cfg, dy[i : i + 1], w2, between, rest, threads)
+            pair[cfg.first].grad_input(q1, cfg.first_cfg, between, w1, dx[i : i + 1], rest, threads)
 
     def _ready(
         self, p: ConvProblem, pass_: str, cfg: Any, w: Array, work: Array, threads: int
@@ -211,9 +213,8 @@ class Separable(Backend):
         f, none = self.factors, np.empty(0, q.dtype)
         assert f is not None
         self.steps(q.dtype).separable_rows(
-            x, f.col, f.row, none if bias is None else bias, y, work, q.sh, q.sw, q.pt, q.pl, q.dh, q.dw,
-            cfg.bands, cfg.rows, cfg.wph, cfg.share, threads,
-        )  # fmt: skip
+            x, f.col, f.row, none if bias is None else bias, y, work, _bands(q, cfg), threads
+        )
 
     def _helpers(self) -> tuple[Backend, ...]:
         return tuple(kind(self.engine, self._load, self.vector_bytes) for kind in _HELPERS)
@@ -239,6 +240,11 @@ def _found(
     found.factors, found.by_value = factors, False
     found.note = f"rank {factors.rank}, factors leave out {factors.left_out:.1e} of sum|w|"
     return found
+
+
+@lru_cache(1024)
+def _bands(q: ConvProblem, cfg: Bands) -> Array:
+    return pack(SeparableBands(q.sh, q.sw, q.pt, q.pl, q.dh, q.dw, cfg.bands, cfg.rows, cfg.wph, cfg.per_thread))
 
 
 def _fused(p: ConvProblem, pass_: str) -> bool:
@@ -281,9 +287,12 @@ def _as_weights(f: Factors | None) -> tuple[Array, Array]:
     return f.col.reshape(g * r, c, kh, 1), f.row.reshape(g * o, r, 1, kw)
 
 
-def _between(p: ConvProblem, rank: int) -> int:
-    """Numbers between the two convolutions, whole cache lines of them."""
-    return _up(rank * p.g * p.oh * p.iw, 16)
+@lru_cache(1024)
+def _scratch(p: ConvProblem, rank: int) -> Scratch:
+    """What lies between the two convolutions, which get the rest."""
+    room = Scratch(p.dtype)
+    room.book("between", *_problems(p, rank)[0].y_shape)
+    return room
 
 
 def _up(value: int, multiple: int) -> int:

@@ -1,11 +1,14 @@
 """Scratch memory: one grow-only arena a thread and dtype, 64-byte aligned, reused between calls.
 
+`Scratch` books parts of it by name when a plan is made, and hands them out by name when the plan runs.
+
 Fresh memory costs a page fault for every 4 KB, more than a small convolution; so it is kept, up to
 `KEEP_BYTES` each, until `release_workspace` is called.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -14,6 +17,45 @@ import numpy as np
 KEEP_BYTES = 1 << 30
 _ALIGN = 64
 _local = threading.local()
+
+
+class Scratch:
+    """Parts of one array of scratch memory, booked by name: each begins on a cache line.
+
+    >>> room = Scratch("float32")
+    >>> room.book("columns", 5), room.book("sums", 2, 8)
+    (0, 16)
+    >>> room.nbytes
+    128
+    >>> room.take(np.zeros(32, np.float32))["sums"].shape
+    (2, 8)
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._itemsize = np.dtype(dtype).itemsize
+        self._parts: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.numbers = 0  #: in all
+
+    def book(self, name: str, *shape: int) -> int:
+        """Book an array of a shape; returns where it begins, in numbers."""
+        if name in self._parts:
+            raise ValueError(f"{name} is booked already")
+        start, line = self.numbers, _ALIGN // self._itemsize
+        self._parts[name] = start, shape
+        self.numbers += -(-math.prod(shape) // line) * line
+        return start
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts."""
+        return self.numbers * self._itemsize
+
+    def take(self, work: Any) -> dict[str, Any]:
+        """The parts as views of an array of at least `numbers` numbers; what it has besides is called ``rest``."""
+        if work.size < self.numbers:
+            raise ValueError(f"work must have at least {self.numbers} numbers, got {work.size}")
+        views = {k: work[at : at + math.prod(shape)].reshape(shape) for k, (at, shape) in self._parts.items()}
+        return views | {"rest": work[self.numbers :]}
 
 
 def borrow(dtype: str, nbytes: int) -> Any:

@@ -7,7 +7,10 @@ import os
 import platform
 import warnings
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from .kernels import Kernels
 
 ENGINES = ("cython", "numba")
 ISAS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "portable")  # widest first
@@ -15,7 +18,7 @@ _SHORT = {"float32": "f32", "float64": "f64", "float16": "f32"}
 
 
 @cache
-def load(engine: str, dtype: str) -> Any:
+def load(engine: str, dtype: str) -> Kernels:
     """A namespace with the steps of an engine for one dtype.
 
     Raises
@@ -26,13 +29,13 @@ def load(engine: str, dtype: str) -> Any:
     if engine == "cython":
         if isa() is None:
             raise ImportError(absent("cython"))
-        return importlib.import_module(f".cython_._{isa()}_{_SHORT[dtype]}", __package__)
+        return cast("Kernels", importlib.import_module(f".cython_._{isa()}_{_SHORT[dtype]}", __package__))
     if engine == "numba":
-        return importlib.import_module(".numba_", __package__)
+        return cast("Kernels", importlib.import_module(".numba_", __package__))
     raise ImportError(f"there is no engine {engine!r}")
 
 
-def first(dtype: str) -> Any:
+def first(dtype: str) -> Kernels:
     """The steps of the first engine that is there, for what only one way of doing exists."""
     return load("numba" if absent("cython") else "cython", dtype)
 

@@ -8,16 +8,85 @@ engine as ``r[at.field]`` with ``at = places(Kind)``. Algorithms may import this
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 Record = TypeVar("Record", bound=tuple)  # type: ignore[type-arg]
 
 
-def pack(record: Any) -> Any:
+class ConvGeometry(NamedTuple):
+    """How the windows of a convolution lie, beside what the shapes of its arrays say."""
+
+    kh: int
+    kw: int
+    ow: int  # output columns
+    sh: int
+    sw: int
+    pt: int
+    pl: int
+    dh: int
+    dw: int
+    g: int
+
+
+class FftProducts(NamedTuple):
+    """Products of spectra, y[g, i, j] = sum over k of x[g, i, k] * w[g, j, k]; distances in numbers."""
+
+    size: int  # numbers of a spectrum
+    groups: int
+    i: int
+    j: int
+    k: int
+    xi: int  # from one i, k, group to the next in x
+    xk: int
+    xg: int
+    wj: int
+    wk: int
+    wg: int
+    yi: int
+    yj: int
+    yg: int
+
+
+class SeparableBands(NamedTuple):
+    """Columns, then rows: an image and group is cut into bands of output rows."""
+
+    sh: int
+    sw: int
+    pt: int  # padding; below zero rows or columns of x are left out
+    pl: int
+    dh: int
+    dw: int
+    bands: int
+    rows: int  # of a band, at most
+    wph: int  # numbers of a column phase of a buffered row
+    per_thread: int  # numbers of scratch memory
+
+
+class PoolWindows(NamedTuple):
+    """Windows on a plane, and the padded line of merged rows that they are walked by."""
+
+    kh: int
+    kw: int
+    sh: int
+    sw: int
+    pt: int
+    pl: int
+    dh: int
+    dw: int
+    left: int  # columns of the line in front of the image
+    width: int  # columns of the line of one remainder modulo the stride
+    row: int  # room for a plain row
+    band: int  # rows of a task: of outputs, in gradients of inputs
+    per_thread: int  # numbers of scratch memory
+
+
+def pack(record: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A record as an array of intp, as steps take it."""
-    return np.array(record, np.intp)
+    packed = np.array(record, np.intp)
+    packed.setflags(write=False)  # it is kept and shared
+    return packed
 
 
 def places(kind: type[Record]) -> Record:
@@ -28,7 +97,7 @@ def places(kind: type[Record]) -> Record:
 def kinds() -> dict[str, type[Any]]:
     """All records by name, in the order of this file."""
     here = vars(sys.modules[__name__])
-    return {k: v for k, v in here.items() if isinstance(v, type) and issubclass(v, tuple) and hasattr(v, "_fields")}
+    return {k: v for k, v in here.items() if isinstance(v, type) and hasattr(v, "_fields")}
 
 
 def cython_source() -> str:

@@ -7,7 +7,7 @@ that every size of output and any kernel larger than the image are the same thin
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ..core.rank_one import outer_factors
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
+
+if TYPE_CHECKING:
+    from ..engines.kernels import Kernels
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
@@ -53,7 +56,7 @@ def window(
     return Window(rows, cols, (start, max(start, min(shape[1] - first[1], count[1]))), float(cval))
 
 
-def steps(dtype: str, engine: str | None = None) -> tuple[str, Any]:
+def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
     """The engine in use and its steps: compiled ones where they are built."""
     engine = engine or ("numba" if loader.absent("cython") else "cython")
     return engine, loader.load(engine, dtype)
@@ -94,7 +97,7 @@ def _lanes(engine: str, dtype: str) -> int:
 
 
 def _height(engine: str) -> int:
-    """Rows of a block, FC_ROWS of the steps."""
+    """Rows of a block, FILTER_ROWS of the steps."""
     return 6 if loader.vector_bytes(engine) == 64 else 4
 
 

@@ -32,7 +32,7 @@ def max_pool(x: Array, y: Array, geo: Windows) -> None:
     else:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
-            _steps(_dtype(x)).max_pool(x, y, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(x)).max_pool(x, y, geo.taps, work, geo.record, threads)
 
 
 def max_pool_indices(x: Array, y: Array, index: Array, geo: Windows) -> None:
@@ -54,7 +54,7 @@ def max_pool_indices(x: Array, y: Array, index: Array, geo: Windows) -> None:
     else:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
-            args = geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads
+            args = geo.taps, geo.offsets, work, geo.record, threads
             _steps(_dtype(x)).max_pool_indices(x, y, index, *args)
 
 
@@ -67,7 +67,7 @@ def max_pool_backward(x: Array, dy: Array, dx: Array, geo: Windows) -> None:
         return
     threads = _threads(dx)
     with _scratch(dx, geo, threads) as work:
-        args = geo.taps, geo.offsets, geo.dw, work, geo.numbers, threads
+        args = geo.taps, geo.offsets, work, geo.record, threads
         _steps(_dtype(dx)).max_pool_backward(x, dy, dx, *args)
 
 
@@ -75,7 +75,10 @@ def max_pool_scatter(index: Array, dy: Array, dx: Array, geo: Windows) -> bool:
     """Fill ``dx`` with each ``dy`` at its index; False if one does not lie in the rows of its window."""
     cols = _plain(geo.cols.size)  # no column of a window matters here
     geo = Windows(geo.rows, cols)
-    return not _steps(_dtype(dx)).max_pool_scatter(index, dy, dx, geo.taps, geo.numbers, _threads(dx))
+    threads = _threads(dx)
+    bad = np.zeros(threads, np.intp)
+    _steps(_dtype(dx)).max_pool_scatter(dy, index, dx, bad, geo.record, threads)
+    return not bad.any()
 
 
 def avg_pool(x: Array, y: Array, counts: tuple[Array, Array], geo: Windows) -> None:
@@ -90,7 +93,7 @@ def avg_pool(x: Array, y: Array, counts: tuple[Array, Array], geo: Windows) -> N
     else:
         threads = _threads(x)
         with _scratch(x, geo, threads) as work:
-            _steps(_dtype(x)).avg_pool(x, y, *counts, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(x)).avg_pool(x, y, *counts, geo.taps, work, geo.record, threads)
 
 
 def avg_pool_backward(dy: Array, dx: Array, counts: tuple[Array, Array], geo: Windows) -> None:
@@ -110,7 +113,7 @@ def avg_pool_backward(dy: Array, dx: Array, counts: tuple[Array, Array], geo: Wi
     else:
         threads = _threads(dx)
         with _scratch(dx, geo, threads) as work:
-            _steps(_dtype(dx)).avg_pool_backward(dy, dx, *counts, geo.taps, work, geo.numbers, threads)
+            _steps(_dtype(dx)).avg_pool_backward(dy, dx, *counts, work, geo.record, threads)
 
 
 # ---- long rows ----
@@ -210,7 +213,7 @@ def _dtype(a: Array) -> str:
 @contextmanager
 def _scratch(a: Array, geo: Windows, threads: int) -> Iterator[Array]:
     dtype = _dtype(a)
-    array = workspace.borrow(dtype, a.itemsize * geo.numbers[-1] * threads)
+    array = workspace.borrow(dtype, a.itemsize * geo.per_thread * threads)
     try:
         yield array
     finally:

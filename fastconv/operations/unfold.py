@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..algorithms.base import geometry
 from ..core.arguments import pair, shape_of
 from ..core.arrays import as_array, common_dtype, delivered, destination, ready
 from ..core.borders import of_cols, of_rows
@@ -67,7 +68,7 @@ def unfold(
     shape = p.n, p.ci * p.kh * p.kw, p.oh * p.ow
     result = destination(out, shape[4 - xa.ndim :], dtype, (xa,))
     if p.n:
-        _steps(dtype).im2col_pack(image, result.reshape(shape), *_numbers(p), get_num_threads())
+        _steps(dtype).im2col_pack(image, result.reshape(shape), geometry(p), 0, 0, get_num_threads())
     return delivered(result, out, dtype)
 
 
@@ -128,7 +129,7 @@ def fold(
     result[...] = 0
     if p.n:
         col = ready(ca, dtype).reshape(n, *ca.shape[-2:])
-        _steps(dtype).col2im_add(col, result.reshape(p.x_shape), *_numbers(p), get_num_threads())
+        _steps(dtype).col2im_add(col, result.reshape(p.x_shape), geometry(p), 0, 0, get_num_threads())
     return delivered(result, out, dtype)
 
 
@@ -189,7 +190,3 @@ def _problem(
     w_shape = 1, max(shape[-3], 1), *pair("kernel_size", kernel_size, 1)
     names = name, "kernel_size"
     return ConvProblem.from_shapes(shape, w_shape, stride, padding, dilation, 1, "zeros", dtype, names)
-
-
-def _numbers(p: ConvProblem) -> tuple[int, ...]:
-    return p.kh, p.kw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.ow, 0, 0

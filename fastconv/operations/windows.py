@@ -11,6 +11,7 @@ import numpy as np
 from ..core.arguments import paddings, pair, step_pair
 from ..core.problem import output_size
 from ..core.typing import Array, IntPair, Padding
+from ..engines.records import PoolWindows, pack
 
 _BAND = 16 << 10  # bytes of rows that a task takes at a time: they stay in the first-level cache
 _MOST_TAPS = 1 << 24  # the loops number taps by float32
@@ -70,7 +71,10 @@ class Windows:
     wide, long : bool
         Whether windows are wide, and rows long (see `Axis`).
     out : (OH, OW)
-    numbers : kh kw sh sw pt pl dh left width row band share
+    record : ndarray
+        Both, as the loops take them: `engines.records.PoolWindows`.
+    per_thread : int
+        Numbers of scratch memory.
     """
 
     def __init__(self, rows: Axis, cols: Axis) -> None:
@@ -83,18 +87,15 @@ class Windows:
         width = left + fits + (max(dw * (kw - 1), pl) + sw) // sw + 2 * VECTOR
         row = max(w, ow) + 2 * VECTOR
         band = max(1, _BAND // (4 * max(w, ow)))
-        share = -(-(sw * width + width + 3 * row) // VECTOR) * VECTOR
-        self.numbers = (rows.k, kw, rows.stride, sw, rows.before, pl, rows.dilation, left, width, row, band, share)
-
-    @property
-    def dw(self) -> int:
-        """Columns from one tap of a window to the next."""
-        return self.cols.dilation
+        self.per_thread = -(-(sw * width + width + 3 * row) // VECTOR) * VECTOR
+        sizes = left, width, row, band, self.per_thread
+        self._left, self._width = left, width
+        self.record = pack(PoolWindows(rows.k, kw, rows.stride, sw, rows.before, pl, rows.dilation, dw, *sizes))
 
     @cached_property
     def taps(self) -> Array:
         """Where each tap of a kernel row stands in the loops' line, (KW,) intp."""
-        c, (*_, left, width, _, _, _) = self.cols, self.numbers
+        c, left, width = self.cols, self._left, self._width
         t = np.arange(c.k, dtype=np.intp) * c.dilation - c.before
         return t % c.stride * width + left + t // c.stride
 

@@ -165,6 +165,7 @@ def test_plan_keeps_spectra(name: str) -> None:
 def test_spectral_multiply(engine: str, dtype: str) -> None:
     """Every number of spectra and of frequencies that fill registers and vectors in another way."""
     from fastconv.engines import loader
+    from fastconv.engines.records import FftProducts, pack
 
     step, rng = loader.load(engine, dtype).spectral_multiply, np.random.default_rng(0)
 
@@ -181,8 +182,8 @@ def test_spectral_multiply(engine: str, dtype: str) -> None:
                 for times, threads in ((1, 2), (2, 1)):
                     s = 2 * n
                     steps = g * k * s, s, k * s, k * s, s, j * k * s, g * j * s, s, j * s
-                    flat = [v.reshape(-1) for v in (x, w, y)]
-                    step(*flat, s, g, (i, j, k), steps, conjugate, times == 2, threads)
+                    q = pack(FftProducts(s, g, i, j, k, *steps))
+                    step(x.reshape(-1), w.reshape(-1), y.reshape(-1), q, conjugate, times == 2, threads)
                     np.testing.assert_array_equal(y[..., 0] + 1j * y[..., 1], times * want)
 
 

@@ -6,11 +6,11 @@ import pytest
 pytest.importorskip("numba")
 from fastconv.algorithms.fft_tiled_layout import RADICES
 from fastconv.engines.numba_ import fft_tiled_lanes
-from fastconv.engines.numba_.depthwise.blocks import address
 from fastconv.engines.numba_.fft_tiled.blocks import first_pass, last_pass
 from fastconv.engines.numba_.fft_tiled.tables import table
 from fastconv.engines.numba_.ground import vector as v
 from fastconv.engines.numba_.ground.launch import shared_step
+from fastconv.engines.numba_.ground.memory import address
 from fastconv.engines.numba_.ground.routines import Routines
 
 some = Routines(3)  # their addresses are in a table from its fourth number on

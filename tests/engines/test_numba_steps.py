@@ -11,6 +11,7 @@ from numba.core.errors import TypingError
 from fastconv.engines import numba_ as engine
 from fastconv.engines.numba_.ground import launch
 from fastconv.engines.numba_.ground.launch import shared_step, step
+from fastconv.engines.records import ConvGeometry, pack
 from tests import child, oracle
 
 THREADS = pytest.mark.parametrize("threads", [1, 2])
@@ -34,12 +35,12 @@ def integers(shape, dtype):
 
 
 def setting(problem, dtype):
-    """x, w, dy of a problem, its geometry for the oracle, and the numbers that a step takes."""
+    """x, w, dy of a problem, its geometry for the oracle, and the record that a step takes."""
     (n, ci, h, wd), (co, kh, kw), stride, padding, dilation, g = problem
     geo = oracle.Geometry(stride, padding, dilation, g)
     oh, ow = oracle.out_size((h, wd), (kh, kw), geo)
     x, w, dy = (integers(shape, dtype) for shape in ((n, ci, h, wd), (co, ci // g, kh, kw), (n, co, oh, ow)))
-    return x, w, dy, geo, (*stride, padding[0][0], padding[1][0], *dilation)
+    return x, w, dy, geo, pack(ConvGeometry(kh, kw, ow, *stride, padding[0][0], padding[1][0], *dilation, g))
 
 
 def blank(shape, dtype):
@@ -52,9 +53,9 @@ def blank(shape, dtype):
 def test_naive(problem, dtype, threads):
     x, w, dy, geo, numbers = setting(problem, dtype)
     y, dx, dw = blank(dy.shape, dtype), blank(x.shape, dtype), blank(w.shape, dtype)
-    engine.naive_forward(x, w, y, *numbers, geo.groups, threads)
-    engine.naive_grad_input(dy, w, dx, *numbers, geo.groups, threads)
-    engine.naive_grad_weight(dy, x, dw, *numbers, geo.groups, threads)
+    engine.naive_forward(x, w, y, numbers, threads)
+    engine.naive_grad_input(dy, w, dx, numbers, threads)
+    engine.naive_grad_weight(dy, x, dw, numbers, threads)
     np.testing.assert_array_equal(y, oracle.forward(x, w, geo=geo))
     np.testing.assert_array_equal(dx, oracle.grad_input(dy, w, x.shape[2:], geo))
     np.testing.assert_array_equal(dw, oracle.grad_weight(dy, x, w.shape[2:], geo))
@@ -65,17 +66,17 @@ def test_naive_sums_are_float64():
     big = np.float32(1e8)
     x, ones = np.array([big, 1, -big], np.float32).reshape(1, 1, 1, 3), np.ones((1, 1, 1, 3), np.float32)
     out = blank((1, 1, 1, 1), np.float32)
-    numbers = (1, 1, 0, 0, 1, 1, 1)
-    engine.naive_forward(x, ones, out, *numbers, 1)
+    numbers = pack(ConvGeometry(1, 3, 1, 1, 1, 0, 0, 1, 1, 1))
+    engine.naive_forward(x, ones, out, numbers, 1)
     assert out.item() == 1
-    engine.naive_grad_weight(ones, x, out, *numbers, 1)
+    engine.naive_grad_weight(ones, x, out, numbers, 1)
     assert out.item() == 1
     channels = x.reshape(1, 3, 1, 1)
-    engine.naive_grad_input(channels, ones.reshape(3, 1, 1, 1), out, *numbers, 1)
+    engine.naive_grad_input(channels, ones.reshape(3, 1, 1, 1), out, numbers, 1)
     assert out.item() == 1
     near = np.float32(1 + 2**-12)  # its square needs 25 bits
     x = np.array([near, -1, -(2.0**-11)], np.float32).reshape(1, 1, 1, 3)
-    engine.naive_forward(x, np.array([near, 1, 1], np.float32).reshape(1, 1, 1, 3), out, *numbers, 1)
+    engine.naive_forward(x, np.array([near, 1, 1], np.float32).reshape(1, 1, 1, 3), out, numbers, 1)
     assert out.item() == 2.0**-24
 
 
@@ -105,19 +106,19 @@ def panels(n, pixels):
 @DTYPES
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_im2col_and_its_adjoint(problem, dtype, threads):
-    x, w, dy, geo, numbers = setting(problem, dtype)
-    kernel, ow = w.shape[2:], dy.shape[3]
+    x, w, _, geo, numbers = setting(problem, dtype)
+    kernel = w.shape[2:]
     whole = im2col(x, kernel, geo)
     for n0, nb, p0, size in panels(len(x), whole.shape[2]):
         col = blank((nb, whole.shape[1], size), dtype)
-        engine.im2col_pack(x, col, *kernel, *numbers, ow, n0, p0, threads)
+        engine.im2col_pack(x, col, numbers, n0, p0, threads)
         np.testing.assert_array_equal(col, whole[n0 : n0 + nb, :, p0 : p0 + size], err_msg=f"panel {n0, nb, p0, size}")
 
         col, dx = integers(col.shape, dtype), integers(x.shape, dtype)
         part = np.zeros(whole.shape)
         part[n0 : n0 + nb, :, p0 : p0 + size] = col
         want = dx + adjoint(part, x.shape, kernel, geo)
-        engine.col2im_add(col, dx, *kernel, *numbers, ow, n0, p0, threads)
+        engine.col2im_add(col, dx, numbers, n0, p0, threads)
         np.testing.assert_array_equal(dx, want, err_msg=f"panel {n0, nb, p0, size}")
 
 
@@ -133,7 +134,7 @@ def test_offsets_beyond_32_bits():
     x = np.zeros((1, 1, height, 1024), np.float32)
     x[0, 0, -1] = np.arange(1024)
     col = blank((1, 1, 1024), np.float32)
-    engine.im2col_pack(x, col, 1, 1, 1, 1, 0, 0, 1, 1, 1024, 0, (height - 1) * 1024, 1)
+    engine.im2col_pack(x, col, pack(ConvGeometry(1, 1, 1024, 1, 1, 0, 0, 1, 1, 1)), 0, (height - 1) * 1024, 1)
     np.testing.assert_array_equal(col[0, 0], x[0, 0, -1])
 
 
@@ -207,7 +208,7 @@ rng = np.random.default_rng(0)
 x, w = rng.integers(-9, 9, (2, 3, 40, 40)).astype(np.float64), rng.integers(-9, 9, (4, 3, 3, 3)).astype(np.float64)
 def once(threads):
     y = np.full((2, 4, 38, 38), np.nan)
-    engine.naive_forward(x, w, y, 1, 1, 0, 0, 1, 1, 1, threads)
+    engine.naive_forward(x, w, y, pack(ConvGeometry(1, 1, 1, 1, 1, 0, 0, 1, 1, 1)), threads)
     return y
 want = once(1)
 

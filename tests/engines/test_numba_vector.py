@@ -1,4 +1,4 @@
-"""The vector type and the microkernel of the Numba engine, operation by operation, against NumPy."""
+"""The vector type of the Numba engine, operation by operation, against NumPy."""
 
 import re
 
@@ -9,7 +9,7 @@ from numba.core.errors import TypingError
 
 from fastconv.engines.numba_.ground import target
 from fastconv.engines.numba_.ground import vector as v
-from fastconv.engines.numba_.ground.microkernel import fma_probe, outer_product
+from fastconv.engines.numba_.ground.probe import fma_probe
 from tests import child
 
 WIDTHS = [("float32", None), ("float64", None), ("float32", 4), ("float64", 2)]
@@ -35,21 +35,19 @@ def arithmetic(lanes):
         v.store(out, 2 * n, a * b)
         v.store(out, 3 * n, -a)
         v.store(out, 4 * n, v.fma(a, b, c))
-        v.store(out, 5 * n, v.maximum(a, b))
-        v.store(out, 6 * n, v.minimum(a, b))
-        v.store(out, 7 * n, v.even(a, b))
-        v.store(out, 8 * n, v.odd(a, b))
-        v.store(out, 9 * n, v.zip_low(a, b))
-        v.store(out, 10 * n, v.zip_high(a, b))
-        v.store(out, 11 * n, v.splat(v.lane_sum(a), lanes))
-        v.store(out, 12 * n, v.splat_at(x, OTHER, lanes))
-        v.store(out, 13 * n, v.zero(x, lanes))
+        v.store(out, 5 * n, v.even(a, b))
+        v.store(out, 6 * n, v.odd(a, b))
+        v.store(out, 7 * n, v.zip_low(a, b))
+        v.store(out, 8 * n, v.zip_high(a, b))
+        v.store(out, 9 * n, v.splat(v.lane_sum(a), lanes))
+        v.store(out, 10 * n, v.splat_at(x, OTHER, lanes))
+        v.store(out, 11 * n, v.zero(x, lanes))
         a += b
         a -= c
         a *= b
-        v.store_aligned(out, 14 * n, a + v.load_aligned(x, 0, lanes))
+        v.store(out, 12 * n, a + v.load(x, 0, lanes))
         for k in range(n):
-            v.put(out, 15 * n + k, v.at(y, OTHER + k))
+            v.put(out, 13 * n + k, v.at(y, OTHER + k))
 
     return kernel
 
@@ -59,7 +57,7 @@ def expected(x, y, n):
     zipped = np.stack([a, b], 1).ravel()
     both = np.concatenate([a, b])
     return np.concatenate([
-        a + b, a - b, a * b, -a, a * b + c, np.maximum(a, b), np.minimum(a, b), both[::2], both[1::2],
+        a + b, a - b, a * b, -a, a * b + c, both[::2], both[1::2],
         zipped[:n], zipped[n:], np.full(n, a.sum()), np.full(n, x[OTHER]), np.zeros(n), (a + b - c) * b + a,
         y[OTHER : OTHER + n],
     ])  # fmt: skip
@@ -69,19 +67,11 @@ def expected(x, y, n):
 def test_arithmetic(dtype, lanes):
     """Small integers, so that every result is exact."""
     n, kernel = width(dtype, lanes), arithmetic(lanes)
-    x, y = aligned(numbers(dtype)), numbers(dtype)
-    out = aligned(np.full(16 * n + 1, np.nan, dtype))
+    x, y = numbers(dtype), numbers(dtype)
+    out = np.full(14 * n + 1, np.nan, dtype)
     kernel(x, y, out, n)
-    np.testing.assert_array_equal(out[:-1].reshape(16, n), expected(x, y, n).reshape(16, n))
+    np.testing.assert_array_equal(out[:-1].reshape(14, n), expected(x, y, n).reshape(14, n))
     assert np.isnan(out[-1]), "wrote behind the last vector"
-
-
-def aligned(values):
-    """A copy that starts on a cache line."""
-    raw = np.empty(values.size + 16, values.dtype)
-    start = -raw.ctypes.data % 64 // raw.itemsize
-    raw[start : start + values.size] = values
-    return raw[start : start + values.size]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -93,18 +83,16 @@ def test_not_finite_values_propagate(dtype):
         a, b = v.load(x, 0), v.load(y, 0)
         v.store(out, 0, a - a)
         v.store(out, n, v.zero(x) * a)
-        v.store(out, 2 * n, v.maximum(a, b))
-        v.store(out, 3 * n, v.minimum(a, b))
-        v.store(out, 4 * n, v.fma(a, b, a))
-        v.store(out, 5 * n, v.splat(v.lane_sum(a)))
+        v.store(out, 2 * n, v.fma(a, b, a))
+        v.store(out, 3 * n, v.splat(v.lane_sum(a)))
 
     n = width(dtype, None)
     x, y = np.resize([np.nan, np.inf, -np.inf, 1], n).astype(dtype), np.resize([1, 2, 0, np.nan, -1], n).astype(dtype)
-    out = np.empty(6 * n, dtype)
+    out = np.empty(4 * n, dtype)
     kernel(x, y, out, n)
     with np.errstate(invalid="ignore"):
-        want = [x - x, 0 * x, np.maximum(x, y), np.minimum(x, y), x * y + x, np.full(n, x.sum())]
-    np.testing.assert_array_equal(out.reshape(6, n), want)
+        want = [x - x, 0 * x, x * y + x, np.full(n, x.sum())]
+    np.testing.assert_array_equal(out.reshape(4, n), want)
 
 
 @CASES
@@ -212,49 +200,6 @@ def test_refused_types(kernel, array, message):
         kernel(array)
 
 
-# ---- the microkernel ----
-
-
-def tile(tr, nv, ps, inner):
-    @njit(fastmath={"contract"})
-    def kernel(x, ix, off, r0, r1, u, iu, m, im, mc, first):
-        outer_product(tr, nv, ps, inner, x, ix, off, r0, r1, u, iu, m, im, mc, first)
-
-    return kernel
-
-
-@pytest.mark.parametrize(("dtype", "tr", "nv", "ps", "inner"), [
-    ("float32", 5, 2, 16, 16), ("float64", 3, 1, 2, 3), ("float32", 1, 3, 1, 1),
-])  # fmt: skip
-def test_outer_product(dtype, tr, nv, ps, inner):
-    """Small integers, so that every sum is exact: from zero, onto what is there, and over no run at all."""
-    kernel, w = tile(tr, nv, ps, inner), width(dtype, None)
-    x, u, off = numbers(dtype), numbers(dtype, 5000), np.array([99, 3, 50, 0, 7], np.int64)
-    for first, r0, r1 in [(True, 0, 4), (False, 1, 5), (True, 2, 2), (False, 3, 3), (True, 4, 5)]:
-        mc = tr * w + 3
-        m = numbers(dtype, 11 + nv * mc)
-        want = m.copy()
-        for s in range(nv):
-            for t in range(tr):
-                at = slice(11 + s * mc + t * w, 11 + s * mc + t * w + w)
-                total = np.zeros(w, dtype) if first else m[at].copy()
-                steps = [(off[r], k) for r in range(r0, r1) for k in range(inner)]
-                for step, (start, k) in enumerate(steps):
-                    total += x[5 + start + t * ps + k] * u[9 + (step * nv + s) * w :][:w]
-                want[at] = total
-        kernel(x, 5, off, r0, r1, u, 9, m, 11, mc, first)
-        np.testing.assert_array_equal(m, want, err_msg=f"first={first}, runs {r0}..{r1}")
-
-
-def test_outer_product_wants_literals():
-    @njit
-    def kernel(tr, x, off):
-        outer_product(tr, 2, 1, 1, x, 0, off, 0, 1, x, 0, x, 0, 1, True)
-
-    with pytest.raises(TypingError, match="must be positive integer literals"):
-        kernel(3, np.zeros(99, np.float32), np.zeros(1, np.int64))
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 def test_fma_probe_counts_what_it_does(threads):
     """Rounds of 1 * 1 + 1 count up, so the values themselves tell the number of operations."""
@@ -272,10 +217,10 @@ from numba.core import registry
 from tests.engines import test_numba_vector as t
 t.test_arithmetic("float32", None), t.test_arithmetic("float64", 2)
 t.test_partial_access("float32", None), t.test_transpose_of_blocks("float32", None)
-kernel = t.tile(5, 2, 16, 16)
+kernel = t.arithmetic(None)
 import numpy as np
 x = np.zeros(2000, np.float32)
-kernel(x, 0, np.zeros(1, np.int64), 0, 1, x, 0, x, 0, 99, True)
+kernel(x, x, x.copy(), 4)
 code = "".join(kernel.inspect_asm().values())
 print(t.target.LEVEL, t.target.VECTOR_BYTES, *sorted(set(re.findall(r"%([xyz])mm", code))), "fmadd" in code)
 """

@@ -3,12 +3,12 @@
 # Sums of x * re(w) and of x * im(w) are kept apart: that is two FMAs a vector, and the parts of w alone are shuffled.
 cdef extern from *:
     """
-    #define FC_RE(i, k) ((i) & ~1)
-    #define FC_IM(i, k) ((i) | 1)
-    #define FC_SWAP(i, k) ((i) ^ 1)
-    FC_INLINE vec fft_re(vec a) { return FC_SHUFFLE(a, a, FC_RE, 0); }
-    FC_INLINE vec fft_im(vec a) { return FC_SHUFFLE(a, a, FC_IM, 0); }
-    FC_INLINE vec fft_swap(vec a) { return FC_SHUFFLE(a, a, FC_SWAP, 0); }
+    #define FFT_RE(i, k) ((i) & ~1)
+    #define FFT_IM(i, k) ((i) | 1)
+    #define FFT_SWAP(i, k) ((i) ^ 1)
+    FC_INLINE vec fft_re(vec a) { return FC_SHUFFLE(a, a, FFT_RE, 0); }
+    FC_INLINE vec fft_im(vec a) { return FC_SHUFFLE(a, a, FFT_IM, 0); }
+    FC_INLINE vec fft_swap(vec a) { return FC_SHUFFLE(a, a, FFT_SWAP, 0); }
     """
     vec fft_re(vec a) nogil
     vec fft_im(vec a) nogil
@@ -18,12 +18,26 @@ cdef enum:
     FFT_X = 4                       # spectra of x, and of w, in registers
     FFT_W = 2
 
-cdef struct Steps:                  # numbers from one spectrum to the next
-    intp xi, xk, xg, wj, wk, wg, yi, yj, yg
+cdef struct FftProduct:             # one register block
+    const real* x
+    const real* w
+    real* y
+    const FftProducts* q
+    vec sign
+    bint add
+    int n                           # valid numbers of a vector
+
+cdef struct FftCall:
+    const FftProducts* q
+    const real* x
+    const real* w
+    real* y
+    bint conjugate, add
+    intp chunks                     # of a group's frequencies
 
 
-cdef inline void _spectra(const int ni, const int nj, const bint part, const real* x, const real* w, real* y, intp K,
-                          const Steps* s, vec sign, bint add, int n) noexcept nogil:
+cdef inline void _spectra(const int ni, const int nj, const bint part, const real* x, const real* w, real* y,
+                          const FftProducts* s, vec sign, bint add, int n) noexcept nogil:
     """y[i][j] (+)= sum over k of x[i][k] * w[j][k], or its conjugate, at one vector of frequencies, n numbers of it."""
     cdef vec a[FFT_X][FFT_W]
     cdef vec b[FFT_X][FFT_W]
@@ -38,7 +52,7 @@ cdef inline void _spectra(const int ni, const int nj, const bint part, const rea
         for j in range(nj):
             a[i][j] = vzero()
             b[i][j] = vzero()
-    for k in range(K):
+    for k in range(s.k):
         for i in range(ni):
             v[i] = vload_part(x + i * s.xi, n) if part else vload(x + i * s.xi)
             fetch(x + i * s.xi + LANES)
@@ -62,69 +76,64 @@ cdef inline void _spectra(const int ni, const int nj, const bint part, const rea
                 vstore(out, f + vload(out) if add else f)
 
 
-cdef void _spectra_of(intp ni, intp nj, const real* x, const real* w, real* y, intp K, const Steps* s, vec sign, bint add,
-                      int n) noexcept nogil:
+cdef inline void _spectra_whole(int ni, int nj, const void* args) noexcept nogil:
+    cdef const FftProduct* f = <const FftProduct*> args
+    _spectra(ni, nj, False, f.x, f.w, f.y, f.q, f.sign, f.add, LANES)
+
+
+cdef void _spectra_of(int ni, int nj, const FftProduct* f) noexcept nogil:
     cdef intp i, j
-    if n < LANES:
-        for i in range(ni):
-            for j in range(nj):
-                _spectra(1, 1, True, x + i * s.xi, w + j * s.wj, y + i * s.yi + j * s.yj, K, s, sign, add, n)
-    elif ni == 4 and nj == 2: _spectra(4, 2, False, x, w, y, K, s, sign, add, n)
-    elif ni == 4: _spectra(4, 1, False, x, w, y, K, s, sign, add, n)
-    elif ni == 3 and nj == 2: _spectra(3, 2, False, x, w, y, K, s, sign, add, n)
-    elif ni == 3: _spectra(3, 1, False, x, w, y, K, s, sign, add, n)
-    elif ni == 2 and nj == 2: _spectra(2, 2, False, x, w, y, K, s, sign, add, n)
-    elif ni == 2: _spectra(2, 1, False, x, w, y, K, s, sign, add, n)
-    elif nj == 2: _spectra(1, 2, False, x, w, y, K, s, sign, add, n)
-    else: _spectra(1, 1, False, x, w, y, K, s, sign, add, n)
+    if f.n == LANES:
+        fc_cases2(_spectra_whole, ni, nj, FFT_X, FFT_X, 0, 0, f)
+        return
+    for i in range(ni):
+        for j in range(nj):
+            _spectra(1, 1, True, f.x + i * f.q.xi, f.w + j * f.q.wj, f.y + i * f.q.yi + j * f.q.yj, f.q, f.sign, f.add, f.n)
 
 
-cdef void _spectra_range(const real* x, const real* w, real* y, intp I, intp J, intp K, const Steps* s, bint conjugate,
-                         bint add, intp f0, intp f1) noexcept nogil:
-    """All products at the frequencies of numbers [f0, f1)."""
-    cdef intp i, j, f = f0, ni, wide = FFT_X if LANES * sizeof(real) == 64 else 2
-    cdef int n
+cdef void _spectra_range(const FftCall* call, intp g, intp f0, intp f1) noexcept nogil:
+    """All products of group g at the frequencies of numbers [f0, f1)."""
+    cdef const FftProducts* q = call.q
+    cdef intp i, j, f = f0, wide = FFT_X if LANES * sizeof(real) == 64 else 2
+    cdef FftProduct one
     cdef real signs[16]
-    cdef vec sign
     for i in range(16):
-        signs[i] = 1 if (i % 2 == 0) == conjugate else -1
-    sign = vload(signs)
+        signs[i] = 1 if (i % 2 == 0) == call.conjugate else -1
+    one.q, one.sign, one.add = q, vload(signs), call.add
     while f < f1:
-        n = <int> min(<intp> LANES, f1 - f)
+        one.n = <int> min(<intp> LANES, f1 - f)
         i = 0
-        while i < I:
-            ni = min(wide, I - i)
+        while i < q.i:
             j = 0
-            while j < J:
-                _spectra_of(ni, min(<intp> FFT_W, J - j), x + i * s.xi + f, w + j * s.wj + f, y + i * s.yi + j * s.yj + f, K,
-                            s, sign, add, n)
+            while j < q.j:
+                one.x = call.x + g * q.xg + i * q.xi + f
+                one.w = call.w + g * q.wg + j * q.wj + f
+                one.y = call.y + g * q.yg + i * q.yi + j * q.yj + f
+                _spectra_of(<int> min(wide, q.i - i), <int> min(<intp> FFT_W, q.j - j), &one)
                 j += FFT_W
             i += wide
         f += LANES
 
 
-def spectral_multiply(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, intp size, intp groups, tuple counts, tuple steps,
-                      bint conjugate, bint add, int threads):
-    """y[g, i, j] OUT (INOUT if `add`) = sum over k of x[g, i, k] * w[g, j, k], or times its conjugate.
+cdef void _spectra_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const FftCall* f = <const FftCall*> args
+    cdef intp vectors = (f.q.size + LANES - 1) // LANES, jobs = f.q.groups * f.chunks, t, k
+    for t in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+        k = t % f.chunks
+        _spectra_range(f, t // f.chunks, vectors * k // f.chunks * LANES,
+                       min(f.q.size, vectors * (k + 1) // f.chunks * LANES))
 
-    Arrays hold spectra of `size` numbers each, real and imaginary parts in turn. counts: I, J, K; steps, in numbers:
-    from i, k and g to the next in x, from j, k and g in w, from i, j and g in y. Parallel over groups and frequencies.
+
+def spectral_multiply(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray q, bint conjugate, bint add,
+                      int threads):
+    """y[g, i, j] INOUT (+)= sum over k of x[g, i, k] * w[g, j, k], or times its conjugate; added only if `add`.
+
+    Arrays hold spectra, real and imaginary parts in turn. Parallel over groups and frequencies.
     """
-    cdef Steps s
-    cdef intp I, J, K, t, g, f0, f1, chunks, vectors = (size + LANES - 1) // LANES
-    I, J, K = counts
-    s.xi, s.xk, s.xg, s.wj, s.wk, s.wg, s.yi, s.yj, s.yg = steps
-    cdef const real* xp = data(x)
-    cdef const real* wp = data(w)
-    cdef real* yp = data(y)
-    chunks = min(vectors, (4 * threads + groups - 1) // groups)
-    if threads == 1:
-        with nogil:
-            for g in range(groups):
-                _spectra_range(xp + g * s.xg, wp + g * s.wg, yp + g * s.yg, I, J, K, &s, conjugate, add, 0, size)
-        return
-    for t in prange(groups * chunks, nogil=True, schedule="static", num_threads=threads):
-        g = t // chunks
-        f0 = vectors * (t % chunks) // chunks * LANES
-        f1 = min(size, vectors * (t % chunks + 1) // chunks * LANES)
-        _spectra_range(xp + g * s.xg, wp + g * s.wg, yp + g * s.yg, I, J, K, &s, conjugate, add, f0, f1)
+    cdef const FftProducts* p = read_FftProducts(q)
+    cdef intp vectors = (p.size + LANES - 1) // LANES
+    cdef FftCall f = FftCall(p, data(x), data(w), data(y), conjugate, add, 1)
+    if threads > 1:
+        f.chunks = min(vectors, (4 * threads + p.groups - 1) // p.groups)
+    with nogil:
+        launch(_spectra_share, &f, threads)

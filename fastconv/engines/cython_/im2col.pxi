@@ -1,27 +1,22 @@
 # Patches to matrix columns and back. Column p of the panel is output pixel p0 + p, row (c, u, v) a tap.
-from libc.string cimport memcpy, memset
+
+cdef struct Im2colCall:
+    const ConvGeometry* q
+    intp H, W, planes, p0, P  # planes: of x, in all images; columns of the panel and the first one's pixel
+    const real* source
+    real* to
 
 
-cdef inline intp _first(intp start, intp step) noexcept nogil:
-    """Smallest j >= 0 with start + j * step >= 0."""
-    return 0 if start >= 0 else (-start + step - 1) // step
-
-
-cdef inline intp _stop(intp start, intp step, intp size) noexcept nogil:
-    """Smallest j >= 0 with start + j * step >= size."""
-    return 0 if start >= size else (size - start + step - 1) // step
-
-
-cdef void _pack_tap(const real* x, real* col, intp H, intp W, intp u, intp v, intp sh, intp sw, intp pt, intp pl,
-                    intp OW, intp p0, intp P) noexcept nogil:
-    """One row of the panel: pixels p0 .. p0 + P of one plane, shifted to a tap (u, v in input pixels)."""
-    cdef intp p = 0, i, j, stop, row, start = v - pl, a, b, k
+cdef void _im2col_pack_tap(const real* x, real* col, const Im2colCall* f, intp tap) noexcept nogil:
+    """One row of the panel: pixels p0 .. p0 + P of one plane, shifted to a tap."""
+    cdef intp p = 0, i, j, stop, row, a, b, k, P = f.P, H = f.H, W = f.W, OW = f.q.ow, sh = f.q.sh, sw = f.q.sw
+    cdef intp start = tap % f.q.kw * f.q.dw - f.q.pl, top = tap // f.q.kw * f.q.dh - f.q.pt
     cdef const real* line
     while p < P:
-        i = (p0 + p) // OW
-        j = (p0 + p) % OW
+        i = (f.p0 + p) // OW
+        j = (f.p0 + p) % OW
         stop = min(OW, j + P - p)
-        row = i * sh + u - pt
+        row = i * sh + top
         a = stop if row < 0 or row >= H else min(max(j, _first(start, sw)), stop)
         b = max(a, min(stop, _stop(start, sw, W)))
         line = x + row * W + start
@@ -35,16 +30,16 @@ cdef void _pack_tap(const real* x, real* col, intp H, intp W, intp u, intp v, in
         p += stop - j
 
 
-cdef void _add_tap(const real* col, real* x, intp H, intp W, intp u, intp v, intp sh, intp sw, intp pt, intp pl,
-                   intp OW, intp p0, intp P) noexcept nogil:
-    """The adjoint of _pack_tap."""
-    cdef intp p = 0, i, j, stop, row, start = v - pl, a, b, k
+cdef void _im2col_add_tap(const real* col, real* x, const Im2colCall* f, intp tap) noexcept nogil:
+    """The adjoint of _im2col_pack_tap."""
+    cdef intp p = 0, i, j, stop, row, a, b, k, P = f.P, H = f.H, W = f.W, OW = f.q.ow, sh = f.q.sh, sw = f.q.sw
+    cdef intp start = tap % f.q.kw * f.q.dw - f.q.pl, top = tap // f.q.kw * f.q.dh - f.q.pt
     cdef real* line
     while p < P:
-        i = (p0 + p) // OW
-        j = (p0 + p) % OW
+        i = (f.p0 + p) // OW
+        j = (f.p0 + p) % OW
         stop = min(OW, j + P - p)
-        row = i * sh + u - pt
+        row = i * sh + top
         if 0 <= row < H:
             a = min(max(j, _first(start, sw)), stop)
             b = max(a, min(stop, _stop(start, sw, W)))
@@ -58,42 +53,34 @@ cdef void _add_tap(const real* col, real* x, intp H, intp W, intp u, intp v, int
         p += stop - j
 
 
-def im2col_pack(cnp.ndarray x, cnp.ndarray col, intp kh, intp kw, intp sh, intp sw, intp pt, intp pl,
-                intp dh, intp dw, intp ow, intp n0, intp p0, int threads):
+def im2col_pack(cnp.ndarray x, cnp.ndarray col, cnp.ndarray q, intp n0, intp p0, int threads):
     """col (nb, Ci*KH*KW, P) OUT: images n0 .. n0+nb, output pixels p0 .. p0+P; zeros outside the image."""
-    cdef intp Ci = x.shape[1], H = x.shape[2], W = x.shape[3], rows = col.shape[1], P = col.shape[2]
-    cdef intp t, total = col.shape[0] * rows
-    cdef const real* xp = data(x) + n0 * Ci * H * W
-    cdef real* cp = data(col)
-    if threads == 1:
-        with nogil:
-            for t in range(total):
-                _pack_tap(xp + t // (kh * kw) * H * W, cp + t * P, H, W, t // kw % kh * dh, t % kw * dw,
-                          sh, sw, pt, pl, ow, p0, P)
-        return
-    for t in prange(total, nogil=True, schedule="static", num_threads=threads):
-        _pack_tap(xp + t // (kh * kw) * H * W, cp + t * P, H, W, t // kw % kh * dh, t % kw * dw,
-                  sh, sw, pt, pl, ow, p0, P)
+    cdef intp Ci = x.shape[1], H = x.shape[2], W = x.shape[3]
+    cdef Im2colCall f = Im2colCall(read_ConvGeometry(q), H, W, col.shape[0] * Ci, p0, col.shape[2],
+                                   data(x) + n0 * Ci * H * W, data(col))
+    with nogil:
+        launch(_im2col_pack, &f, threads)
 
 
-def col2im_add(cnp.ndarray col, cnp.ndarray dx, intp kh, intp kw, intp sh, intp sw, intp pt, intp pl,
-               intp dh, intp dw, intp ow, intp n0, intp p0, int threads):
+cdef void _im2col_pack(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const Im2colCall* f = <const Im2colCall*> args
+    cdef intp t, taps = f.q.kh * f.q.kw
+    for t in range(split(f.planes * taps, ithr, nthr), split(f.planes * taps, ithr + 1, nthr)):
+        _im2col_pack_tap(f.source + t // taps * f.H * f.W, f.to + t * f.P, f, t % taps)
+
+
+def col2im_add(cnp.ndarray col, cnp.ndarray dx, cnp.ndarray q, intp n0, intp p0, int threads):
     """dx INOUT: every number of the panel is added to the pixel that it came from; a plane stays on one thread."""
-    cdef intp Ci = dx.shape[1], H = dx.shape[2], W = dx.shape[3], P = col.shape[2]
-    cdef intp t, total = col.shape[0] * Ci
-    cdef real* xp = data(dx) + n0 * Ci * H * W
-    cdef const real* cp = data(col)
-    if threads == 1:
-        with nogil:
-            for t in range(total):
-                _add_plane(cp + t * kh * kw * P, xp + t * H * W, H, W, kh, kw, sh, sw, pt, pl, dh, dw, ow, p0, P)
-        return
-    for t in prange(total, nogil=True, schedule="static", num_threads=threads):
-        _add_plane(cp + t * kh * kw * P, xp + t * H * W, H, W, kh, kw, sh, sw, pt, pl, dh, dw, ow, p0, P)
+    cdef intp Ci = dx.shape[1], H = dx.shape[2], W = dx.shape[3]
+    cdef Im2colCall f = Im2colCall(read_ConvGeometry(q), H, W, col.shape[0] * Ci, p0, col.shape[2], data(col),
+                                   data(dx) + n0 * Ci * H * W)
+    with nogil:
+        launch(_im2col_add, &f, threads)
 
 
-cdef void _add_plane(const real* col, real* x, intp H, intp W, intp kh, intp kw, intp sh, intp sw, intp pt, intp pl,
-                     intp dh, intp dw, intp ow, intp p0, intp P) noexcept nogil:
-    cdef intp k
-    for k in range(kh * kw):
-        _add_tap(col + k * P, x, H, W, k // kw * dh, k % kw * dw, sh, sw, pt, pl, ow, p0, P)
+cdef void _im2col_add(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const Im2colCall* f = <const Im2colCall*> args
+    cdef intp t, k, taps = f.q.kh * f.q.kw
+    for t in range(split(f.planes, ithr, nthr), split(f.planes, ithr + 1, nthr)):
+        for k in range(taps):
+            _im2col_add_tap(f.source + (t * taps + k) * f.P, f.to + t * f.H * f.W, f, k)

@@ -7,6 +7,10 @@ cnp.import_array()
 
 include "ground/vector.pxi"
 include "ground/records.pxi"
+include "ground/control.pxi"
+include "ground/launch.pxi"
+include "ground/cases.pxi"
+include "ground/transpose.pxi"
 include "ground/peak.pxi"
 include "naive.pxi"
 include "im2col.pxi"

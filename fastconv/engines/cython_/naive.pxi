@@ -1,118 +1,112 @@
 # The textbook loops; sums in float64, rounded once. Layouts: x (N, Ci, H, W), w (Co, Ci/g, KH, KW), y (N, Co, OH, OW).
 
+cdef struct NaiveSizes:
+    intp N, Ci, H, W, Co, Cg, Og, KH, KW, OH, OW  # Cg, Og: channels and outputs of a group
+    intp sh, sw, pt, pl, dh, dw
+    const real* a
+    const real* b
+    real* out
 
-def naive_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, intp sh, intp sw, intp pt, intp pl,
-                  intp dh, intp dw, intp g, int threads):
+
+cdef NaiveSizes _naive_sizes(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray q) except *:
+    """What all three steps know: x or dx, w or dw, y or dy."""
+    cdef const ConvGeometry* p = read_ConvGeometry(q)
+    return NaiveSizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], w.shape[0] // p.g, w.shape[2],
+                      w.shape[3], y.shape[2], y.shape[3], p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, NULL, NULL, NULL)
+
+
+def naive_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray q, int threads):
     """y[n,o,i,j] = sum over c,u,v of w[o,c,u,v] * x[n, c, i*sh + u*dh - pt, j*sw + v*dw - pl]."""
-    cdef intp N = x.shape[0], Ci = x.shape[1], H = x.shape[2], W = x.shape[3]
-    cdef intp Co = w.shape[0], Cg = w.shape[1], KH = w.shape[2], KW = w.shape[3], OH = y.shape[2], OW = y.shape[3]
-    cdef const real* xp = data(x)
-    cdef const real* wp = data(w)
-    cdef real* yp = data(y)
-    cdef intp t
-    if threads == 1:
-        with nogil:
-            for t in range(N * Co):
-                _forward_plane(xp + (t // Co * Ci + t % Co // (Co // g) * Cg) * H * W, wp + t % Co * Cg * KH * KW,
-                               yp + t * OH * OW, Cg, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
-        return
-    for t in prange(N * Co, nogil=True, schedule="static", num_threads=threads):
-        _forward_plane(xp + (t // Co * Ci + t % Co // (Co // g) * Cg) * H * W, wp + t % Co * Cg * KH * KW,
-                       yp + t * OH * OW, Cg, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
+    cdef NaiveSizes s = _naive_sizes(x, w, y, q)
+    s.a, s.b, s.out = data(x), data(w), data(y)
+    with nogil:
+        launch(_naive_forward, &s, threads)
 
 
-cdef void _forward_plane(const real* x, const real* w, real* y, intp Cg, intp H, intp W, intp KH, intp KW,
-                         intp OH, intp OW, intp sh, intp sw, intp pt, intp pl, intp dh, intp dw) noexcept nogil:
-    cdef intp c, u, v, i, j, row, col
-    cdef double s
-    for i in range(OH):
-        for j in range(OW):
-            s = 0
-            for c in range(Cg):
-                for u in range(KH):
-                    row = i * sh + u * dh - pt
-                    if 0 <= row < H:
-                        for v in range(KW):
-                            col = j * sw + v * dw - pl
-                            if 0 <= col < W:
-                                s = s + <double> w[(c * KH + u) * KW + v] * x[(c * H + row) * W + col]
-            y[i * OW + j] = <real> s
+cdef void _naive_forward(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef intp t, c, u, v, i, j, row, col
+    cdef const real* x
+    cdef const real* w
+    cdef double total
+    for t in range(split(s.N * s.Co, ithr, nthr), split(s.N * s.Co, ithr + 1, nthr)):
+        x = s.a + (t // s.Co * s.Ci + t % s.Co // s.Og * s.Cg) * s.H * s.W
+        w = s.b + t % s.Co * s.Cg * s.KH * s.KW
+        for i in range(s.OH):
+            for j in range(s.OW):
+                total = 0
+                for c in range(s.Cg):
+                    for u in range(s.KH):
+                        row = i * s.sh + u * s.dh - s.pt
+                        if 0 <= row < s.H:
+                            for v in range(s.KW):
+                                col = j * s.sw + v * s.dw - s.pl
+                                if 0 <= col < s.W:
+                                    total += <double> w[(c * s.KH + u) * s.KW + v] * x[(c * s.H + row) * s.W + col]
+                s.out[(t * s.OH + i) * s.OW + j] = <real> total
 
 
-def naive_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, intp sh, intp sw, intp pt, intp pl,
-                     intp dh, intp dw, intp g, int threads):
+def naive_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, cnp.ndarray q, int threads):
     """dx[n,c,r,q] = sum over o,u,v of w[o,c,u,v] * dy[n, o, (r + pt - u*dh) / sh, (q + pl - v*dw) / sw]."""
-    cdef intp N = dx.shape[0], Ci = dx.shape[1], H = dx.shape[2], W = dx.shape[3]
-    cdef intp Co = w.shape[0], Cg = w.shape[1], KH = w.shape[2], KW = w.shape[3], OH = dy.shape[2], OW = dy.shape[3]
-    cdef intp Og = Co // g, t
-    cdef const real* dp = data(dy)
-    cdef const real* wp = data(w)
-    cdef real* xp = data(dx)
-    if threads == 1:
-        with nogil:
-            for t in range(N * Ci):
-                _grad_input_plane(dp + (t // Ci * Co + t % Ci // Cg * Og) * OH * OW,
-                                  wp + (t % Ci // Cg * Og * Cg + t % Ci % Cg) * KH * KW, xp + t * H * W,
-                                  Og, Cg, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
-        return
-    for t in prange(N * Ci, nogil=True, schedule="static", num_threads=threads):
-        _grad_input_plane(dp + (t // Ci * Co + t % Ci // Cg * Og) * OH * OW,
-                          wp + (t % Ci // Cg * Og * Cg + t % Ci % Cg) * KH * KW, xp + t * H * W,
-                          Og, Cg, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
+    cdef NaiveSizes s = _naive_sizes(dx, w, dy, q)
+    s.a, s.b, s.out = data(dy), data(w), data(dx)
+    with nogil:
+        launch(_naive_grad_input, &s, threads)
 
 
-cdef void _grad_input_plane(const real* dy, const real* w, real* dx, intp Og, intp Cg, intp H, intp W, intp KH, intp KW,
-                            intp OH, intp OW, intp sh, intp sw, intp pt, intp pl, intp dh, intp dw) noexcept nogil:
-    cdef intp o, u, v, r, q, i, j
-    cdef double s
-    for r in range(H):
-        for q in range(W):
-            s = 0
-            for u in range(KH):
-                i = r + pt - u * dh
-                if i >= 0 and i % sh == 0 and i // sh < OH:
-                    for v in range(KW):
-                        j = q + pl - v * dw
-                        if j >= 0 and j % sw == 0 and j // sw < OW:
-                            for o in range(Og):
-                                s = s + <double> w[(o * Cg * KH + u) * KW + v] * dy[(o * OH + i // sh) * OW + j // sw]
-            dx[r * W + q] = <real> s
+cdef void _naive_grad_input(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef intp t, c, o, u, v, r, q, i, j
+    cdef const real* d
+    cdef const real* w
+    cdef double total
+    for t in range(split(s.N * s.Ci, ithr, nthr), split(s.N * s.Ci, ithr + 1, nthr)):
+        c = t % s.Ci
+        d = s.a + (t // s.Ci * s.Co + c // s.Cg * s.Og) * s.OH * s.OW
+        w = s.b + (c // s.Cg * s.Og * s.Cg + c % s.Cg) * s.KH * s.KW
+        for r in range(s.H):
+            for q in range(s.W):
+                total = 0
+                for u in range(s.KH):
+                    i = r + s.pt - u * s.dh
+                    if i >= 0 and i % s.sh == 0 and i // s.sh < s.OH:
+                        for v in range(s.KW):
+                            j = q + s.pl - v * s.dw
+                            if j >= 0 and j % s.sw == 0 and j // s.sw < s.OW:
+                                for o in range(s.Og):
+                                    total += (<double> w[(o * s.Cg * s.KH + u) * s.KW + v]
+                                              * d[(o * s.OH + i // s.sh) * s.OW + j // s.sw])
+                s.out[(t * s.H + r) * s.W + q] = <real> total
 
 
-def naive_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, intp sh, intp sw, intp pt, intp pl,
-                      intp dh, intp dw, intp g, int threads):
+def naive_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray q, int threads):
     """dw[o,c,u,v] = sum over n,i,j of dy[n,o,i,j] * x[n, c, i*sh + u*dh - pt, j*sw + v*dw - pl]."""
-    cdef intp N = x.shape[0], Ci = x.shape[1], H = x.shape[2], W = x.shape[3]
-    cdef intp Co = dw_.shape[0], Cg = dw_.shape[1], KH = dw_.shape[2], KW = dw_.shape[3]
-    cdef intp OH = dy.shape[2], OW = dy.shape[3], t
-    cdef const real* dp = data(dy)
-    cdef const real* xp = data(x)
-    cdef real* wp = data(dw_)
-    if threads == 1:
-        with nogil:
-            for t in range(Co * Cg):
-                _grad_weight_plane(dp + t // Cg * OH * OW, xp + (t // Cg // (Co // g) * Cg + t % Cg) * H * W,
-                                   wp + t * KH * KW, N, Ci, Co, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
-        return
-    for t in prange(Co * Cg, nogil=True, schedule="static", num_threads=threads):
-        _grad_weight_plane(dp + t // Cg * OH * OW, xp + (t // Cg // (Co // g) * Cg + t % Cg) * H * W,
-                           wp + t * KH * KW, N, Ci, Co, H, W, KH, KW, OH, OW, sh, sw, pt, pl, dh, dw)
+    cdef NaiveSizes s = _naive_sizes(x, dw, dy, q)
+    s.a, s.b, s.out = data(dy), data(x), data(dw)
+    with nogil:
+        launch(_naive_grad_weight, &s, threads)
 
 
-cdef void _grad_weight_plane(const real* dy, const real* x, real* w, intp N, intp Ci, intp Co, intp H, intp W,
-                             intp KH, intp KW, intp OH, intp OW, intp sh, intp sw, intp pt, intp pl,
-                             intp dh, intp dw) noexcept nogil:
-    cdef intp n, u, v, i, j, row, col
-    cdef double s
-    for u in range(KH):
-        for v in range(KW):
-            s = 0
-            for n in range(N):
-                for i in range(OH):
-                    row = i * sh + u * dh - pt
-                    if 0 <= row < H:
-                        for j in range(OW):
-                            col = j * sw + v * dw - pl
-                            if 0 <= col < W:
-                                s = s + <double> dy[(n * Co * OH + i) * OW + j] * x[(n * Ci * H + row) * W + col]
-            w[u * KW + v] = <real> s
+cdef void _naive_grad_weight(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef intp t, o, n, u, v, i, j, row, col
+    cdef const real* d
+    cdef const real* x
+    cdef double total
+    for t in range(split(s.Co * s.Cg, ithr, nthr), split(s.Co * s.Cg, ithr + 1, nthr)):
+        o = t // s.Cg
+        d = s.a + o * s.OH * s.OW
+        x = s.b + (o // s.Og * s.Cg + t % s.Cg) * s.H * s.W
+        for u in range(s.KH):
+            for v in range(s.KW):
+                total = 0
+                for n in range(s.N):
+                    for i in range(s.OH):
+                        row = i * s.sh + u * s.dh - s.pt
+                        if 0 <= row < s.H:
+                            for j in range(s.OW):
+                                col = j * s.sw + v * s.dw - s.pl
+                                if 0 <= col < s.W:
+                                    total += (<double> d[(n * s.Co * s.OH + i) * s.OW + j]
+                                              * x[(n * s.Ci * s.H + row) * s.W + col])
+                s.out[(t * s.KH + u) * s.KW + v] = <real> total

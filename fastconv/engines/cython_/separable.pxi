@@ -8,11 +8,25 @@ cdef enum:
     SEP_WIDE = 8                    # vectors of a block of the row filter
 
 cdef struct Sep:
-    intp c, o, R, H, W, OH, OW, KH, KW, sh, sw, pt, dh, step_w
+    intp G, N, c, o, R, H, W, OH, OW, KH, KW, sh, sw, pt, dh, step_w
     intp apart, split, step         # dh / g, sh / g, sh dh / g
     intp left, skip, width, wph     # zeros on the left, columns of x left out and used, numbers of a column phase
+    intp bands, rows, per_thread
+    const real* x
     const real* a
     const real* b
+    const real* bias                # or NULL
+    real* y
+    real* work
+
+cdef struct SepRow:                 # one block of the row filter
+    const Sep* s
+    const real* p
+    const real* b
+    real* y
+    intp plane
+    real first
+    int n                           # valid numbers of its last vector
 
 
 cdef inline void _sep_columns(const int nv, const bint part, const Sep* s, const real* x, const real* a, intp first, intp nr,
@@ -87,99 +101,93 @@ cdef inline void _sep_row(const int nv, const Sep* s, const real* p, intp plane,
             vstore_part(y + j * LANES, t[j], n)
 
 
-cdef void _sep_rest(const Sep* s, const real* p, intp plane, const real* b, real first, real* y, intp n) noexcept nogil:
+cdef inline void _sep_row_of(int nv, const void* args) noexcept nogil:
+    cdef const SepRow* f = <const SepRow*> args
+    _sep_row(nv, f.s, f.p, f.plane, f.b, f.first, f.y, f.n)
+
+
+cdef void _sep_rest(SepRow* f, intp n) noexcept nogil:
     """The last n < SEP_WIDE * LANES numbers of a row."""
-    cdef intp left
+    cdef intp nv
     while n > 0:
-        left = (n - 1) // LANES                                # vectors before the last one
-        if left == 0: _sep_row(1, s, p, plane, b, first, y, <int> n)
-        elif left == 1: _sep_row(2, s, p, plane, b, first, y, <int> (n - LANES))
-        elif left == 2: _sep_row(3, s, p, plane, b, first, y, <int> (n - 2 * LANES))
-        else: _sep_row(4, s, p, plane, b, first, y, <int> min(<intp> LANES, n - 3 * LANES))
+        nv = min(<intp> 4, (n + LANES - 1) // LANES)
+        f.n = <int> min(<intp> LANES, n - (nv - 1) * LANES)
+        fc_cases(_sep_row_of, <int> nv, 4, f)
         n -= 4 * LANES
-        p += 4 * LANES
-        y += 4 * LANES
+        f.p += 4 * LANES
+        f.y += 4 * LANES
 
 
-cdef void _sep_band(const Sep* s, const real* x, const real* bias, real* y, intp i0, intp i1, intp rows, real* work) noexcept nogil:
+cdef void _sep_band(const Sep* s, const real* x, const real* a, const real* b, const real* bias, real* y, intp i0, intp i1,
+                    real* work) noexcept nogil:
     """Output rows [i0, i1) of one image and group."""
-    cdef intp r, i, k, o, j, nr, a, row = s.sw * s.wph, plane = rows * row
+    cdef intp r, i, k, o, j, nr, phase, row = s.sw * s.wph, plane = s.rows * row
     cdef real* line = work + s.R * plane                  # for column phases: rows as they come out of the column filter
     cdef intp length = (s.width + 4 * LANES) // LANES * LANES
     cdef real* d
-    cdef real* out
-    cdef real first
+    cdef SepRow f
     for r in range(s.R):
-        for a in range(min(s.apart, i1 - i0)):
-            i = i0 + a
+        for phase in range(min(s.apart, i1 - i0)):
+            i = i0 + phase
             while i < i1:
                 nr = min(<intp> SEP_ROWS, (i1 - i + s.apart - 1) // s.apart)
                 d = work + r * plane + (i - i0) * row
                 if s.sw == 1:
                     for k in range(nr):
                         memset(d + k * s.apart * row, 0, s.left * sizeof(real))
-                    _sep_wide(s, x, s.a + r * s.c * s.KH, i * s.sh - s.pt, nr, d + s.left, s.apart * row)
+                    _sep_wide(s, x, a + r * s.c * s.KH, i * s.sh - s.pt, nr, d + s.left, s.apart * row)
                     for k in range(nr):
                         memset(d + k * s.apart * row + s.left + s.width, 0, (row - s.left - s.width) * sizeof(real))
                 else:
-                    _sep_wide(s, x, s.a + r * s.c * s.KH, i * s.sh - s.pt, nr, line, length)
+                    _sep_wide(s, x, a + r * s.c * s.KH, i * s.sh - s.pt, nr, line, length)
                     for k in range(nr):
-                        _pack_row(line + k * length, 0, 1, 1, s.width, s.left, s.sw, s.sw, s.wph, 0, d + k * s.apart * row)
+                        row_to_phases(line + k * length, s.width, s.left, s.sw, s.sw, s.wph, d + k * s.apart * row)
                 i += nr * s.apart
+    f.s, f.plane = s, plane
     for o in range(s.o):
-        first = bias[o] if bias != NULL else 0
+        f.first = bias[o] if bias != NULL else 0
+        f.b = b + o * s.R * s.KW
         for i in range(i0, i1):
-            out = y + (o * s.OH + i) * s.OW
-            d = work + (i - i0) * row
+            f.p, f.y, f.n = work + (i - i0) * row, y + (o * s.OH + i) * s.OW, LANES
             j = 0
             while j + SEP_WIDE * LANES <= s.OW:
-                _sep_row(SEP_WIDE, s, d + j, plane, s.b + o * s.R * s.KW, first, out + j, LANES)
+                _sep_row_of(SEP_WIDE, &f)
+                f.p += SEP_WIDE * LANES
+                f.y += SEP_WIDE * LANES
                 j += SEP_WIDE * LANES
-            if j < s.OW:
-                _sep_rest(s, d + j, plane, s.b + o * s.R * s.KW, first, out + j, s.OW - j)
+            _sep_rest(&f, s.OW - j)
 
 
-def separable_rows(cnp.ndarray x, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work, intp sh,
-                   intp sw, intp pt, intp pl, intp dh, intp dw, intp bands, intp rows, intp wph, intp share,
-                   int threads):
+cdef void _sep_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const Sep* s = <const Sep*> args
+    cdef intp jobs = s.N * s.G * s.bands, t, k, ng, g
+    for t in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+        k, ng = t % s.bands, t // s.bands
+        g = ng % s.G
+        _sep_band(s, s.x + ng * s.c * s.H * s.W, s.a + g * s.R * s.c * s.KH, s.b + g * s.o * s.R * s.KW,
+                  s.bias + g * s.o if s.bias != NULL else NULL, s.y + ng * s.o * s.OH * s.OW, s.OH * k // s.bands,
+                  s.OH * (k + 1) // s.bands, s.work + ithr * s.per_thread)
+
+
+def separable_rows(cnp.ndarray x, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work,
+                   cnp.ndarray q, int threads):
     """y (N, G*o, OH, OW) OUT: x (N, G*c, H, W) filtered by columns a (G, R, c, KH), then by rows b (G, o, R, KW).
 
-    Stride, padding (pt, pl may be negative) and dilation as in `conv2d`. An image and group is cut into `bands` of at
-    most `rows` output rows; a thread has `share` numbers of `work`: R buffers of `rows` rows of sw * wph numbers, and a
-    few rows. bias may be empty. Parallel over images, groups and bands.
+    bias may be empty. Parallel over images, groups and bands.
     """
+    cdef const SeparableBands* p = read_SeparableBands(q)
     cdef Sep s
-    cdef intp G = a.shape[0], N = x.shape[0], t, g, k, jobs = N * G * bands, xs, ys
-    s.R, s.c, s.KH, s.o, s.KW = a.shape[1], a.shape[2], a.shape[3], b.shape[1], b.shape[3]
+    cdef intp g = p.sh, k = p.dh
+    s.N, s.G, s.R, s.c, s.KH, s.o, s.KW = x.shape[0], a.shape[0], a.shape[1], a.shape[2], a.shape[3], b.shape[1], b.shape[3]
     s.H, s.W, s.OH, s.OW = x.shape[2], x.shape[3], y.shape[2], y.shape[3]
-    s.sh, s.sw, s.pt, s.dh, s.step_w, s.wph = sh, sw, pt, dh, dw, wph
-    g, k = sh, dh
+    s.sh, s.sw, s.pt, s.dh, s.step_w, s.wph = p.sh, p.sw, p.pt, p.dh, p.dw, p.wph
+    s.bands, s.rows, s.per_thread = p.bands, p.rows, p.per_thread
     while k:                                              # g becomes gcd(sh, dh)
         g, k = k, g % k
-    s.apart, s.split, s.step = dh // g, sh // g, sh * dh // g
-    s.left, s.skip = max(<intp> 0, pl), max(<intp> 0, -pl)
-    s.width = max(<intp> 0, min(s.W - s.skip, (s.OW - 1) * sw + (s.KW - 1) * dw + 1 - s.left))
-    xs, ys = s.c * s.H * s.W, s.o * s.OH * s.OW
-    cdef const real* xp = data(x) + s.skip
-    cdef const real* ap = data(a)
-    cdef const real* bp = data(b)
-    cdef const real* up = data(bias) if cnp.PyArray_SIZE(bias) else NULL
-    cdef real* yp = data(y)
-    cdef real* wp = data(work)
-    cdef intp an = s.R * s.c * s.KH, bn = s.o * s.R * s.KW
-    if threads == 1:
-        with nogil:
-            for t in range(jobs):
-                _sep_job(s, xp, ap, bp, up, yp, t, G, bands, xs, ys, an, bn, rows, wp)
-        return
-    for t in prange(jobs, nogil=True, schedule="static", num_threads=threads):
-        _sep_job(s, xp, ap, bp, up, yp, t, G, bands, xs, ys, an, bn, rows, wp + threadid() * share)
-
-
-cdef void _sep_job(Sep s, const real* x, const real* a, const real* b, const real* bias, real* y, intp t, intp G, intp bands,
-                   intp xs, intp ys, intp an, intp bn, intp rows, real* work) noexcept nogil:
-    cdef intp k = t % bands, ng = t // bands, g = t // bands % G
-    s.a = a + g * an
-    s.b = b + g * bn
-    _sep_band(&s, x + ng * xs, bias + g * s.o if bias != NULL else NULL, y + ng * ys, s.OH * k // bands,
-              s.OH * (k + 1) // bands, rows, work)
+    s.apart, s.split, s.step = p.dh // g, p.sh // g, p.sh * p.dh // g
+    s.left, s.skip = max(<intp> 0, p.pl), max(<intp> 0, -p.pl)
+    s.width = max(<intp> 0, min(s.W - s.skip, (s.OW - 1) * p.sw + (s.KW - 1) * p.dw + 1 - s.left))
+    s.x, s.a, s.b, s.y, s.work = data(x) + s.skip, data(a), data(b), data(y), data(work)
+    s.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    with nogil:
+        launch(_sep_share, &s, threads)

@@ -1,8 +1,7 @@
 """The Numba engine: the steps of every algorithm as one namespace.
 
-target.py chooses the instruction set, launch.py compiles and starts steps, vector.py is the vector type on emit.py's
-pieces of LLVM IR, microkernel.py the outer product, routines.py what steps call by its address; the other files hold
-the steps of one algorithm each.
+ground/ is what every step stands on (see there); the other files and folders hold the steps of one algorithm each, as
+engines/steps.py lists them.
 """
 
 from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
@@ -20,8 +19,8 @@ from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
 from .fft_tiled.weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
-from .ground.microkernel import fma_probe
 from .ground.peak import abs_peak
+from .ground.probe import fma_probe
 from .im2col import col2im_add, im2col_pack
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter

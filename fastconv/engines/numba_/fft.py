@@ -5,19 +5,19 @@ Sums of x * re(w) and of x * im(w) are kept apart: that is two FMAs a vector, an
 
 from __future__ import annotations
 
-import numpy as np
-from numba import extending, prange, types
+from numba import extending, types
 
-from .direct.tiles import cases
+from ..records import FftProducts, places
 from .ground import emit
 from .ground import vector as v
+from .ground.control import cases, loop, merge
 from .ground.emit import I64, vector_of
-from .ground.launch import step
-from .ground.microkernel import _loop, _merge
+from .ground.launch import shared_step
 from .ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
+at = places(FftProducts)
 _X, _W = (4, 2) if VECTOR_BYTES == 64 else (2, 2)  # spectra of x, and of w, in registers
 
 
@@ -45,7 +45,7 @@ def _products(typingctx, ni, nj, x, ix, xi, xk, w, iw, wj, wk, y, iy, yi, yj, K,
             sums = [emit.zero(vec)] * (2 * NI * NJ)
             before = b.block
             with b.if_then(b.icmp_signed("<", I64(0), K)):
-                with _loop(b, I64(0), K, [*first, *sums]) as (_, values):
+                with loop(b, I64(0), K, [*first, *sums]) as (_, values):
                     at_x, at_w, *inner = values
                     xs, ws = read(at_x, xi, NI), read(at_w, wj, NJ)
                     for j, f in enumerate(ws):
@@ -56,7 +56,7 @@ def _products(typingctx, ni, nj, x, ix, xi, xk, w, iw, wj, wk, y, iy, yi, yj, K,
                             inner[k] = emit.fma(b, vec, xs[i], parts[part], inner[k])
                     values[:] = [b.gep(at_x, [xk]), b.gep(at_w, [wk]), *inner]
                 after = b.block
-            sums = _merge(b, sums, before, values[2:], after)
+            sums = merge(b, sums, before, values[2:], after)
             for i in range(NI):
                 for j in range(NJ):
                     re, im = sums[(i * NJ + j) * 2 : (i * NJ + j) * 2 + 2]
@@ -76,48 +76,23 @@ def _products(typingctx, ni, nj, x, ix, xi, xk, w, iw, wj, wk, y, iy, yi, yj, K,
     return types.void(i, i, x, i, i, i, w, i, i, i, y, i, i, i, i, flag, flag, i), codegen
 
 
-def spectral_multiply(x, w, y, size, groups, counts, steps, conjugate, add, threads):
-    """y[g, i, j] OUT (INOUT if `add`) = sum over k of x[g, i, k] * w[g, j, k], or times its conjugate.
+@shared_step("y")
+def spectral_multiply(x, w, y, q, conjugate, add, ithr, nthr):
+    """y[g, i, j] INOUT (+)= sum over k of x[g, i, k] * w[g, j, k], or times its conjugate; added only if `add`.
 
-    Arrays hold spectra of `size` numbers each, real and imaginary parts in turn. counts: I, J, K; steps, in numbers:
-    from i, k and g to the next in x, from j, k and g in w, from i, j and g in y. Parallel over groups and frequencies.
+    Arrays hold spectra, real and imaginary parts in turn. Parallel over groups and frequencies.
     """
-    layout = np.array([*counts, *steps], np.int64)
-    vectors = -(-size // (VECTOR_BYTES // y.itemsize))
-    chunks = 1 if threads == 1 else min(vectors, -(-4 * threads // groups))
-    _multiply(x, w, y, layout, size, groups, chunks, bool(conjugate), bool(add), threads)
-
-
-@step("y")
-def _multiply(x, w, y, layout, size, groups, chunks, conjugate, add):
-    L = v.lanes(y)
+    L, size, groups = v.lanes(y), q[at.size], q[at.groups]
+    xi, xg, wj, wg, yi, yj, yg = q[at.xi], q[at.xg], q[at.wj], q[at.wg], q[at.yi], q[at.yj], q[at.yg]
     vectors = (size + L - 1) // L
-    I, J, K = v.at(layout, 0), v.at(layout, 1), v.at(layout, 2)  # noqa: E741
-    xi, xk, xg = v.at(layout, 3), v.at(layout, 4), v.at(layout, 5)
-    wj, wk, wg = v.at(layout, 6), v.at(layout, 7), v.at(layout, 8)
-    yi, yj, yg = v.at(layout, 9), v.at(layout, 10), v.at(layout, 11)
-    for task in prange(groups * chunks):
+    chunks = 1 if nthr == 1 else min(vectors, (4 * nthr + groups - 1) // groups)
+    for task in range(groups * chunks * ithr // nthr, groups * chunks * (ithr + 1) // nthr):
         g, k = task // chunks, task % chunks
         for f in range(vectors * k // chunks * L, min(size, vectors * (k + 1) // chunks * L), L):
-            for i in range(0, I, _X):
-                for j in range(0, J, _W):
+            for i in range(0, q[at.i], _X):
+                for j in range(0, q[at.j], _W):
+                    at_x, at_w, at_y = g * xg + i * xi + f, g * wg + j * wj + f, g * yg + i * yi + j * yj + f
                     _products(
-                        min(_X, I - i),
-                        min(_W, J - j),
-                        x,
-                        g * xg + i * xi + f,
-                        xi,
-                        xk,
-                        w,
-                        g * wg + j * wj + f,
-                        wj,
-                        wk,
-                        y,
-                        g * yg + i * yi + j * yj + f,
-                        yi,
-                        yj,
-                        K,
-                        conjugate,
-                        add,
-                        min(L, size - f),
-                    )
+                        min(_X, q[at.i] - i), min(_W, q[at.j] - j), x, at_x, xi, q[at.xk], w, at_w, wj, q[at.wk],
+                        y, at_y, yi, yj, q[at.k], conjugate, add, min(L, size - f),
+                    )  # fmt: skip

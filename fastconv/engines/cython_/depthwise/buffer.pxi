@@ -3,17 +3,16 @@
 # A job is a band of output rows of one image and group. The source rows that it needs are copied once into a
 # zero-padded buffer, columns split by their remainder modulo the stride; from there on every tap is a fixed
 # distance, whatever stride, dilation and padding are, and a block of output rows stays in registers.
-from cython.parallel cimport threadid
 
 cdef extern from *:
     """
-    #define FC_LINE (64 / (int)sizeof(real)) /* numbers of a cache line */
-    #define FC_TALL (VBYTES == 64 ? 14 : 8) /* output rows whose sums stay in registers */
-    #define FC_HALF (FC_TALL / 2)
-    #define FC_LOW (FC_TALL / 4)
+    #define DW_LINE (64 / (int)sizeof(real)) /* numbers of a cache line */
+    #define DW_TALL (VBYTES == 64 ? 14 : 8) /* output rows whose sums stay in registers */
+    #define DW_HALF (DW_TALL / 2)
+    #define DW_LOW (DW_TALL / 4)
 
     /* a value the compiler must keep in a register: it would load it again for each of its uses */
-    static inline __attribute__((always_inline)) vec fc_hold(vec v) {
+    static inline __attribute__((always_inline)) vec dw_hold(vec v) {
     #if VBYTES == 64
         __asm__("" : "+v"(v));
     #elif defined(__x86_64__)
@@ -22,19 +21,13 @@ cdef extern from *:
         return v;
     }
 
-    /* an address the compiler must compute first: it would keep the sum of it and every offset */
-    static inline __attribute__((always_inline)) const real *fc_base(const real *p) {
-        __asm__("" : "+r"(p));
-        return p;
-    }
-
     /* sums of a block of rows; unrolled, since an array that is indexed by a variable lives in memory */
-    static inline __attribute__((always_inline)) void fc_take_rows(vec *a, const int R, const real *y, Py_ssize_t ys,
+    static inline __attribute__((always_inline)) void dw_take_rows(vec *a, const int R, const real *y, Py_ssize_t ys,
                                                                    int rows, int lanes) {
         FC_UNROLL for (int r = 0; r < R; r++)
             if (r < rows) a[r] = lanes == LANES ? vload(y + r * ys) : vload_part(y + r * ys, lanes);
     }
-    static inline __attribute__((always_inline)) void fc_put_rows(const vec *a, const int R, real *y, Py_ssize_t ys,
+    static inline __attribute__((always_inline)) void dw_put_rows(const vec *a, const int R, real *y, Py_ssize_t ys,
                                                                   int rows, int lanes) {
         if (lanes == LANES) {
             FC_UNROLL for (int r = 0; r < R; r++) if (r < rows) vstore(y + r * ys, a[r]);
@@ -43,15 +36,14 @@ cdef extern from *:
         }
     }
     """
-    void fc_take_rows(vec* a, int R, const real* y, intp ys, int rows, int lanes) nogil
-    void fc_put_rows(const vec* a, int R, real* y, intp ys, int rows, int lanes) nogil
-    vec fc_hold(vec v) nogil
-    const real* fc_base(const real* p) nogil
+    void dw_take_rows(vec* a, int R, const real* y, intp ys, int rows, int lanes) nogil
+    void dw_put_rows(const vec* a, int R, real* y, intp ys, int rows, int lanes) nogil
+    vec dw_hold(vec v) nogil
     enum:
-        FC_LINE
-        FC_TALL
-        FC_HALF
-        FC_LOW
+        DW_LINE
+        DW_TALL
+        DW_HALF
+        DW_LOW
 
 cdef struct DwAxis:  # taps of one axis by growing source position: first + i * step holds tap + i * turn
     intp n
@@ -184,19 +176,19 @@ cdef inline intp _dw_next_run(intp left) noexcept nogil:
 cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
-        fetch(p + i * FC_LINE)
+        fetch(p + i * DW_LINE)
 
 
 cdef inline void _dw_fetch_l2(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
-        fetch_l2(p + i * FC_LINE)
+        fetch_l2(p + i * DW_LINE)
 
 
 cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
-        fetch_w(p + i * FC_LINE)
+        fetch_w(p + i * DW_LINE)
 
 
 cdef inline bint _dw_beyond_cache(const DwGeometry* f, intp n) noexcept nogil:

@@ -15,58 +15,19 @@ cdef struct DwMap:
     bint ahead  # fetch the next job's images: they come from beyond L2
 
 
-cdef inline void _dw_transpose(const real* x, intp plane, real* d, const intp* at) noexcept nogil:
-    cdef vec m[16]
-    cdef int l, n = <int> min(plane, LANES)
-    cdef intp q = 0, f
-    cdef const real* p
-    while q < plane:
-        f = max(min(q, plane - LANES), 0)
-        p = x + f
-        for l in range(LANES):
-            m[l] = vload(p) if n == LANES else vload_part(p, n)
-            p = fc_base(p + plane)
-        vtranspose(m)
-        if n == LANES:
-            for l in range(LANES):
-                vstore(d + ((f + l) * LANES if at == NULL else at[f + l]), m[l])
-        else:
-            for l in range(LANES):
-                if l < n:
-                    vstore(d + (l * LANES if at == NULL else at[l]), m[l])
-        q += LANES
-
-
 cdef void _dw_transpose_map(const real* x, intp plane, real* d, const intp* at) noexcept nogil:
     """LANES planes into one map of vectors, pixel q at at[q]."""
-    _dw_transpose(x, plane, d, at)
+    planes_to_places(x, plane, LANES, plane, d, at)
 
 
 cdef void _dw_transpose_in(const real* x, intp plane, real* d) noexcept nogil:
     """LANES planes into vectors one after the other."""
-    _dw_transpose(x, plane, d, NULL)
+    planes_to_lanes(True, x, plane, LANES, 1, plane, d, LANES, 0)
 
 
 cdef void _dw_transpose_out(const real* s, real* y, intp plane) noexcept nogil:
-    cdef vec m[16]
-    cdef int l, n = <int> min(plane, LANES)
-    cdef intp q = 0, f
-    cdef real* p
-    while q < plane:
-        f = max(min(q, plane - LANES), 0)
-        for l in range(LANES):
-            m[l] = vload(s + (f + l) * LANES)
-        vtranspose(m)
-        p = y + f
-        if n == LANES:
-            for l in range(LANES):
-                vstore(p, m[l])
-                p = <real*> fc_base(p + plane)
-        else:
-            for l in range(LANES):
-                vstore_part(p, m[l], n)
-                p = <real*> fc_base(p + plane)
-        q += LANES
+    """And back."""
+    lanes_to_planes(True, False, s, LANES, y, plane, LANES, plane, vzero())
 
 
 cdef inline void _dw_pixels(const int R, const int P, const int S, const int U, const DwTaps* t, const real* x,
@@ -97,12 +58,12 @@ cdef inline void _dw_pixel_row(const int S, const int U, const DwTaps* t, const 
                                intp n, vec bias) noexcept nogil:
     cdef intp m = 0
     while m < n:
-        if n - m > FC_HALF:
-            _dw_pixels(1, FC_TALL, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
-            m += FC_TALL
+        if n - m > DW_HALF:
+            _dw_pixels(1, DW_TALL, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
+            m += DW_TALL
         else:
-            _dw_pixels(1, FC_HALF, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
-            m += FC_HALF
+            _dw_pixels(1, DW_HALF, S, U, t, x + m * S * LANES, 0, k, y + m * U * LANES, 0, bias)
+            m += DW_HALF
 
 
 cdef void _dw_rows(const DwMap* f, const DwTaps* t, const real* x, const real* k, real* y, intp rows, intp n,
@@ -111,7 +72,7 @@ cdef void _dw_rows(const DwMap* f, const DwTaps* t, const real* x, const real* k
     cdef intp row = f.step_h * f.width * LANES, out_row = f.dw_ * LANES
     if f.step_w == 1 and f.uw == 1:
         if rows == 2:
-            _dw_pixels(2, FC_HALF, 1, 1, t, x, row, k, y, out_row, bias)
+            _dw_pixels(2, DW_HALF, 1, 1, t, x, row, k, y, out_row, bias)
         else:
             _dw_pixel_row(1, 1, t, x, k, y, n, bias)
     elif f.step_w == 2 and f.uw == 1:
@@ -128,7 +89,7 @@ cdef inline intp _dw_first_channel(const DwMap* f, intp i) noexcept nogil:
 
 cdef inline real* _dw_map_source(const DwMap* f, real* buffer) noexcept nogil:
     """The map of a thread's buffer, behind its weights and outputs."""
-    return buffer + (f.taps + f.dh_ * f.dw_ + FC_TALL * f.uw + 2 * LANES) * LANES
+    return buffer + (f.taps + f.dh_ * f.dw_ + DW_TALL * f.uw + 2 * LANES) * LANES
 
 
 cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real* w, const real* bias,
@@ -140,22 +101,22 @@ cdef void _dw_map_job(const DwMap* f, const DwTaps* t, const real* x, const real
     cdef real* out = weights + (f.taps + LANES) * LANES
     cdef real* source = _dw_map_source(f, buffer)
     cdef vec start = vzero()
-    cdef bint pairs = f.step_w == 1 and f.uh == 1 and f.uw == 1 and f.dw_ <= FC_HALF
+    cdef bint pairs = f.step_w == 1 and f.uh == 1 and f.uw == 1 and f.dw_ <= DW_HALF
     _dw_transpose_in(w + c * f.taps, f.taps, weights)
     if bias != NULL:
         start = vload(bias + c)
     _dw_transpose_map(x + (n * f.c + c) * f.sh_ * f.sw_, f.sh_ * f.sw_, source, f.pixels)
     cdef intp steps = (f.dh_ + f.uh - 1) / f.uh
-    cdef intp lines_x = LANES * f.sh_ * f.sw_ / FC_LINE / steps + 1
-    cdef intp lines_y = LANES * f.dh_ * f.dw_ / FC_LINE / steps + 1
+    cdef intp lines_x = LANES * f.sh_ * f.sw_ / DW_LINE / steps + 1
+    cdef intp lines_y = LANES * f.dh_ * f.dw_ / DW_LINE / steps + 1
     cdef const real* next_x = x + (n * f.c + c + LANES) * f.sh_ * f.sw_
     cdef const real* next_y = y + (n * f.c + c) * f.dh_ * f.dw_
     k = 0
     while k < steps:
         rows = 2 if pairs and k + 1 < steps else 1
         if f.ahead:
-            _dw_fetch_l2(next_x + k * lines_x * FC_LINE, rows * lines_x)
-            _dw_fetch_w(next_y + k * lines_y * FC_LINE, rows * lines_y)
+            _dw_fetch_l2(next_x + k * lines_x * DW_LINE, rows * lines_x)
+            _dw_fetch_w(next_y + k * lines_y * DW_LINE, rows * lines_y)
         for a in range(f.uh):
             row = k * f.uh + a
             if row < f.dh_:
@@ -271,12 +232,12 @@ cdef inline void _dw_row_sums(const int S, const DwTaps* t, const real* x, const
                               real* sums) noexcept nogil:
     cdef intp m = 0
     while m < n:
-        if n - m >= FC_TALL:
-            _dw_pixel_sums(FC_TALL, S, t, x + m * S * LANES, dy + m * LANES, sums)
-            m += FC_TALL
-        elif n - m >= FC_HALF:
-            _dw_pixel_sums(FC_HALF, S, t, x + m * S * LANES, dy + m * LANES, sums)
-            m += FC_HALF
+        if n - m >= DW_TALL:
+            _dw_pixel_sums(DW_TALL, S, t, x + m * S * LANES, dy + m * LANES, sums)
+            m += DW_TALL
+        elif n - m >= DW_HALF:
+            _dw_pixel_sums(DW_HALF, S, t, x + m * S * LANES, dy + m * LANES, sums)
+            m += DW_HALF
         else:
             _dw_pixel_sums(1, S, t, x + m * S * LANES, dy + m * LANES, sums)
             m += 1
@@ -290,7 +251,7 @@ cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const re
     cdef real* g = sums + (f.taps + LANES) * LANES
     cdef real* source = _dw_map_source(f, buffer)
     cdef real* row
-    cdef intp lines_x = LANES * size_x / FC_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / FC_LINE + 1
+    cdef intp lines_x = LANES * size_x / DW_LINE / f.dh_ + 1, lines_y = LANES * f.dw_ / DW_LINE + 1
     cdef intp next_c
     _dw_clear(sums, 0, f.taps * LANES)
     for n in range(n_images):
@@ -299,8 +260,8 @@ cdef void _dw_map_sums(const DwMap* f, const DwTaps* t, const real* dy, const re
         next_c = _dw_first_channel(f, i + 1) if n + 1 == n_images else c + f.c * (n + 1)
         for k in range(f.dh_):
             if f.ahead:
-                _dw_fetch(x + next_c * size_x + k * lines_x * FC_LINE, lines_x)
-                _dw_fetch(dy + next_c * size_y + k * lines_y * FC_LINE, lines_y)
+                _dw_fetch(x + next_c * size_x + k * lines_x * DW_LINE, lines_x)
+                _dw_fetch(dy + next_c * size_y + k * lines_y * DW_LINE, lines_y)
             row = source + k * f.step_h * f.width * LANES
             if f.step_w == 1:
                 _dw_row_sums(1, t, row, g + k * f.dw_ * LANES, f.dw_, sums)

@@ -3,14 +3,14 @@
 # there. Two vectors of columns at a time: sums, weights and a row fill the registers.
 cdef extern from *:
     """
-    #define FC_AHEAD 2048 /* so many numbers before they are read, or written, lines are asked for */
-    #define FC_SUMS (VBYTES == 64 ? 2 : 1) /* vectors of columns in grad_weight: nine sums fill 16 registers */
-    static const real fc_zeros[6 * LANES] = {0}; /* a row outside of the image, and what lies beside it */
+    #define DW_AHEAD 2048 /* so many numbers before they are read, or written, lines are asked for */
+    #define DW_SUMS (VBYTES == 64 ? 2 : 1) /* vectors of columns in grad_weight: nine sums fill 16 registers */
+    static const real dw_zeros[6 * LANES] = {0}; /* a row outside of the image, and what lies beside it */
     """
     enum:
-        FC_AHEAD
-        FC_SUMS
-    const real* fc_zeros
+        DW_AHEAD
+        DW_SUMS
+    const real* dw_zeros
 
 
 cdef inline int _dw_streams(const DwGeometry* f, intp kh, intp kw, intp dh, intp dw, intp pl) noexcept nogil:
@@ -23,7 +23,7 @@ cdef inline int _dw_streams(const DwGeometry* f, intp kh, intp kw, intp dh, intp
 
 
 cdef inline const real* _dw_source_row(const DwGeometry* f, const real* x, intp row) noexcept nogil:
-    return x + row * f.sw_ if 0 <= row < f.sh_ else fc_zeros + LANES
+    return x + row * f.sw_ if 0 <= row < f.sh_ else dw_zeros + LANES
 
 
 cdef inline vec _dw_beside(const int V, const int v, const real* p, bint more, int lanes) noexcept nogil:
@@ -39,7 +39,7 @@ cdef inline void _dw_filter_row(const int V, const real* p, bint less, bint more
     cdef vec before = vset(p[-1]) if less else vzero(), x = _dw_beside(V, 0, p, more, lanes), after, s
     cdef int v
     for v in range(V):
-        fetch(p + FC_AHEAD + v * LANES)
+        fetch(p + DW_AHEAD + v * LANES)
         after = _dw_beside(V, v + 1, p, more, lanes)
         s = vslide_back1(before, x)
         a[v] += w[6] * s
@@ -58,7 +58,7 @@ cdef inline void _dw_filter_row(const int V, const real* p, bint less, bint more
 cdef inline void _dw_finish_row(const int V, vec* a, vec bias, real* y, bint keep, int lanes) noexcept nogil:
     cdef int v
     for v in range(V):
-        fetch_w(y + FC_AHEAD + v * LANES)
+        fetch_w(y + DW_AHEAD + v * LANES)
         if keep and v + 1 < V:
             vstore(y + v * LANES, a[v])
         elif keep:
@@ -132,7 +132,7 @@ cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const b
     cdef vec before = vset(p[-1]) if less else vzero(), next = _dw_beside(V, 0, p, more, lanes), left, right, x
     cdef int v
     for v in range(V):
-        fetch(p + FC_AHEAD + v * LANES)
+        fetch(p + DW_AHEAD + v * LANES)
         x = next
         _dw_columns(V, v, p, more, lanes, &before, &next, &left, &right)
         if C:
@@ -152,7 +152,7 @@ cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const b
 cdef inline void _dw_take_row(const int V, vec* a, const real* p, int lanes) noexcept nogil:
     cdef int v
     for v in range(V):
-        fetch(p + FC_AHEAD + v * LANES)
+        fetch(p + DW_AHEAD + v * LANES)
         a[v] = _dw_beside(V, v, p, False, lanes)
 
 
@@ -206,8 +206,8 @@ cdef void _dw_gather_plane(const DwGeometry* f, const real* x, const real* dy, i
     """Rows first .. end of dy of one plane; column by column of the kernel, three vectors of sums each."""
     cdef intp col = 0
     while col < f.dw_:
-        if FC_SUMS == 2 and col + LANES < f.dw_:
+        if DW_SUMS == 2 and col + LANES < f.dw_:
             _dw_gather_rows3(2, f, x, dy, first, end, col, sums)
         else:
             _dw_gather_rows3(1, f, x, dy, first, end, col, sums)
-        col += FC_SUMS * LANES
+        col += DW_SUMS * LANES

@@ -12,7 +12,7 @@ cdef inline void _dw_feed(const int K, const int S, const int R, const int r, ve
     """Source row r of a block: one load for all output rows that read it."""
     cdef vec x
     if r < (R - 1) * S + K:
-        x = fc_hold(vload(p + r * pitch))
+        x = dw_hold(vload(p + r * pitch))
         _dw_tap(K, S, R, 0, r, a, k, x)
         _dw_tap(K, S, R, 1, r, a, k, x)
         _dw_tap(K, S, R, 2, r, a, k, x)
@@ -46,7 +46,7 @@ cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* 
     for r in range(R):
         a[r] = vset(bias)
     if not first:
-        fc_take_rows(a, R, y, ys, rows, lanes)
+        dw_take_rows(a, R, y, ys, rows, lanes)
     for j in range(t.cols):
         p = x + t.at[j]
         for i in range(K):
@@ -55,23 +55,23 @@ cdef inline void _dw_block(const int K, const int S, const int R, const DwTaps* 
         _dw_feed5(K, S, R, 5, a, k, p, pitch)
         _dw_feed5(K, S, R, 10, a, k, p, pitch)
         _dw_feed5(K, S, R, 15, a, k, p, pitch)
-    fc_put_rows(a, R, y, ys, rows, lanes)
+    dw_put_rows(a, R, y, ys, rows, lanes)
 
 
 cdef inline void _dw_by_rows(const int K, const int S, const DwTaps* t, const real* x, intp pitch,
                              const real* w, real* y, intp ys, int rows, int lanes, bint first,
                              real bias) noexcept nogil:
-    if S == 1 and rows > FC_HALF:
-        _dw_block(K, 1, FC_TALL, t, x, pitch, w, y, ys, rows, lanes, first, bias)
-    elif rows > FC_LOW:
-        _dw_block(K, S, FC_HALF, t, x, pitch, w, y, ys, rows, lanes, first, bias)
+    if S == 1 and rows > DW_HALF:
+        _dw_block(K, 1, DW_TALL, t, x, pitch, w, y, ys, rows, lanes, first, bias)
+    elif rows > DW_LOW:
+        _dw_block(K, S, DW_HALF, t, x, pitch, w, y, ys, rows, lanes, first, bias)
     else:
-        _dw_block(K, S, FC_LOW, t, x, pitch, w, y, ys, rows, lanes, first, bias)
+        _dw_block(K, S, DW_LOW, t, x, pitch, w, y, ys, rows, lanes, first, bias)
 
 
 cdef void _dw_strip(const DwGeometry* f, const DwTaps* t, const real* x, const real* w, real* y, intp ys,
                     int rows, int lanes, real bias) noexcept nogil:
-    """Up to FC_TALL rows (FC_HALF at stride 2) of one vector of columns, all taps."""
+    """Up to DW_TALL rows (DW_HALF at stride 2) of one vector of columns, all taps."""
     cdef intp u = 0, k, pitch = f.split * f.width
     x += t.x0
     w += t.w0
@@ -106,13 +106,13 @@ cdef void _dw_strip(const DwGeometry* f, const DwTaps* t, const real* x, const r
 
 cdef inline void _dw_interleave(const DwGeometry* f, const real* z, real* y, intp ys, int rows,
                                 intp cols) noexcept nogil:
-    """Phases of the columns, FC_TALL vectors each, into `cols` columns of the destination."""
+    """Phases of the columns, DW_TALL vectors each, into `cols` columns of the destination."""
     cdef intp r, i, L = LANES
     cdef vec a, b
     for r in range(rows):
         if f.uw == 2:
-            a = vziplo(vload(z + r * L), vload(z + (FC_TALL + r) * L))
-            b = vziphi(vload(z + r * L), vload(z + (FC_TALL + r) * L))
+            a = vziplo(vload(z + r * L), vload(z + (DW_TALL + r) * L))
+            b = vziphi(vload(z + r * L), vload(z + (DW_TALL + r) * L))
             if cols >= 2 * L:
                 vstore(y + r * ys, a)
                 vstore(y + r * ys + L, b)
@@ -122,28 +122,28 @@ cdef inline void _dw_interleave(const DwGeometry* f, const real* z, real* y, int
                     vstore_part(y + r * ys + L, b, <int> (cols - L))
         else:
             for i in range(cols):
-                y[r * ys + i] = z[(i % f.uw * FC_TALL + r) * L + i / f.uw]
+                y[r * ys + i] = z[(i % f.uw * DW_TALL + r) * L + i / f.uw]
 
 
 cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x, const real* w,
                          const real* bias, real* y, intp job, real* buffer) noexcept nogil:
     """One band of one image and group."""
     cdef intp band = job % f.bands, n = job / f.bands / f.g, g = job / f.bands % f.g, k0 = band * f.rows
-    cdef intp k, o, q, a, b, end, high, cols, most = FC_TALL if f.step != 2 else FC_HALF
+    cdef intp k, o, q, a, b, end, high, cols, most = DW_TALL if f.step != 2 else DW_HALF
     cdef intp pitch = f.split * f.width, count = min(f.rows, (f.dh_ + f.uh - 1) / f.uh - k0)
     cdef real* z = buffer
     cdef const real* corner
     cdef real* target
     cdef intp steps = (count + most - 1) / most * f.uh * ((f.dw_ + f.uw * LANES - 1) / (f.uw * LANES))
-    cdef intp lines_x = count * f.step * f.sw_ / FC_LINE / steps + 1
-    cdef intp lines_y = count * f.uh * f.dw_ / FC_LINE / steps + 1
+    cdef intp lines_x = count * f.step * f.sw_ / DW_LINE / steps + 1
+    cdef intp lines_y = count * f.uh * f.dw_ / DW_LINE / steps + 1
     cdef intp step = 0, c
     cdef bint last = band + 1 == f.bands
     cdef const real* next_x
     cdef const real* next_y
     cdef real start
     w += g * f.wg
-    buffer += 0 if f.uw == 1 else f.uw * FC_TALL * LANES
+    buffer += 0 if f.uw == 1 else f.uw * DW_TALL * LANES
     x += (n * f.g + g) * f.cs * f.sh_ * f.sw_
     y += (n * f.g + g) * f.cd * f.dh_ * f.dw_
     if f.stream:
@@ -169,9 +169,9 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
                 cols = f.dw_ - q * f.uw
                 if f.ahead:
                     for c in range(f.cs):
-                        _dw_fetch(next_x + c * f.sh_ * f.sw_ + step * lines_x * FC_LINE, lines_x)
+                        _dw_fetch(next_x + c * f.sh_ * f.sw_ + step * lines_x * DW_LINE, lines_x)
                     for c in range(f.cd):
-                        _dw_fetch_w(next_y + c * f.dh_ * f.dw_ + step * lines_y * FC_LINE, lines_y)
+                        _dw_fetch_w(next_y + c * f.dh_ * f.dw_ + step * lines_y * DW_LINE, lines_y)
                     step += 1
                 for o in range(f.cd):
                     target = y + (o * f.dh_ + k * f.uh + a) * f.dw_ + q * f.uw
@@ -181,7 +181,7 @@ cdef void _dw_filter_job(const DwGeometry* f, const DwTaps* taps, const real* x,
                                   <int> min(cols, LANES), start)
                         continue
                     for b in range(f.uw):
-                        _dw_strip(f, taps + a * f.uw + b, corner, w + o * f.wd, z + b * FC_TALL * LANES,
+                        _dw_strip(f, taps + a * f.uw + b, corner, w + o * f.wd, z + b * DW_TALL * LANES,
                                   LANES, <int> high, LANES, 0)
                     _dw_interleave(f, z, target, f.uh * f.dw_, <int> high, min(cols, f.uw * LANES))
                 q += LANES

@@ -9,8 +9,8 @@ cdef inline vec _dw_some(const real* p, intp n) noexcept nogil:
 cdef inline void _dw_halve(const real* p, intp n, vec before, vec* left, vec* even, vec* odd) noexcept nogil:
     """Columns 2j - 1, 2j and 2j + 1 of a row of which n are left; `before` ends with the odd column before them."""
     cdef vec a = _dw_some(p, n), b = _dw_some(p + LANES, n - LANES)
-    fetch(p + FC_AHEAD)
-    fetch(p + FC_AHEAD + LANES)
+    fetch(p + DW_AHEAD)
+    fetch(p + DW_AHEAD + LANES)
     even[0], odd[0] = veven(a, b), vodd(a, b)
     left[0] = vslide_back1(before, odd[0])
 
@@ -151,8 +151,8 @@ cdef void _dw_gather_plane2(const DwGeometry* f, const real* x, const real* dy, 
 cdef inline void _dw_spread_store(real* y, vec even, vec odd, intp n) noexcept nogil:
     """Columns 2j and 2j + 1, of which n are there."""
     cdef vec a = vziplo(even, odd), b = vziphi(even, odd)
-    fetch_w(y + FC_AHEAD)
-    fetch_w(y + FC_AHEAD + LANES)
+    fetch_w(y + DW_AHEAD)
+    fetch_w(y + DW_AHEAD + LANES)
     if n >= 2 * LANES:
         vstore(y, a)
         vstore(y + LANES, b)
@@ -178,7 +178,7 @@ cdef void _dw_spread_plane(const DwGeometry* f, const real* x, const real* w, re
         n = f.dw_ - 2 * col
         for i in range((first + f.pt) / 2 - 1, last + 1):
             p = _dw_source_row(f, x + col, i)
-            fetch(p + FC_AHEAD)
+            fetch(p + DW_AHEAD)
             dy = _dw_some(p, f.sw_ - col)
             right = vslide1(dy, vset(p[LANES]) if col + LANES < f.sw_ else vzero())
             even += k[1] * dy

@@ -3,18 +3,18 @@ cdef extern from *:
     """
     /* the first n lanes, the others zero, where reading behind them is allowed */
     #if VBYTES == 64
-    #define fc_first(p, n) vload_part(p, n)
+    #define dw_first(p, n) vload_part(p, n)
     #else
-    #define FC_ONE(i, k) -1
-    static const lane_index fc_keep[2 * FC_N] = {FC_LIST(FC_ONE, 0)};
-    static inline __attribute__((always_inline)) vec fc_first(const real *p, int n) {
+    #define DW_ONE(i, k) -1
+    static const lane_index dw_keep[2 * FC_N] = {FC_LIST(DW_ONE, 0)};
+    static inline __attribute__((always_inline)) vec dw_first(const real *p, int n) {
         ivec m;
-        memcpy(&m, fc_keep + LANES - n, sizeof m);
+        memcpy(&m, dw_keep + LANES - n, sizeof m);
         return (vec)((ivec)vload(p) & m);
     }
     #endif
     """
-    vec fc_first(const real* p, int n) nogil
+    vec dw_first(const real* p, int n) nogil
 
 
 cdef inline void _dw_hit(const int K, const int S, const int R, const int i, const int r, vec* a,
@@ -28,7 +28,7 @@ cdef inline void _dw_gather(const int K, const int S, const int R, const int r, 
     """Source row r of a block: one load for all taps that meet it."""
     cdef vec x
     if r < (R - 1) * S + K:
-        x = fc_hold(fc_first(p + r * pitch, lanes))
+        x = dw_hold(dw_first(p + r * pitch, lanes))
         _dw_hit(K, S, R, 0, r, a, g, x)
         _dw_hit(K, S, R, 1, r, a, g, x)
         _dw_hit(K, S, R, 2, r, a, g, x)
@@ -75,15 +75,15 @@ cdef inline void _dw_gather_rows(const int K, const int S, const DwTaps* t, cons
     """Exactly `rows` rows: rows behind them may hold what these weights must not see."""
     cdef intp r = 0
     if S == 1:
-        while r + FC_TALL <= rows:
-            _dw_gather_block(K, 1, FC_TALL, t, x + r * pitch, pitch, dy + r * ys, ys, lanes, sums)
-            r += FC_TALL
-    while r + FC_HALF <= rows:
-        _dw_gather_block(K, S, FC_HALF, t, x + r * S * pitch, pitch, dy + r * ys, ys, lanes, sums)
-        r += FC_HALF
-    while r + FC_LOW <= rows:
-        _dw_gather_block(K, S, FC_LOW, t, x + r * S * pitch, pitch, dy + r * ys, ys, lanes, sums)
-        r += FC_LOW
+        while r + DW_TALL <= rows:
+            _dw_gather_block(K, 1, DW_TALL, t, x + r * pitch, pitch, dy + r * ys, ys, lanes, sums)
+            r += DW_TALL
+    while r + DW_HALF <= rows:
+        _dw_gather_block(K, S, DW_HALF, t, x + r * S * pitch, pitch, dy + r * ys, ys, lanes, sums)
+        r += DW_HALF
+    while r + DW_LOW <= rows:
+        _dw_gather_block(K, S, DW_LOW, t, x + r * S * pitch, pitch, dy + r * ys, ys, lanes, sums)
+        r += DW_LOW
     while r < rows:
         _dw_gather_block(K, S, 1, t, x + r * S * pitch, pitch, dy + r * ys, ys, lanes, sums)
         r += 1
@@ -165,20 +165,20 @@ cdef void _dw_weight_job(const DwGeometry* f, const DwTaps* t, const real* dy, c
         image = (i + 1) % items / f.bands * f.g + g + (1 if i + 1 == items and g + 1 < f.g else 0)
         next_x = x + (image * f.cs * f.sh_ + min(k * f.step, f.sh_)) * f.sw_
         next_y = dy + (image * f.cd * f.dh_ + k) * f.dw_
-        steps = (rows + FC_TALL - 1) / FC_TALL * ((f.dw_ + LANES - 1) / LANES)
-        lines_x, lines_y = rows * f.step * f.sw_ / FC_LINE / steps + 1, rows * f.dw_ / FC_LINE / steps + 1
+        steps = (rows + DW_TALL - 1) / DW_TALL * ((f.dw_ + LANES - 1) / LANES)
+        lines_x, lines_y = rows * f.step * f.sw_ / DW_LINE / steps + 1, rows * f.dw_ / DW_LINE / steps + 1
         for o in range(f.cd):
             k = j = 0
             while k < rows:
-                high = min(FC_TALL, rows - k)
+                high = min(DW_TALL, rows - k)
                 q = 0
                 while q < f.dw_:
                     if f.ahead:
                         c = o
                         while c < f.cs:
-                            _dw_fetch(next_x + c * f.sh_ * f.sw_ + j * lines_x * FC_LINE, lines_x)
+                            _dw_fetch(next_x + c * f.sh_ * f.sw_ + j * lines_x * DW_LINE, lines_x)
                             c += f.cd
-                        _dw_fetch(next_y + o * f.dh_ * f.dw_ + j * lines_y * FC_LINE, lines_y)
+                        _dw_fetch(next_y + o * f.dh_ * f.dw_ + j * lines_y * DW_LINE, lines_y)
                         j += 1
                     _dw_gather_strip(f, t, buffer + k * f.step * f.split * f.width + q,
                                   dy + (((i / f.bands * f.g + g) * f.cd + o) * f.dh_ + k0 + k) * f.dw_ + q,

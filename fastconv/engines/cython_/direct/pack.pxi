@@ -1,7 +1,5 @@
 # Packing and storing for direct: LANES x LANES register transposes between planes and lanes.
 
-from cython.parallel cimport threadid
-
 
 cdef inline void _load_planes(const real* x, intp plane, intp nc, intp n, intp step, intp ahead, vec* m) noexcept nogil:
     """n <= LANES pixels, `step` apart, of nc <= LANES planes; what is missing is zero. Wanted next: `ahead` of them."""

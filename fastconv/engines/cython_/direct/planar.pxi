@@ -47,38 +47,38 @@ cdef inline void _planar(const int nt, const int nv, const real* x, intp plane, 
 
 cdef void _planar_of(int nt, int nv, const real* x, intp plane, intp C, const intp* off, intp T, const real* w,
                      const real* bias, real* y, intp ys) noexcept nogil:
-    """nt <= TILE outputs x 2 vectors, at most 9 x 3, or at most 6 (with 16 registers 3) x 4: see _vectors."""
+    """nt <= DIRECT_TILE outputs x 2 vectors, at most 9 x 3, or at most 6 (with 16 registers 3) x 4: see _vectors."""
     if nv == 4:
         if nt == 1: _planar(1, 4, x, plane, C, off, T, w, bias, y, ys)
         elif nt == 2: _planar(2, 4, x, plane, C, off, T, w, bias, y, ys)
         elif nt == 3: _planar(3, 4, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 4: _planar(4, 4, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 5: _planar(5, 4, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14: _planar(6, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 4: _planar(4, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 5: _planar(5, 4, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14: _planar(6, 4, x, plane, C, off, T, w, bias, y, ys)
     elif nv == 3:
         if nt == 1: _planar(1, 3, x, plane, C, off, T, w, bias, y, ys)
         elif nt == 2: _planar(2, 3, x, plane, C, off, T, w, bias, y, ys)
         elif nt == 3: _planar(3, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 4: _planar(4, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 5: _planar(5, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 6: _planar(6, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 7: _planar(7, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14 and nt == 8: _planar(8, 3, x, plane, C, off, T, w, bias, y, ys)
-        elif TILE == 14: _planar(9, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 4: _planar(4, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 5: _planar(5, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 6: _planar(6, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 7: _planar(7, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14 and nt == 8: _planar(8, 3, x, plane, C, off, T, w, bias, y, ys)
+        elif DIRECT_TILE == 14: _planar(9, 3, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 1: _planar(1, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 2: _planar(2, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 3: _planar(3, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 4: _planar(4, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 5: _planar(5, 2, x, plane, C, off, T, w, bias, y, ys)
     elif nt == 6: _planar(6, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 7: _planar(7, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 8: _planar(8, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 9: _planar(9, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 10: _planar(10, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 11: _planar(11, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 12: _planar(12, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14 and nt == 13: _planar(13, 2, x, plane, C, off, T, w, bias, y, ys)
-    elif TILE == 14: _planar(14, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 7: _planar(7, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 8: _planar(8, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 9: _planar(9, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 10: _planar(10, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 11: _planar(11, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 12: _planar(12, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14 and nt == 13: _planar(13, 2, x, plane, C, off, T, w, bias, y, ys)
+    elif DIRECT_TILE == 14: _planar(14, 2, x, plane, C, off, T, w, bias, y, ys)
 
 
 cdef inline void _keeping(const int nt, const real* x, intp plane, intp C, const real* w, const real* bias, real* y, intp ys,
@@ -89,28 +89,28 @@ cdef inline void _keeping(const int nt, const real* x, intp plane, intp C, const
 
 cdef void _planar_keeping(int nt, const real* x, intp plane, intp C, const real* w, const real* bias, real* y, intp ys,
                           real* d) noexcept nogil:
-    """nt <= TILE outputs x 2 vectors of a 1x1 kernel, and a copy of the pixels."""
+    """nt <= DIRECT_TILE outputs x 2 vectors of a 1x1 kernel, and a copy of the pixels."""
     if nt == 1: _keeping(1, x, plane, C, w, bias, y, ys, d)
     elif nt == 2: _keeping(2, x, plane, C, w, bias, y, ys, d)
     elif nt == 3: _keeping(3, x, plane, C, w, bias, y, ys, d)
     elif nt == 4: _keeping(4, x, plane, C, w, bias, y, ys, d)
     elif nt == 5: _keeping(5, x, plane, C, w, bias, y, ys, d)
     elif nt == 6: _keeping(6, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 7: _keeping(7, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 8: _keeping(8, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 9: _keeping(9, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 10: _keeping(10, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 11: _keeping(11, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 12: _keeping(12, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14 and nt == 13: _keeping(13, x, plane, C, w, bias, y, ys, d)
-    elif TILE == 14: _keeping(14, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 7: _keeping(7, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 8: _keeping(8, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 9: _keeping(9, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 10: _keeping(10, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 11: _keeping(11, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 12: _keeping(12, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14 and nt == 13: _keeping(13, x, plane, C, w, bias, y, ys, d)
+    elif DIRECT_TILE == 14: _keeping(14, x, plane, C, w, bias, y, ys, d)
 
 
 cdef inline int _vectors(intp left, intp nt) noexcept nogil:
     """Vectors of a register block of nt outputs, where so many are left: none too many, if there are enough."""
-    if left % 2 == 1 and left > 1 and nt <= (9 if TILE == 14 else 3):
+    if left % 2 == 1 and left > 1 and nt <= (9 if DIRECT_TILE == 14 else 3):
         return 3
-    return 4 if left >= 4 and nt <= (6 if TILE == 14 else 3) else 2
+    return 4 if left >= 4 and nt <= (6 if DIRECT_TILE == 14 else 3) else 2
 
 
 def planar_weights(cnp.ndarray w, cnp.ndarray u, intp w0, intp nout, intp C, intp T, cnp.ndarray pos, intp tile, bint adjoint,
@@ -192,7 +192,7 @@ cdef inline void _few_outputs(const int n, const real* x, const real* u, real* y
 cdef void _pointwise(const real* x, const real* u, real* y, const real* bias, intp C, intp nout, intp HW, intp t0, intp t1,
                      real* buf) noexcept nogil:
     """Tiles [t0, t1) of 2 * LANES pixels: copies of all channels stay in cache while the outputs pass by."""
-    cdef intp t, c, b, o, k, q, nb = (nout + TILE - 1) // TILE, zero = 0, full = min(t1, HW // (2 * LANES))
+    cdef intp t, c, b, o, k, q, nb = (nout + DIRECT_TILE - 1) // DIRECT_TILE, zero = 0, full = min(t1, HW // (2 * LANES))
     cdef real* d
     cdef real* out
     if nout <= 4:                                             # nothing to gain from a copy

@@ -1,17 +1,17 @@
 # grad_weight on plain planes: a number of dw is the dot product of a plane of dy with a shifted plane of x.
 #
 # Lanes = neighbouring pixels, summed only at the end of a unit (a strip of rows, or a few small images). A register
-# block is DOTS outputs x DOTS (channel, tap) pairs. Rows are chained: where x has a border dy has zeros.
+# block is DIRECT_DOTS outputs x DIRECT_DOTS (channel, tap) pairs. Rows are chained: where x has a border dy has zeros.
 
 cdef extern from *:
     """
-    #define DOTS (VBYTES == 64 ? 5 : 3)
+    #define DIRECT_DOTS (VBYTES == 64 ? 5 : 3)
     """
     enum:
-        DOTS
+        DIRECT_DOTS
 
 cdef struct Dots:                   # a unit's operands
-    const intp* off                 # where each (channel, tap) pair starts in x; a multiple of DOTS of them
+    const intp* off                 # where each (channel, tap) pair starts in x; a multiple of DIRECT_DOTS of them
     intp pairs, plane, image        # pairs; distance of dy's planes and of x's images
     intp images, segments, steps    # runs of `steps` vectors each
     intp segment                    # distance of x's segments; those of dy follow each other
@@ -20,15 +20,15 @@ cdef struct Dots:                   # a unit's operands
 cdef inline void _dots(const int na, Dots* q, const real* d, intp dimage, const real* x, const intp* off, int nb, real* a,
                        intp row) noexcept nogil:
     """a[t * row + k] += sum of d[t] * x[off[k]], t < na, k < nb."""
-    cdef vec s[DOTS][DOTS]
-    cdef vec e[DOTS]
+    cdef vec s[DIRECT_DOTS][DIRECT_DOTS]
+    cdef vec e[DIRECT_DOTS]
     cdef vec v
-    cdef intp o[DOTS]
+    cdef intp o[DIRECT_DOTS]
     cdef intp n, i, j
     cdef int t, k
     cdef const real* p
     cdef const real* z
-    for k in range(DOTS):
+    for k in range(DIRECT_DOTS):
         o[k] = off[k]
         for t in range(na):
             s[t][k] = vzero()
@@ -39,7 +39,7 @@ cdef inline void _dots(const int na, Dots* q, const real* d, intp dimage, const 
             for j in range(q.steps):
                 for t in range(na):
                     e[t] = vload(z + t * q.plane)
-                for k in range(DOTS):
+                for k in range(DIRECT_DOTS):
                     v = vload(p + o[k])
                     for t in range(na):
                         s[t][k] += e[t] * v
@@ -51,17 +51,17 @@ cdef inline void _dots(const int na, Dots* q, const real* d, intp dimage, const 
 
 
 cdef void _dots_of(int na, Dots* q, const real* d, intp dimage, const real* x, real* a) noexcept nogil:
-    """All pairs with na <= DOTS outputs."""
+    """All pairs with na <= DIRECT_DOTS outputs."""
     cdef intp k_, k
     cdef int nb
-    for k_ in range((q.pairs + DOTS - 1) // DOTS):
-        k = k_ * DOTS
-        nb = min(<intp> DOTS, q.pairs - k)
-        if na == DOTS: _dots(DOTS, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
+    for k_ in range((q.pairs + DIRECT_DOTS - 1) // DIRECT_DOTS):
+        k = k_ * DIRECT_DOTS
+        nb = min(<intp> DIRECT_DOTS, q.pairs - k)
+        if na == DIRECT_DOTS: _dots(DIRECT_DOTS, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
         elif na == 1: _dots(1, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
         elif na == 2: _dots(2, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
-        elif DOTS == 5 and na == 3: _dots(3, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
-        elif DOTS == 5: _dots(4, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
+        elif DIRECT_DOTS == 5 and na == 3: _dots(3, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
+        elif DIRECT_DOTS == 5: _dots(4, q, d, dimage, x, q.off + k, nb, a + k, q.pairs)
 
 
 cdef struct Units:                  # how images are cut
@@ -112,7 +112,7 @@ cdef void _add_shares(const real* shares, intp size, real* out, intp a, intp b, 
 cdef void _dots_share(Units* u, Dots* q_, const real* dy, const real* x, real* sums, real* work, intp a, intp b) noexcept nogil:
     """Units [a, b) of one thread."""
     cdef Dots q = q_[0]
-    cdef intp i, groups = (u.N + u.images - 1) // u.images, n, r0, r1, blocks = (u.nout + DOTS - 1) // DOTS, o, k, first, run
+    cdef intp i, groups = (u.N + u.images - 1) // u.images, n, r0, r1, blocks = (u.nout + DIRECT_DOTS - 1) // DIRECT_DOTS, o, k, first, run
     cdef real* buf = work
     cdef real* d
     memset(sums, 0, u.nout * q.pairs * sizeof(real))

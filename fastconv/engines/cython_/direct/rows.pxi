@@ -8,17 +8,17 @@ from libc.stdlib cimport free, malloc
 
 cdef extern from *:
     """
-    #if VBYTES == 64            /* 32 registers: TILE pixels x 2 vectors, or half as many x 4 */
-    #define TILE 14
-    #define TILE1 14
+    #if VBYTES == 64            /* 32 registers: DIRECT_TILE pixels x 2 vectors, or half as many x 4 */
+    #define DIRECT_TILE 14
+    #define DIRECT_TILE1 14
     #else                       /* 16 registers */
-    #define TILE 6
-    #define TILE1 12
+    #define DIRECT_TILE 6
+    #define DIRECT_TILE1 12
     #endif
     """
     enum:
-        TILE
-        TILE1                   # pixels where one vector holds all outputs
+        DIRECT_TILE
+        DIRECT_TILE1                   # pixels where one vector holds all outputs
 
 cdef struct Source:             # the copy that the loops read
     const real* x               # at the first image and row of the band
@@ -109,8 +109,8 @@ cdef inline void _blocks1(const int ps, int nt, Source* s, const real* x, Taps* 
     elif nt == 10: _block(10, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     elif nt == 11: _block(11, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     elif nt == 12: _block(12, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE1 == 14 and nt == 13: _block(13, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE1 == 14 and nt == 14: _block(14, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE1 == 14 and nt == 13: _block(13, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE1 == 14 and nt == 14: _block(14, 1, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
 
 cdef inline void _blocks2(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
@@ -121,19 +121,19 @@ cdef inline void _blocks2(const int ps, int nt, Source* s, const real* x, Taps* 
     elif nt == 4: _block(4, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     elif nt == 5: _block(5, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
     elif nt == 6: _block(6, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 7: _block(7, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 8: _block(8, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 9: _block(9, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 10: _block(10, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 11: _block(11, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 12: _block(12, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14 and nt == 13: _block(13, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
-    elif TILE == 14: _block(14, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 7: _block(7, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 8: _block(8, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 9: _block(9, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 10: _block(10, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 11: _block(11, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 12: _block(12, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14 and nt == 13: _block(13, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
+    elif DIRECT_TILE == 14: _block(14, 2, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
 
 
 cdef inline void _blocks4(const int ps, int nt, Source* s, const real* x, Taps* k, intp u0, intp u1, intp v0, intp v1,
                           const real* w, real* m, intp mt, intp mv) noexcept nogil:
-    if TILE == 14:
+    if DIRECT_TILE == 14:
         if nt == 1: _block(1, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
         elif nt == 2: _block(2, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
         elif nt == 3: _block(3, 4, ps, s, x, k, u0, u1, v0, v1, w, m, mt, mv)
@@ -167,7 +167,7 @@ cdef void _strip(Source* s, Rows* r, Taps* phases, const real* x, const real* u,
                  real* y, intp plane, intp nout, const real* bias) noexcept nogil:
     """Output rows [i0, i1) of one image and panel: products into m [nv][pixel][LANES], then out to the planes."""
     cdef intp i, b, base, u0, u1, v0, v1, nb, k, m0, m1, first, count, lo, mv = (i1 - i0) * r.ow * LANES
-    cdef intp most = TILE1 if nv == 1 else TILE * 2 // nv
+    cdef intp most = DIRECT_TILE1 if nv == 1 else DIRECT_TILE * 2 // nv
     cdef int j
     cdef Taps* t
     for i in range(i0, i1):

@@ -58,9 +58,9 @@ def direct_sums(cnp.ndarray copy, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray 
 cdef intp* _pairs_of(const Source* s, const Taps* k) noexcept nogil:
     """Where pairs read, channel by channel; room for a whole block more."""
     cdef intp taps = k.nkh * k.nkw, pairs = s.c * taps, i
-    cdef intp* at = <intp*> malloc((pairs + HELD) * sizeof(intp))
+    cdef intp* at = <intp*> malloc((pairs + DIRECT_HELD) * sizeof(intp))
     if at != NULL:
-        for i in range(pairs + HELD):
+        for i in range(pairs + DIRECT_HELD):
             at[i] = k.off[i % taps] + i // taps * s.plane if i < pairs else at[0]
     return at
 
@@ -111,19 +111,19 @@ cdef void _sum_pairs(const Sums* q, const real* x, intp a, intp b, intp rows, co
     """Items [a, b) over a strip, for blocks of one channel: pairs of a channel and a tap; sums [pair][2 * LANES]."""
     cdef intp dv = rows * q.OW * LANES, kw = q.k.nkw, row = q.sh * q.s.row, nv = 2 if nout > LANES else 1, most, n, i, j, at, to
     cdef const intp* off = q.at + a * kw
-    if q.k.nkh == 1 and kw == 1 and q.s.c >= PLANES:
-        for i in range((b - a + PLANES - 1) // PLANES):
-            at = min(a + i * PLANES, q.s.c - PLANES)        # the last ones are met again, not summed again
-            j = a + i * PLANES - at
-            to = min(b - at, <intp> PLANES)
+    if q.k.nkh == 1 and kw == 1 and q.s.c >= DIRECT_PLANES:
+        for i in range((b - a + DIRECT_PLANES - 1) // DIRECT_PLANES):
+            at = min(a + i * DIRECT_PLANES, q.s.c - DIRECT_PLANES)        # the last ones are met again, not summed again
+            j = a + i * DIRECT_PLANES - at
+            to = min(b - at, <intp> DIRECT_PLANES)
             if nv == 2:
                 _plane_sums(2, x + at * q.s.plane, q.s.plane, row, q.step, d, dv, rows, q.OW, j, to, sums + (at - a) * 2 * LANES)
             else:
                 _plane_sums(1, x + at * q.s.plane, q.s.plane, row, q.step, d, dv, rows, q.OW, j, to, sums + (at - a) * 2 * LANES)
         return
     if (kw == 3 or kw == 5 or kw == 7 or kw == 11) and q.k.co[1] == q.k.co[0] + 1:      # whole kernel rows
-        nv = nv if 2 * kw <= HELD else 1
-        most = min(<intp> 5, HELD // (kw * nv))
+        nv = nv if 2 * kw <= DIRECT_HELD else 1
+        most = min(<intp> 5, DIRECT_HELD // (kw * nv))
         n = (b - a + most - 1) // most
         for i in range(n):
             at, to = (b - a) * i // n, (b - a) * (i + 1) // n
@@ -136,7 +136,7 @@ cdef void _sum_pairs(const Sums* q, const real* x, intp a, intp b, intp rows, co
             _pair_sums(2, x, off + at, row, q.step, d, dv, rows, q.OW, (b - a) * kw - at, sums + at * 2 * LANES)
         else:
             _pair_sums(1, x, off + at, row, q.step, d, dv, rows, q.OW, (b - a) * kw - at, sums + at * 2 * LANES)
-        at += HELD // nv
+        at += DIRECT_HELD // nv
 
 
 cdef void _sum_item(const Source* s, const Taps* k, const real* x, const real* d, real* sums, intp g, intp u, intp r0, intp r1, intp OW,
@@ -154,9 +154,9 @@ cdef void _sum_item(const Source* s, const Taps* k, const real* x, const real* d
     for v in range(k.nkw):
         j0 = min(OW, _first(k.co[v] - s.pl, sw))
         j1 = min(OW, _stop(k.co[v] - s.pl, sw, s.w))
-        for c_ in range((min(n, s.c - g * n) + SUMS - 1) // SUMS if j0 < j1 else 0):
-            c = c_ * SUMS
-            _pixel_sums(SUMS, p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
+        for c_ in range((min(n, s.c - g * n) + DIRECT_SUMS - 1) // DIRECT_SUMS if j0 < j1 else 0):
+            c = c_ * DIRECT_SUMS
+            _pixel_sums(DIRECT_SUMS, p + k.off[u * k.nkw + v] + j0 * step + c, sh * s.row, step, d + j0 * LANES,
                            dv, OW - (j1 - j0), b - a, j1 - j0, sums + (v * n + c) * 2 * LANES)
 
 

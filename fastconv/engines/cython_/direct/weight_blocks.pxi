@@ -4,16 +4,16 @@
 
 cdef extern from *:
     """
-    #define SUMS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* channels a register block */
-    #define PAIRS (VBYTES == 64 ? 14 : 6) /* pairs beside two vectors of outputs, half as many as beside one */
-    #define HELD (2 * PAIRS)    /* sums in registers */
-    #define PLANES (VBYTES == 64 ? 8 : 6) /* planes beside two vectors */
+    #define DIRECT_SUMS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* channels a register block */
+    #define DIRECT_PAIRS (VBYTES == 64 ? 14 : 6) /* pairs beside two vectors of outputs, half as many as beside one */
+    #define DIRECT_HELD (2 * DIRECT_PAIRS)    /* sums in registers */
+    #define DIRECT_PLANES (VBYTES == 64 ? 8 : 6) /* planes beside two vectors */
     """
     enum:
-        SUMS
-        PAIRS
-        HELD
-        PLANES
+        DIRECT_SUMS
+        DIRECT_PAIRS
+        DIRECT_HELD
+        DIRECT_PLANES
 
 
 cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, const real* d, intp dv, intp skip, intp rows,
@@ -45,13 +45,13 @@ cdef inline void _pixel_sums(const int nt, const real* x, intp row, intp step, c
 
 cdef inline void _pair_sums(const int nv, const real* x, const intp* at, intp row, intp step, const real* d, intp dv,
                             intp rows, intp cols, intp n, real* a) noexcept nogil:
-    """a[t][nv of 2 * LANES] += sum over pixels of x[at[t]] * d[nv][LANES], for t < n <= PAIRS * 2 / nv."""
+    """a[t][nv of 2 * LANES] += sum over pixels of x[at[t]] * d[nv][LANES], for t < n <= DIRECT_PAIRS * 2 / nv."""
     cdef vec s[14][2]
     cdef vec e[2]
     cdef intp i, j
     cdef int t, k
     cdef const real* p
-    for t in range(PAIRS):
+    for t in range(DIRECT_PAIRS):
         for k in range(2):
             s[t][k] = vzero()
     for i in range(rows):
@@ -60,14 +60,14 @@ cdef inline void _pair_sums(const int nv, const real* x, const intp* at, intp ro
             e[0] = e[1] = vload(d)
             if nv == 2:
                 e[1] = vload(d + dv)
-            for t in range(PAIRS):
+            for t in range(DIRECT_PAIRS):
                 s[t][0] += vset(p[at[t]]) * e[0]
-                s[t][1] += vset(p[at[t if nv == 2 else PAIRS + t]]) * e[1]
+                s[t][1] += vset(p[at[t if nv == 2 else DIRECT_PAIRS + t]]) * e[1]
             p += step
             d += LANES
-    for t in range(PAIRS):
+    for t in range(DIRECT_PAIRS):
         for k in range(2):
-            i = t if nv == 2 else k * PAIRS + t
+            i = t if nv == 2 else k * DIRECT_PAIRS + t
             if i < n:
                 vstore(a + (2 * i + (k if nv == 2 else 0)) * LANES, vload(a + (2 * i + (k if nv == 2 else 0)) * LANES) + s[t][k])
 
@@ -108,10 +108,10 @@ cdef inline void _row_sums(const int nr, const int kw, const int nv, const real*
 cdef inline void _row_block(const int kw, const int nv, int nr, const real* x, const intp* at, intp row, intp step,
                             const real* d, intp dv, intp rows, intp cols, real* a) noexcept nogil:
     if nr == 1: _row_sums(1, kw, nv, x, at, row, step, d, dv, rows, cols, a)
-    elif 2 * kw * nv <= HELD and nr == 2: _row_sums(2, kw, nv, x, at, row, step, d, dv, rows, cols, a)
-    elif 3 * kw * nv <= HELD and nr == 3: _row_sums(3, kw, nv, x, at, row, step, d, dv, rows, cols, a)
-    elif 4 * kw * nv <= HELD and nr == 4: _row_sums(4, kw, nv, x, at, row, step, d, dv, rows, cols, a)
-    elif 5 * kw * nv <= HELD and nr == 5: _row_sums(5, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 2 * kw * nv <= DIRECT_HELD and nr == 2: _row_sums(2, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 3 * kw * nv <= DIRECT_HELD and nr == 3: _row_sums(3, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 4 * kw * nv <= DIRECT_HELD and nr == 4: _row_sums(4, kw, nv, x, at, row, step, d, dv, rows, cols, a)
+    elif 5 * kw * nv <= DIRECT_HELD and nr == 5: _row_sums(5, kw, nv, x, at, row, step, d, dv, rows, cols, a)
 
 
 cdef void _row_blocks(int kw, int nv, int nr, const real* x, const intp* at, intp row, intp step, const real* d, intp dv,
@@ -123,43 +123,43 @@ cdef void _row_blocks(int kw, int nv, int nr, const real* x, const intp* at, int
         else: _row_block(11, 1, nr, x, at, row, step, d, dv, rows, cols, a)
     elif kw == 3: _row_block(3, 2, nr, x, at, row, step, d, dv, rows, cols, a)
     elif kw == 5: _row_block(5, 2, nr, x, at, row, step, d, dv, rows, cols, a)
-    elif HELD == 28:
+    elif DIRECT_HELD == 28:
         if kw == 7: _row_block(7, 2, nr, x, at, row, step, d, dv, rows, cols, a)
         else: _row_block(11, 2, nr, x, at, row, step, d, dv, rows, cols, a)
 
 
 cdef inline void _plane_sums(const int nv, const real* x, intp plane, intp row, intp step, const real* d, intp dv, intp rows,
                              intp cols, intp first, intp last, real* a) noexcept nogil:
-    """a[t][nv of 2 * LANES] += sum over pixels of x[t * plane] * d[nv][LANES], for first <= t < last <= PLANES."""
-    cdef vec s[PLANES][2]
+    """a[t][nv of 2 * LANES] += sum over pixels of x[t * plane] * d[nv][LANES], for first <= t < last <= DIRECT_PLANES."""
+    cdef vec s[DIRECT_PLANES][2]
     cdef vec e[2]
     cdef vec b
-    cdef intp o[PLANES]
+    cdef intp o[DIRECT_PLANES]
     cdef const real* p
     cdef const real* q
     cdef intp i, j
     cdef int t, k
-    for t in range(PLANES):
+    for t in range(DIRECT_PLANES):
         for k in range(nv):
             s[t][k] = vzero()
-    for t in range(PLANES // 2):
+    for t in range(DIRECT_PLANES // 2):
         o[t] = t * plane                                    # the same in both halves: they stay in registers
     for i in range(rows):
         p = x + i * row
-        q = p + PLANES // 2 * plane
+        q = p + DIRECT_PLANES // 2 * plane
         for j in range(cols):
             for k in range(nv):
                 e[k] = vload(d + k * dv)
             p = fc_base(p)
             q = fc_base(q)
-            for t in range(PLANES):
-                b = vset(p[o[t]] if t < PLANES // 2 else q[o[t - PLANES // 2]])
+            for t in range(DIRECT_PLANES):
+                b = vset(p[o[t]] if t < DIRECT_PLANES // 2 else q[o[t - DIRECT_PLANES // 2]])
                 for k in range(nv):
                     s[t][k] += b * e[k]
             p += step
             q += step
             d += LANES
-    for t in range(PLANES):
+    for t in range(DIRECT_PLANES):
         if first <= t < last:
             for k in range(nv):
                 vstore(a + (2 * t + k) * LANES, vload(a + (2 * t + k) * LANES) + s[t][k])

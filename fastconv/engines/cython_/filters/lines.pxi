@@ -10,21 +10,21 @@ cdef inline void _line_block(const int V, const int sign, real** taps, intp at, 
     cdef intp k, first = n / 2 if sign else n - 1
     b = vset(w[first])
     for j in range(V):
-        a[j] = fc_product(b, vload(taps[first] + at + j * LANES))
+        a[j] = filter_product(b, vload(taps[first] + at + j * LANES))
     for k in range(first):
         b = vset(w[k])
         for j in range(V):
             if sign > 0:
-                a[j] += fc_product(b, vload(taps[k] + at + j * LANES) + vload(taps[n - 1 - k] + at + j * LANES))
+                a[j] += filter_product(b, vload(taps[k] + at + j * LANES) + vload(taps[n - 1 - k] + at + j * LANES))
             elif sign < 0:
-                a[j] += fc_product(b, vload(taps[k] + at + j * LANES) - vload(taps[n - 1 - k] + at + j * LANES))
+                a[j] += filter_product(b, vload(taps[k] + at + j * LANES) - vload(taps[n - 1 - k] + at + j * LANES))
             else:
-                a[j] += fc_product(b, vload(taps[k] + at + j * LANES))
+                a[j] += filter_product(b, vload(taps[k] + at + j * LANES))
     for j in range(V):
         vstore(y + j * LANES, a[j])
 
 
-cdef void _line_task(const Picture* f, const real* w, int sign, intp task, real* work) noexcept nogil:
+cdef void _line_task(const FilterPicture* f, const real* w, int sign, intp task, real* work) noexcept nogil:
     """One band of one strip. work: pointers to the taps, ring, one row of results."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i
@@ -55,7 +55,7 @@ def filter_line(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray rows, c
     The axis is the one whose table is longer than y. sign 1 or -1: w has an odd length and equals plus or minus its
     reverse; the middle tap comes first, then pairs from the outside in. Else the last tap comes first.
     """
-    cdef Picture f
+    cdef FilterPicture f
     cdef intp kh = rows.shape[0] - y.shape[0] + 1, kw = cols.shape[0] - y.shape[1] + 1, i, tasks
     cdef real* wp = data(w)
     cdef real* scratch = data(work)
@@ -70,7 +70,7 @@ def filter_line(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray rows, c
         _line_task(&f, wp, sign, i, scratch + threadid() * share)
 
 
-cdef void _running_down(const Picture* f, intp task, real* work) noexcept nogil:
+cdef void _running_down(const FilterPicture* f, intp task, real* work) noexcept nogil:
     """All rows of one strip: every column has its running sum. work: sums, means, ring."""
     cdef intp q0 = task * f.strip, q1 = min(q0 + f.strip, f.ow), width = (q1 - q0) * f.c, n = f.kh + 1, i, k, j
     cdef real* sums = work
@@ -95,7 +95,7 @@ cdef void _running_down(const Picture* f, intp task, real* work) noexcept nogil:
         _filter_write(f.yk, mean, f.y, (i * f.ow + q0) * f.c, width)
 
 
-cdef void _running_along(const Picture* f, intp task, real* work) noexcept nogil:
+cdef void _running_along(const FilterPicture* f, intp task, real* work) noexcept nogil:
     """LANES rows side by side. work: rows, the same columns by columns."""
     cdef intp i = task * LANES, width = f.ow * f.c, reach = (f.kw - 1) * f.c, j, r, k, c
     cdef real* lines = work + LANES * f.pitch
@@ -138,7 +138,7 @@ cdef inline void _filter_lines_back(const real* lines, real* s, intp pitch) noex
 def filter_running(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1, double cval,
                    intp strip, intp pitch, cnp.ndarray work, intp share, int threads):
     """Running means of y OUT along the axis whose table is longer; each sum is the last one plus (new - old)."""
-    cdef Picture f
+    cdef FilterPicture f
     cdef intp kh = rows.shape[0] - y.shape[0] + 1, kw = cols.shape[0] - y.shape[1] + 1, i, tasks
     cdef bint down = kh > 1
     cdef real* scratch = data(work)

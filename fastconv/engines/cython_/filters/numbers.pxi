@@ -5,25 +5,25 @@ cdef extern from "math.h" nogil:
 
 # kinds of numbers: `real`, what images hold, and float32 beside float64
 cdef enum:
-    FC_REAL, FC_U8, FC_U16, FC_I16, FC_F32
+    FILTER_REAL, FILTER_U8, FILTER_U16, FILTER_I16, FILTER_F32
 
 
 cdef inline intp _size_of(int kind) noexcept nogil:
-    return sizeof(real) if kind == FC_REAL else 1 if kind == FC_U8 else 4 if kind == FC_F32 else 2
+    return sizeof(real) if kind == FILTER_REAL else 1 if kind == FILTER_U8 else 4 if kind == FILTER_F32 else 2
 
 
 cdef void _filter_read(int kind, const char* x, intp at, real* d, intp n) noexcept nogil:
     """n numbers of an image, from number `at` on."""
     cdef intp i
-    if kind == FC_REAL:
+    if kind == FILTER_REAL:
         memcpy(d, (<const real*> x) + at, n * sizeof(real))
-    elif kind == FC_U8:
+    elif kind == FILTER_U8:
         for i in range(n):
             d[i] = (<const unsigned char*> x)[at + i]
-    elif kind == FC_U16:
+    elif kind == FILTER_U16:
         for i in range(n):
             d[i] = (<const unsigned short*> x)[at + i]
-    elif kind == FC_I16:
+    elif kind == FILTER_I16:
         for i in range(n):
             d[i] = (<const short*> x)[at + i]
     else:
@@ -44,15 +44,15 @@ cdef inline int _whole(real v, float low, float high) noexcept nogil:
 cdef void _filter_write(int kind, const real* s, char* y, intp at, intp n) noexcept nogil:
     """n results into an image, from number `at` on."""
     cdef intp i
-    if kind == FC_REAL:
+    if kind == FILTER_REAL:
         memcpy((<real*> y) + at, s, n * sizeof(real))
-    elif kind == FC_U8:
+    elif kind == FILTER_U8:
         for i in range(n):
             (<unsigned char*> y)[at + i] = <unsigned char> _whole(s[i], 0, 255)
-    elif kind == FC_U16:
+    elif kind == FILTER_U16:
         for i in range(n):
             (<unsigned short*> y)[at + i] = <unsigned short> _whole(s[i], 0, 65535)
-    elif kind == FC_I16:
+    elif kind == FILTER_I16:
         for i in range(n):
             (<short*> y)[at + i] = <short> _whole(s[i], -32768, 32767)
     else:
@@ -66,9 +66,9 @@ cdef inline const char* _number(int kind, const void* p, intp at) noexcept nogil
 
 
 cdef inline vec _get(const int kind, const char* p, intp at) noexcept nogil:
-    return vload_bytes(p + at) if kind == FC_U8 else vload((<const real*> p) + at)
+    return vload_bytes(p + at) if kind == FILTER_U8 else vload((<const real*> p) + at)
 
 
 cdef inline void _put(const int kind, char* p, intp at, vec v) noexcept nogil:
-    if kind == FC_U8: vstore_bytes(p + at, v)
+    if kind == FILTER_U8: vstore_bytes(p + at, v)
     else: vstore((<real*> p) + at, v)

@@ -16,7 +16,7 @@ cdef inline void _weave(const real* planes, intp plane, intp c, real* line, intp
             line[j * c + k] = planes[k * plane + j]
 
 
-cdef void _split_row(const Picture* f, intp i, intp n, real* planes, intp plane, real* line) noexcept nogil:
+cdef void _split_row(const FilterPicture* f, intp i, intp n, real* planes, intp plane, real* line) noexcept nogil:
     """Bordered row i, n columns."""
     if f.c == 1:
         _filter_row(f, i, 0, n, planes)
@@ -29,7 +29,7 @@ cdef void _split_row(const Picture* f, intp i, intp n, real* planes, intp plane,
 def filter_split(cnp.ndarray x, cnp.ndarray planes, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1,
                  double cval, cnp.ndarray work, intp share, int threads):
     """planes[c, i, j] = x[rows[i], cols[j], c]; planes OUT, work WORK: a row for each thread."""
-    cdef Picture f
+    cdef FilterPicture f
     cdef intp i, m = rows.shape[0], n = cols.shape[0]
     cdef real* p = data(planes)
     cdef real* scratch = data(work)

@@ -1,6 +1,6 @@
 # Image filters: bordered rows, the step of a kernel of two dimensions, and its threads.
 
-cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
+cdef void _filter_row(const FilterPicture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
     """Bordered columns [q0, q1) of bordered row i."""
     cdef intp r = f.rows[i], q = q0, c = f.c, end, j
     cdef const char* x = f.x + r * f.w * c * _size_of(f.xk)
@@ -14,7 +14,7 @@ cdef void _filter_row(const Picture* f, intp i, intp q0, intp q1, real* d) noexc
         q = end
 
 
-cdef void _filter_sources(Sources* s, const Picture* f, bint bytes, real* work, intp n, intp i, intp last, intp q0,
+cdef void _filter_sources(Sources* s, const FilterPicture* f, bint bytes, real* work, intp n, intp i, intp last, intp q0,
                           intp width, intp reach, intp step) noexcept nogil:
     """Pointers to n rows begin `work`. Blocks of `step` numbers are read in the image where neighbours lie there.
 
@@ -25,7 +25,7 @@ cdef void _filter_sources(Sources* s, const Picture* f, bint bytes, real* work, 
     s.rows = s.edge + n
     s.kind = f.xk
     s.a = s.b = 0
-    if f.xk != FC_REAL and not (bytes and f.xk == FC_U8 and sizeof(real) == 4):
+    if f.xk != FILTER_REAL and not (bytes and f.xk == FILTER_U8 and sizeof(real) == 4):
         return
     for k in range(i, last + 1):
         if f.rows[k] < 0:
@@ -41,7 +41,7 @@ cdef inline intp _filter_head(intp n) noexcept nogil:
     return ((2 * n * 8 / <intp> sizeof(real) + 15) / 16) * 16
 
 
-cdef void _filter_fill(const Sources* s, const Picture* f, real* ring, intp n, intp i, intp last, intp q0,
+cdef void _filter_fill(const Sources* s, const FilterPicture* f, real* ring, intp n, intp i, intp last, intp q0,
                        intp q1, intp reach, intp* filled) noexcept nogil:
     """Rows i ... i + n - 1 get ready, `last` at most; those before `filled` are. Columns [q0, q1) with a border."""
     cdef intp r, k
@@ -58,7 +58,7 @@ cdef void _filter_fill(const Sources* s, const Picture* f, real* ring, intp n, i
             s.rows[r] = _number(f.xk, f.x, (f.rows[k] * f.w + f.cols[f.in0] - f.in0 + q0) * f.c)
 
 
-cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) noexcept nogil:
+cdef void _filter_task(const FilterPicture* f, const real* w, intp task, real* work) noexcept nogil:
     """One band of one strip. work: row pointers, ring, rows of results, a block."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
@@ -71,7 +71,7 @@ cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) n
     _filter_sources(&s, f, False, work, n, i, last, q0, width, reach, _filter_step(R))
     while i < end:
         _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, reach, &filled)
-        if f.yk == FC_REAL and i + R <= end:
+        if f.yk == FILTER_REAL and i + R <= end:
             _filter_pieces(R, f.fold, &s, w, f, (<real*> f.y) + (i * f.ow + q0) * f.c, f.ow * f.c, width, tile)
         else:
             _filter_pieces(R, f.fold, &s, w, f, out, f.pitch, width, tile)
@@ -80,7 +80,7 @@ cdef void _filter_task(const Picture* f, const real* w, intp task, real* work) n
         i += R
 
 
-cdef void _filter_picture(Picture* f, cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0,
+cdef void _filter_picture(FilterPicture* f, cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0,
                           intp in1, double cval, intp kh, intp kw, intp strip, intp band, intp pitch):
     f.x, f.y = <const char*> cnp.PyArray_DATA(x), <char*> cnp.PyArray_DATA(y)
     f.xk, f.yk = _kind(x), _kind(y)
@@ -92,10 +92,10 @@ cdef void _filter_picture(Picture* f, cnp.ndarray x, cnp.ndarray y, cnp.ndarray 
 
 cdef int _kind(cnp.ndarray a):
     cdef int t = cnp.PyArray_TYPE(a)
-    if t == cnp.NPY_UINT8: return FC_U8
-    if t == cnp.NPY_UINT16: return FC_U16
-    if t == cnp.NPY_INT16: return FC_I16
-    return FC_F32 if sizeof(real) == 8 and t == cnp.NPY_FLOAT32 else FC_REAL
+    if t == cnp.NPY_UINT8: return FILTER_U8
+    if t == cnp.NPY_UINT16: return FILTER_U16
+    if t == cnp.NPY_INT16: return FILTER_I16
+    return FILTER_F32 if sizeof(real) == 8 and t == cnp.NPY_FLOAT32 else FILTER_REAL
 
 
 def filter_direct(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, intp in0, intp in1,
@@ -105,7 +105,7 @@ def filter_direct(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray rows,
     fold 1 or -1: the kernel equals plus or minus its mirror image, left and right; w holds its left half, the
     middle column halved.
     """
-    cdef Picture f
+    cdef FilterPicture f
     cdef intp kh = w.shape[1], kw = cols.shape[0] - y.shape[1] + 1, i, tasks
     cdef real* wp = data(w)
     cdef real* scratch = data(work)

@@ -22,13 +22,13 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
     cdef vec a[16]
     cdef int o
     cdef intp k
-    cdef vec b, zero = fc_held(vzero())
+    cdef vec b, zero = filter_held(vzero())
     for o in range(LANES):
         a[o] = zero
     for k in range(n):
         b = vset(w[k])
         for o in range(LANES):
-            a[o] += fc_product(b, vload(lines + o * LANES))
+            a[o] += filter_product(b, vload(lines + o * LANES))
         lines += step * LANES
     vtranspose(a)
     for o in range(LANES):
@@ -43,7 +43,7 @@ cdef inline void _filter_slide(const int V, const int step, const int yk, const 
     """
     cdef vec a[8]
     cdef vec x[9]
-    cdef vec b, zero = fc_held(vzero())
+    cdef vec b, zero = filter_held(vzero())
     cdef int j
     for j in range(V):
         a[j] = zero
@@ -51,7 +51,7 @@ cdef inline void _filter_slide(const int V, const int step, const int yk, const 
     while True:
         b = vset(w[0])
         for j in range(V):
-            a[j] += fc_product(b, x[j])
+            a[j] += filter_product(b, x[j])
         n -= 1
         if n == 0:
             break
@@ -64,64 +64,64 @@ cdef inline void _filter_slide(const int V, const int step, const int yk, const 
         _put(yk, y, j * LANES, a[j])
 
 
-cdef void _filter_slides(const Picture* f, int yk, const real* line, const real* w, char* y, intp width,
+cdef void _filter_slides(const FilterPicture* f, int yk, const real* line, const real* w, char* y, intp width,
                          real* tile) noexcept nogil:
     """A row of results from a row of column sums."""
-    cdef intp at = 0, step = FC_FLAT * LANES
+    cdef intp at = 0, step = FILTER_FLAT * LANES
     cdef char* to
     while at < width:
         to = <char*> _number(yk, y, at) if at + step <= width else <char*> tile
         if f.c == 1:
-            if sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 1, FC_U8, line + at, w, f.kw, to)
-            else: _filter_slide(FC_FLAT, 1, FC_REAL, line + at, w, f.kw, to)
-        elif sizeof(real) == 4 and yk == FC_U8: _filter_slide(FC_FLAT, 3, FC_U8, line + at, w, f.kw, to)
-        else: _filter_slide(FC_FLAT, 3, FC_REAL, line + at, w, f.kw, to)
+            if sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 1, FILTER_U8, line + at, w, f.kw, to)
+            else: _filter_slide(FILTER_FLAT, 1, FILTER_REAL, line + at, w, f.kw, to)
+        elif sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 3, FILTER_U8, line + at, w, f.kw, to)
+        else: _filter_slide(FILTER_FLAT, 3, FILTER_REAL, line + at, w, f.kw, to)
         if to == <char*> tile:
             memcpy(<char*> _number(yk, y, at), to, (width - at) * _size_of(yk))
         at += step
 
 
-cdef void _filter_wide(const Picture* f, const Picture* down, const Sources* s, const real* column, const real* row,
+cdef void _filter_wide(const FilterPicture* f, const FilterPicture* down, const Sources* s, const real* column, const real* row,
                        int yk, char* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
-    """FC_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead."""
+    """FILTER_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead."""
     cdef int R = _filter_height(f.kh), kind
-    cdef intp step = FC_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+    cdef intp step = FILTER_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
     cdef const char** rows
     cdef char* to
     while at < width:
         rows = s.rows if s.a <= done < s.b else s.edge
-        kind = s.kind if s.a <= done < s.b else FC_REAL
+        kind = s.kind if s.a <= done < s.b else FILTER_REAL
         r = 0
-        while r < FC_GROUP:
-            r = min(r, FC_GROUP - R)
+        while r < FILTER_GROUP:
+            r = min(r, FILTER_GROUP - R)
             to = <char*> (sums + r * step)
-            _filter_blocks(R, False, kind, FC_REAL, rows + r, done, column, down, to, step, step, tile)
+            _filter_blocks(R, False, kind, FILTER_REAL, rows + r, done, column, down, to, step, step, tile)
             r += R
         r = 0
-        while r < FC_GROUP:
-            for j in range(FC_CHUNK):
+        while r < FILTER_GROUP:
+            for j in range(FILTER_CHUNK):
                 _filter_lines(sums + r * step + j * LANES, step, lines + r * f.pitch + (done + j * LANES) * LANES)
             r += LANES
         done += step
         while at < width and at + reach + LANES <= done:
             r = 0
-            while r < FC_GROUP:
+            while r < FILTER_GROUP:
                 to = <char*> _number(yk, y, r * ys + at)
-                if sizeof(real) == 4 and yk == FC_U8:
-                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FC_U8, to, ys)
+                if sizeof(real) == 4 and yk == FILTER_U8:
+                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FILTER_U8, to, ys)
                 else:
-                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FC_REAL, to, ys)
+                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FILTER_REAL, to, ys)
                 r += LANES
             at += LANES
 
 
-cdef void _filter_both(const Picture* f, const real* column, const real* row, intp task, real* work) noexcept nogil:
+cdef void _filter_both(const FilterPicture* f, const real* column, const real* row, intp task, real* work) noexcept nogil:
     """One band of one strip. work: row pointers, ring, column sums, results, a block, transposed lines."""
     cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
     cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
-    cdef bint wide = f.kw > FC_NARROW, straight
+    cdef bint wide = f.kw > FILTER_NARROW, straight
     cdef int R = _filter_height(f.kh), yk
-    cdef intp G = FC_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r, ys
+    cdef intp G = FILTER_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r, ys
     cdef Sources s
     cdef real* ring = work + _filter_head(n)
     cdef real* sums = ring + n * f.pitch
@@ -131,15 +131,15 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
     cdef char* y
     cdef char* to
     cdef const char* line
-    cdef Picture down = f[0], along = f[0]
+    cdef FilterPicture down = f[0], along = f[0]
     down.kw, along.kh = 1, 1
-    _filter_sources(&s, f, True, work, n, i, last, q0, width + reach, 0, FC_CHUNK * LANES if wide else _filter_step(R))
+    _filter_sources(&s, f, True, work, n, i, last, q0, width + reach, 0, FILTER_CHUNK * LANES if wide else _filter_step(R))
     while i < end:
         _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, 0, &filled)
-        straight = f.yk == FC_REAL or f.yk == FC_U8 and sizeof(real) == 4       # into the image
+        straight = f.yk == FILTER_REAL or f.yk == FILTER_U8 and sizeof(real) == 4       # into the image
         if wide and (i + G > end or width % LANES != 0):
             straight = False
-        yk = f.yk if straight else FC_REAL
+        yk = f.yk if straight else FILTER_REAL
         y = <char*> _number(yk, f.y, (i * f.ow + q0) * f.c) if straight else <char*> out
         ys = f.ow * f.c if straight else f.pitch
         if wide:
@@ -152,7 +152,7 @@ cdef void _filter_both(const Picture* f, const real* column, const real* row, in
                 if VBYTES == 64 and (f.c == 1 or f.c == 3):
                     _filter_slides(f, yk, <const real*> line, row, to, width, tile)
                 else:
-                    _filter_blocks(1, False, FC_REAL, yk, &line, 0, row, &along, to, ys, width, tile)
+                    _filter_blocks(1, False, FILTER_REAL, yk, &line, 0, row, &along, to, ys, width, tile)
         if not straight:
             for r in range(min(G, end - i)):
                 _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
@@ -163,7 +163,7 @@ def filter_separable(cnp.ndarray x, cnp.ndarray column, cnp.ndarray row, cnp.nda
                      cnp.ndarray cols, intp in0, intp in1, double cval, intp strip, intp band, intp pitch,
                      cnp.ndarray work, intp share, int threads):
     """y[i, j, c] = sum over b of row[b] sum over a of column[kh - 1 - a] x[rows[i + a], cols[j + b], c]."""
-    cdef Picture f
+    cdef FilterPicture f
     cdef intp i, tasks
     cdef real* cp = data(column)
     cdef real* rp = data(row)

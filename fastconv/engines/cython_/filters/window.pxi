@@ -8,15 +8,15 @@
 
 cdef extern from *:
     """
-    #define FC_ROWS (VBYTES == 64 ? 6 : 4) /* blocks of output rows x vectors: FC_ROWS x FC_WIDE, */
-    #define FC_WIDE (VBYTES == 64 ? 4 : 3)
-    #define FC_FLAT (VBYTES == 64 ? 8 : 4) /* and 1 x FC_FLAT for kernels of one row */
-    #define FC_NARROW (VBYTES == 64 ? 21 : 11) /* kernel columns up to which transposed blocks do not pay */
-    #define FC_CHUNK (VBYTES == 64 ? 8 : 12) /* vectors of column sums at a time, a multiple of FC_WIDE and FC_FLAT */
-    #define FC_GROUP (LANES > 8 ? LANES : 8) /* rows between the columns and the rows of a separable kernel */
+    #define FILTER_ROWS (VBYTES == 64 ? 6 : 4) /* blocks of output rows x vectors: FILTER_ROWS x FILTER_WIDE, */
+    #define FILTER_WIDE (VBYTES == 64 ? 4 : 3)
+    #define FILTER_FLAT (VBYTES == 64 ? 8 : 4) /* and 1 x FILTER_FLAT for kernels of one row */
+    #define FILTER_NARROW (VBYTES == 64 ? 21 : 11) /* kernel columns up to which transposed blocks do not pay */
+    #define FILTER_CHUNK (VBYTES == 64 ? 8 : 12) /* vectors of column sums at a time, a multiple of FILTER_WIDE and FILTER_FLAT */
+    #define FILTER_GROUP (LANES > 8 ? LANES : 8) /* rows between the columns and the rows of a separable kernel */
 
     /* a product that must not be fused into a sum: float64 sums are those of plain C, number by number */
-    FC_INLINE vec fc_product(vec a, vec b) {
+    FC_INLINE vec filter_product(vec a, vec b) {
         vec p = a * b;
     #if defined(FC_DOUBLE) && VBYTES == 64
         __asm__("" : "+v"(p));
@@ -29,7 +29,7 @@ cdef extern from *:
     }
 
     /* a loaded vector that stays in a register: the compiler would load it anew for every product */
-    FC_INLINE vec fc_held(vec a) {
+    FC_INLINE vec filter_held(vec a) {
     #if VBYTES == 64
         __asm__("" : "+v"(a));
     #elif defined(__x86_64__)
@@ -40,18 +40,18 @@ cdef extern from *:
         return a;
     }
     """
-    vec fc_product(vec a, vec b) nogil
-    vec fc_held(vec a) nogil
+    vec filter_product(vec a, vec b) nogil
+    vec filter_held(vec a) nogil
     enum:
         VBYTES
-        FC_ROWS
-        FC_WIDE
-        FC_FLAT
-        FC_GROUP
-        FC_NARROW
-        FC_CHUNK
+        FILTER_ROWS
+        FILTER_WIDE
+        FILTER_FLAT
+        FILTER_GROUP
+        FILTER_NARROW
+        FILTER_CHUNK
 
-cdef struct Picture:            # what all threads share
+cdef struct FilterPicture:            # what all threads share
     const char* x               # (H, W, C) of kind xk
     char* y                     # (OH, OW, C) of kind yk
     int xk, yk
@@ -75,7 +75,7 @@ cdef struct Sources:            # where a thread finds the rows of its strip
 
 cdef inline void _filter_taps(const int R, const int V, const int fold, const int kind, const int first,
                               const int last, vec* a, const char** rows, intp i, intp at, const real* w,
-                              const Picture* f, intp n, vec sign) noexcept nogil:
+                              const FilterPicture* f, intp n, vec sign) noexcept nogil:
     """Bordered row i for output rows [first, last) of a block: n taps, weights of a column at distance kh."""
     cdef vec x[8]
     cdef vec b
@@ -88,12 +88,12 @@ cdef inline void _filter_taps(const int R, const int V, const int fold, const in
             x[j] = _get(kind, p, j * LANES)
             if fold:
                 x[j] += sign * _get(kind, q, j * LANES)
-            x[j] = fc_held(x[j])
+            x[j] = filter_held(x[j])
         for o in range(R):
             if first <= o and o < last:
                 b = vset(w[o])
                 for j in range(V):
-                    a[o * V + j] += fc_product(b, x[j])
+                    a[o * V + j] += filter_product(b, x[j])
         n -= 1
         if n == 0:
             break
@@ -103,7 +103,7 @@ cdef inline void _filter_taps(const int R, const int V, const int fold, const in
 
 
 cdef inline void _filter_block(const int R, const int V, const int K, const int fold, const int kind,
-                               const int yk, const char** rows, intp at, const real* w, const Picture* f, char* y,
+                               const int yk, const char** rows, intp at, const real* w, const FilterPicture* f, char* y,
                                intp ys) noexcept nogil:
     """y OUT of kind yk: R rows at distance ys of V vectors; w [kw][kh], each column from the bottom up.
 
@@ -111,7 +111,7 @@ cdef inline void _filter_block(const int R, const int V, const int K, const int 
     """
     cdef vec a[32]
     cdef intp n = (f.kw + 1) / 2 if fold else f.kw, i, last = f.kh - 1
-    cdef vec sign = vset(f.sign), zero = fc_held(vzero())
+    cdef vec sign = vset(f.sign), zero = filter_held(vzero())
     cdef int o, j
     for j in range(R * V):
         a[j] = zero
@@ -145,7 +145,7 @@ cdef inline void _filter_block(const int R, const int V, const int K, const int 
 
 
 cdef void _filter_blocks(int R, bint fold, int kind, int yk, const char** rows, intp start, const real* w,
-                         const Picture* f, char* y, intp ys, intp width, real* tile) noexcept nogil:
+                         const FilterPicture* f, char* y, intp ys, intp width, real* tile) noexcept nogil:
     """`width` columns of R output rows, from number `start` of the bordered rows on.
 
     The last block goes through `tile`, for nothing is written behind the columns. Only the columns of a separable
@@ -158,52 +158,52 @@ cdef void _filter_blocks(int R, bint fold, int kind, int yk, const char** rows, 
         if at + step > width:
             to, s = <char*> tile, step
         if R == 1: _filter_flat(kind, yk, rows, start + at, w, f, to, s)
-        elif kind == FC_U8 and sizeof(real) == 4: _filter_tall(FC_U8, rows, start + at, w, f, to, s)
-        elif fold: _filter_block(FC_ROWS, FC_WIDE, 0, 1, FC_REAL, FC_REAL, rows, start + at, w, f, to, s)
-        else: _filter_tall(FC_REAL, rows, start + at, w, f, to, s)
+        elif kind == FILTER_U8 and sizeof(real) == 4: _filter_tall(FILTER_U8, rows, start + at, w, f, to, s)
+        elif fold: _filter_block(FILTER_ROWS, FILTER_WIDE, 0, 1, FILTER_REAL, FILTER_REAL, rows, start + at, w, f, to, s)
+        else: _filter_tall(FILTER_REAL, rows, start + at, w, f, to, s)
         if to == <char*> tile:
             for o in range(R):
                 memcpy(<char*> _number(yk, y, o * ys + at), _number(yk, to, o * step), (width - at) * _size_of(yk))
         at += step
 
 
-cdef inline void _filter_tall(const int kind, const char** rows, intp at, const real* w, const Picture* f, char* y,
+cdef inline void _filter_tall(const int kind, const char** rows, intp at, const real* w, const FilterPicture* f, char* y,
                               intp ys) noexcept nogil:
-    if f.kh == 2: _filter_block(FC_ROWS, FC_WIDE, 2, 0, kind, FC_REAL, rows, at, w, f, y, ys)
-    elif f.kh == 3: _filter_block(FC_ROWS, FC_WIDE, 3, 0, kind, FC_REAL, rows, at, w, f, y, ys)
-    elif FC_ROWS > 4 and f.kh == 4: _filter_block(FC_ROWS, FC_WIDE, 4, 0, kind, FC_REAL, rows, at, w, f, y, ys)
-    elif FC_ROWS > 5 and f.kh == 5: _filter_block(FC_ROWS, FC_WIDE, 5, 0, kind, FC_REAL, rows, at, w, f, y, ys)
-    else: _filter_block(FC_ROWS, FC_WIDE, 0, 0, kind, FC_REAL, rows, at, w, f, y, ys)
+    if f.kh == 2: _filter_block(FILTER_ROWS, FILTER_WIDE, 2, 0, kind, FILTER_REAL, rows, at, w, f, y, ys)
+    elif f.kh == 3: _filter_block(FILTER_ROWS, FILTER_WIDE, 3, 0, kind, FILTER_REAL, rows, at, w, f, y, ys)
+    elif FILTER_ROWS > 4 and f.kh == 4: _filter_block(FILTER_ROWS, FILTER_WIDE, 4, 0, kind, FILTER_REAL, rows, at, w, f, y, ys)
+    elif FILTER_ROWS > 5 and f.kh == 5: _filter_block(FILTER_ROWS, FILTER_WIDE, 5, 0, kind, FILTER_REAL, rows, at, w, f, y, ys)
+    else: _filter_block(FILTER_ROWS, FILTER_WIDE, 0, 0, kind, FILTER_REAL, rows, at, w, f, y, ys)
 
 
-cdef inline void _filter_flat(int kind, int yk, const char** rows, intp at, const real* w, const Picture* f, char* y,
+cdef inline void _filter_flat(int kind, int yk, const char** rows, intp at, const real* w, const FilterPicture* f, char* y,
                               intp ys) noexcept nogil:
-    if sizeof(real) == 4 and kind == FC_U8:
-        _filter_block(1, FC_FLAT, 0, 0, FC_U8, FC_REAL, rows, at, w, f, y, ys)
-    elif sizeof(real) == 4 and yk == FC_U8:
-        _filter_block(1, FC_FLAT, 0, 0, FC_REAL, FC_U8, rows, at, w, f, y, ys)
+    if sizeof(real) == 4 and kind == FILTER_U8:
+        _filter_block(1, FILTER_FLAT, 0, 0, FILTER_U8, FILTER_REAL, rows, at, w, f, y, ys)
+    elif sizeof(real) == 4 and yk == FILTER_U8:
+        _filter_block(1, FILTER_FLAT, 0, 0, FILTER_REAL, FILTER_U8, rows, at, w, f, y, ys)
     else:
-        _filter_block(1, FC_FLAT, 0, 0, FC_REAL, FC_REAL, rows, at, w, f, y, ys)
+        _filter_block(1, FILTER_FLAT, 0, 0, FILTER_REAL, FILTER_REAL, rows, at, w, f, y, ys)
 
 
-cdef void _filter_pieces(int R, bint fold, const Sources* s, const real* w, const Picture* f, real* y, intp ys,
+cdef void _filter_pieces(int R, bint fold, const Sources* s, const real* w, const FilterPicture* f, real* y, intp ys,
                          intp width, real* tile) noexcept nogil:
     """The same from two sources: in the image itself where all neighbours lie there, else in bordered rows."""
     cdef char* to = <char*> y
-    _filter_blocks(R, fold, FC_REAL, FC_REAL, s.edge, 0, w, f, to, ys, min(s.a, width), tile)
+    _filter_blocks(R, fold, FILTER_REAL, FILTER_REAL, s.edge, 0, w, f, to, ys, min(s.a, width), tile)
     if s.a < s.b:
         to = <char*> (y + s.a)
-        _filter_blocks(R, fold, s.kind, FC_REAL, s.rows, s.a, w, f, to, ys, s.b - s.a, tile)
+        _filter_blocks(R, fold, s.kind, FILTER_REAL, s.rows, s.a, w, f, to, ys, s.b - s.a, tile)
     if s.b < width:
         to = <char*> (y + s.b)
-        _filter_blocks(R, fold, FC_REAL, FC_REAL, s.edge, s.b, w, f, to, ys, width - s.b, tile)
+        _filter_blocks(R, fold, FILTER_REAL, FILTER_REAL, s.edge, s.b, w, f, to, ys, width - s.b, tile)
 
 
 cdef inline int _filter_height(intp kh) noexcept nogil:
     """Output rows of a block."""
-    return FC_ROWS if kh > 1 else 1
+    return FILTER_ROWS if kh > 1 else 1
 
 
 cdef inline intp _filter_step(int R) noexcept nogil:
     """Numbers of a row in a block."""
-    return (FC_WIDE if R > 1 else FC_FLAT) * LANES
+    return (FILTER_WIDE if R > 1 else FILTER_FLAT) * LANES

@@ -2,17 +2,17 @@
 cdef extern from *:
     """
     #ifdef FC_DOUBLE
-    typedef uint64_t fc_bits;
-    #define FC_MAGNITUDE 0x7fffffffffffffffull
+    typedef uint64_t peak_bits;
+    #define PEAK_MAGNITUDE 0x7fffffffffffffffull
     #else
-    typedef uint32_t fc_bits;
-    #define FC_MAGNITUDE 0x7fffffffu
+    typedef uint32_t peak_bits;
+    #define PEAK_MAGNITUDE 0x7fffffffu
     #endif
-    static real fc_peak(const real *x, ptrdiff_t n) {
-        const fc_bits *b = (const fc_bits *)x;
-        fc_bits top = 0;
+    static real peak_of(const real *x, ptrdiff_t n) {
+        const peak_bits *b = (const peak_bits *)x;
+        peak_bits top = 0;
         for (ptrdiff_t i = 0; i < n; i++) {
-            fc_bits v = b[i] & FC_MAGNITUDE;
+            peak_bits v = b[i] & PEAK_MAGNITUDE;
             top = v > top ? v : top;
         }
         real out;
@@ -20,16 +20,27 @@ cdef extern from *:
         return out;
     }
     """
-    real fc_peak(const real* x, intp n) nogil
+    real peak_of(const real* x, intp n) nogil
+
+
+cdef struct PeakCall:
+    const real* x
+    intp n
+    real* part  # of each share
+
+
+cdef void _peak_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+    cdef const PeakCall* f = <const PeakCall*> args
+    cdef intp first = split(f.n, ithr, nthr)
+    f.part[ithr] = peak_of(f.x + first, split(f.n, ithr + 1, nthr) - first)
 
 
 def abs_peak(cnp.ndarray x, int threads):
     """max|x| as a float; NaN or Inf if x holds one."""
     cdef real part[64]
-    cdef intp n = cnp.PyArray_SIZE(x), i, pieces = min(64, threads)
-    cdef const real* p = data(x)
-    if pieces == 1 or n < 1 << 15:
-        return fc_peak(p, n)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-        part[i] = fc_peak(p + n * i // pieces, n * (i + 1) // pieces - n * i // pieces)
-    return fc_peak(part, pieces)
+    cdef PeakCall f = PeakCall(data(x), cnp.PyArray_SIZE(x), &part[0])
+    cdef intp shares = min(64, threads) if f.n >= 1 << 15 else 1
+    part[0] = 0
+    with nogil:
+        launch(_peak_share, &f, shares)
+    return part[0] if shares == 1 else peak_of(part, shares)

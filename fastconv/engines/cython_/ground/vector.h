@@ -35,6 +35,12 @@ FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
+/* an address the compiler must compute first: it would keep the sum of it and every offset */
+FC_INLINE const real *fc_base(const real *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /* the first n lanes (of a vector that is there: vkeep), or lanes a .. b, nothing beside them touched; others are zero */
 #if VBYTES == 64 && !defined(FC_DOUBLE)
 #include <immintrin.h>

@@ -35,6 +35,7 @@ cdef extern from "ground/vector.h" nogil:
     void fetch(const void* p)
     void fetch_l2(const void* p)
     void fetch_w(const void* p)
+    const real* fc_base(const real* p)
 
 
 cdef inline real* data(cnp.ndarray a) noexcept:  # the caller holds the GIL

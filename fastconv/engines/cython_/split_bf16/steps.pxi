@@ -34,10 +34,10 @@ cdef extern from "split_bf16/split.h" nogil:
 
 cdef extern from *:
     """
-    #define SEGMENT 64          /* lines that are made at a time, from a buffer in the first-level cache */
+    #define SPLIT_SEGMENT 64          /* lines that are made at a time, from a buffer in the first-level cache */
     """
     enum:
-        SEGMENT
+        SPLIT_SEGMENT
 
 SPLIT_UNITS = {"plain": SPLIT_PLAIN, "tiles": SPLIT_TILES}
 if SPLIT_BF16_UNITS:
@@ -84,8 +84,8 @@ cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp gro
     cdef intp count
     cdef intp block, group, n, per = 16 if pixels else 32, nc, i, i_, first, last, size = k.flat.h * k.flat.w
     cdef split_plane f = k.flat
-    cdef real buf[32 * (SEGMENT + LANES) + 32]
-    cdef intp ld = 2 * (SEGMENT + 1) + LANES if pixels else SEGMENT + LANES
+    cdef real buf[32 * (SPLIT_SEGMENT + LANES) + 32]
+    cdef intp ld = 2 * (SPLIT_SEGMENT + 1) + LANES if pixels else SPLIT_SEGMENT + LANES
     t = t // pieces // k.nc // k.nr
     block = t % blocks
     group = t // blocks % groups
@@ -101,9 +101,9 @@ cdef void _split_piece(SplitCopy* k, const real* x, bf16* copy, intp t, intp gro
         memset(buf + nc * ld, 0, (per - nc) * ld * sizeof(real))
     first = lines * piece // pieces
     last = lines * (piece + 1) // pieces
-    for i_ in range((last - first + SEGMENT - 1) // SEGMENT):
-        i = first + i_ * SEGMENT
-        count = min(<intp> SEGMENT, last - i)
+    for i_ in range((last - first + SPLIT_SEGMENT - 1) // SPLIT_SEGMENT):
+        i = first + i_ * SPLIT_SEGMENT
+        count = min(<intp> SPLIT_SEGMENT, last - i)
         if pixels:
             split_fill(buf, ld, x, size, nc, 2 * i, 2 * count + 1, &f)
             for odd in range(pixels):

@@ -251,13 +251,13 @@ cdef void _wino_shared_sums(const WinoGrid* q, real* dw, real* work, const real*
             _wino_taps_rows(q, S, 1, dw, group, o, o1, c, c1, coef)
 
 
-def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.ndarray work, cnp.ndarray grid,
+def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray work, cnp.ndarray grid,
                          cnp.ndarray coef, int by_panels, int threads):
-    """dw_ OUT. by_panels: threads share the tiles and split the sums; else they split the tiles and add at last."""
+    """dw OUT. by_panels: threads share the tiles and split the sums; else they split the tiles and add at last."""
     cdef const WinoGrid* q = <const WinoGrid*> cnp.PyArray_DATA(grid)
     cdef real* dp = data(dy)
     cdef real* xp = data(x)
-    cdef real* wp = data(dw_)
+    cdef real* wp = data(dw)
     cdef real* kp = data(work)
     cdef real* cp = data(coef)
     cdef intp group, i, first, blocks = q.row_blocks * q.col_blocks

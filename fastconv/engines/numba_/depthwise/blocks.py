@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from llvmlite import ir
 from numba import extending, types
-from numba.np.arrayobj import populate_array
 
-from ..direct.tiles import cases
 from ..ground import emit
+from ..ground.control import cases, loop, merge
 from ..ground.emit import I64, vector_of
-from ..ground.microkernel import _loop, _merge
 from ..ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -24,29 +21,6 @@ _REGISTERS = 32 if VECTOR_BYTES == 64 else 16
 _RUNS = [(k, 1) for k in (7, 5, 3, 2, 1)] + [(k, 2) for k in (7, 5, 3)]
 
 
-@intrinsic
-def address(typingctx, a, i):
-    """address(a, i) -> where element i is, to hand one of several arrays to a block."""
-    kind = types.CPointer(a.dtype)
-    return kind(a, types.intp), lambda context, builder, sig, args: emit.pointer(context, builder, a, *args)
-
-
-@intrinsic
-def local(typingctx, a, n):
-    """local(a, n) -> n (an integer literal) numbers of a's dtype on the stack, of unknown content."""
-    vec, kind, n = vector_of(a), types.Array(a.dtype, 1, "C"), n.literal_value
-
-    def codegen(context, builder, sig, args):
-        with builder.goto_entry_block():  # cgutils.alloca_once would clear it every time
-            room = builder.alloca(ir.ArrayType(vec.llvm, -(-n // vec.lanes)))
-        array = context.make_array(kind)(context, builder)
-        data = builder.bitcast(room, array.data.type)
-        populate_array(array, data, [I64(n)], [I64(vec.itemsize)], I64(vec.itemsize), meminfo=None)
-        return array._getvalue()
-
-    return kind(a, types.literal(n)), codegen
-
-
 def key(k, stride, rows):
     """Which block: kernel rows, their stride and output rows in one number."""
     return (k * 4 + stride) * 16 + rows
@@ -57,10 +31,10 @@ def _sum_over(b, cols, sums):
     """``for j in range(cols)``: yields j and a list of loop-carried values, which ends up in `sums`; cols may be 0."""
     start, before = list(sums), b.block
     with b.if_then(b.icmp_signed("<", I64(0), cols)):
-        with _loop(b, I64(0), cols, start) as (j, carried):
+        with loop(b, I64(0), cols, start) as (j, carried):
             yield j, carried
         after = b.block
-    sums[:] = _merge(b, start, before, carried, after)
+    sums[:] = merge(b, start, before, carried, after)
 
 
 def _meetings(k, stride, rows):
@@ -102,7 +76,7 @@ def filter_block(typingctx, which, x, ix, pitch, taps, it, cols, w, iw, down, ou
             with b.if_then(b.not_(first)):
                 old = [emit.load_part(b, vec, p, n) if MASKS else emit.load(b, vec, p) for p in rows_of(R)]
                 loaded = b.block
-            sums = _merge(b, [fresh] * R, entry, old, loaded)
+            sums = merge(b, [fresh] * R, entry, old, loaded)
             with _sum_over(b, cols, sums) as (j, acc):
                 p = b.gep(source, [b.load(b.gep(at, [j]))])
                 f = b.gep(weights, [b.load(b.gep(weight, [j]))])
@@ -158,7 +132,7 @@ def gather_block(typingctx, which, x, ix, pitch, taps, it, cols, dy, ys, n, sums
             else:  # what lies behind n lanes may be NaN
                 rows = [b.select(mask, emit.load(b, vec, p), zero) for p in rows]
             sets = 2 if R + 2 * K < _REGISTERS else 1  # sums of even and of odd source rows do not wait for each other
-            with _loop(b, I64(0), cols, [out]) as (j, carried):
+            with loop(b, I64(0), cols, [out]) as (j, carried):
                 p = b.gep(source, [b.load(b.gep(at, [j]))])
                 places = [b.gep(carried[0], [I64(i * vec.lanes)]) for i in range(K)]
                 a = [emit.load(b, vec, place) for place in places] + [zero] * (K * (sets - 1))
@@ -189,7 +163,7 @@ def copy_block(typingctx, source, ss, out, ys, rows, a, n):
 
     def codegen(context, b, sig, args):
         source, ss, out, ys, rows, _, n = args
-        with _loop(b, I64(0), rows, [source, out]) as (_, places):
+        with loop(b, I64(0), rows, [source, out]) as (_, places):
             emit.store_part(b, vec, emit.load_part(b, vec, places[0], n), places[1], n)
             places[:] = [b.gep(places[0], [ss]), b.gep(places[1], [ys])]
         return context.get_dummy_value()
@@ -252,7 +226,7 @@ def gather_pixels(typingctx, P, x, ix, xs, taps, it, cols, g, sums):
             for R in (TALL, HALF, 1):
                 with case(R):
                     rows = [emit.load(b, vec, b.gep(dy, [I64(r * vec.lanes)])) for r in range(R)]
-                    with _loop(b, I64(0), cols, [out]) as (j, carried):
+                    with loop(b, I64(0), cols, [out]) as (j, carried):
                         p = b.gep(source, [b.mul(b.load(b.gep(at, [j])), I64(vec.lanes))])
                         a = [emit.load(b, vec, carried[0]), emit.zero(vec)]
                         for r in range(R):

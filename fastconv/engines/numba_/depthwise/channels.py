@@ -5,14 +5,15 @@ A row shorter than a vector wastes nothing so, and any stride or dilation is a f
 
 from __future__ import annotations
 
-from ..direct.tiles import load_block
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import clear_vectors, local
 from ..ground.target import VECTOR_BYTES
+from ..ground.transpose import load_block
 from . import tables as at
-from .blocks import HALF, TALL, filter_pixels, gather_pixels, local
+from .blocks import HALF, TALL, filter_pixels, gather_pixels
 from .steps import _claim as claim
-from .steps import clear, fetch
+from .steps import fetch
 from .tables import backward_maps, forward_maps
 
 _SQUARE = 16 * 16  # numbers of a transposed block
@@ -51,7 +52,7 @@ def _filter(x, w, bias, y, f, work, share, shares):
     blocks, steps = (C + L - 1) // L, (dh + uh - 1) // uh
     lines_x, lines_y = h * wd // (_LINES * steps) + 1, dh * dw // (_LINES * steps) + 1
     jobs = v.at(f, at.N) * blocks
-    clear(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
+    clear_vectors(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         c = min(job % blocks * L, C - L)
         image = job // blocks * C + c
@@ -87,10 +88,10 @@ def _sums(dy, x, dw, f, work, share, shares):
     corner = source - v.at(f, at.TOP) * width - v.at(f, at.START) * L  # pixel 0, 0
     blocks = (C + L - 1) // L
     lines_x, lines_y = h * w // (_LINES * oh) + 1, ow // _LINES + 1
-    clear(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
+    clear_vectors(work, source, source + v.at(f, at.HEIGHT) * width)  # what lies around the maps stays zero
     for job in range(blocks * share // shares, blocks * (share + 1) // shares):
         c = min(job * L, C - L)
-        clear(work, sums, g)
+        clear_vectors(work, sums, g)
         for n in range(v.at(f, at.N)):
             _transpose_in(x, (n * C + c) * h * w, h * w, work, corner, w, width)
             _transpose_in(dy, (n * C + c) * oh * ow, oh * ow, work, g, ow, ow * L)

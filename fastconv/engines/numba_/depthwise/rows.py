@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address
 from . import tables as at
-from .blocks import MASKS, address
+from .blocks import MASKS
 from .streams import filter_row, gather_row, put_row, spread_row, take_row, weights
 
 

@@ -11,9 +11,10 @@ from numba import njit
 
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors, local
 from ..ground.target import VECTOR_BYTES
 from . import tables as at
-from .blocks import HALF, LOW, MASKS, TALL, address, copy_block, filter_block, local
+from .blocks import HALF, LOW, MASKS, TALL, copy_block, filter_block
 from .rows import filter_planes, spread_planes
 from .tables import backward_bands, forward_bands
 
@@ -162,7 +163,7 @@ def copy_in(x, ix, f, first, count, b, ib):
                 _copy_row(x, ix + (c * h + first + r) * w, w, v.at(f, at.SPLIT), v.at(f, at.WIDTH), b,
                           to + v.at(f, at.LEFT), to + v.at(f, at.END))  # fmt: skip
             else:
-                clear(b, to, to + pitch)
+                clear_vectors(b, to, to + pitch)
 
 
 @v.inline
@@ -200,14 +201,7 @@ def load_pair(x, i, n):
 @v.inline
 def clear_borders(f, b, i):
     """The whole buffer: what lies beside the image is never written again."""
-    clear(b, i, i + v.at(f, at.CS) * v.at(f, at.HEIGHT) * v.at(f, at.SPLIT) * v.at(f, at.WIDTH))
-
-
-@v.inline
-def clear(a, i, end):
-    """Whole vectors of zeros."""
-    for k in range(i, end, v.lanes(a)):
-        v.store(a, k, v.zero(a))
+    clear_vectors(b, i, i + v.at(f, at.CS) * v.at(f, at.HEIGHT) * v.at(f, at.SPLIT) * v.at(f, at.WIDTH))
 
 
 @v.inline

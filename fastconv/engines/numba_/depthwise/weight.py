@@ -6,11 +6,12 @@ from numba import njit
 
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors, local
 from ..ground.target import VECTOR_BYTES
 from . import tables as at
-from .blocks import HALF, LOW, MASKS, TALL, address, advance, copy_block, gather_block, local
+from .blocks import HALF, LOW, MASKS, TALL, advance, copy_block, gather_block
 from .rows import gather_planes
-from .steps import block_key, clear, clear_borders, copy_in, fetch, next_run
+from .steps import block_key, clear_borders, copy_in, fetch, next_run
 from .tables import forward_bands
 
 _ROOM = TALL * 16
@@ -54,7 +55,7 @@ def _weight_job(dy, x, dw, f, work, sums, buffer, job):
     rows, stride, pitch = v.at(f, at.ROWS), v.at(f, at.STEP), v.at(f, at.SPLIT) * v.at(f, at.WIDTH)
     run, cols, parts = v.at(f, t + at.RUN), v.at(f, t + at.COLS), v.at(f, at.PARTS)
     group, part, items, size = job % g, job // g, v.at(f, at.N) * bands, run * cols * L
-    clear(work, sums, buffer)
+    clear_vectors(work, sums, buffer)
     for i in range(items * part // parts, items * (part + 1) // parts):
         image, k0 = i // bands * g + group, i % bands * rows
         count = min(rows, oh - k0)

@@ -11,12 +11,12 @@ from numba import extending, prange, types
 
 from ..ground import emit
 from ..ground import vector as v
+from ..ground.control import cases, loop, merge
 from ..ground.emit import I64, vector_of
 from ..ground.launch import step
-from ..ground.microkernel import _loop, _merge
-from ..im2col import _clear, _gather
+from ..ground.memory import clear, copy_strided
 from .steps import columns, phase_of
-from .tiles import TILE, cases, multiply_add
+from .tiles import TILE, multiply_add
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
@@ -55,9 +55,9 @@ def _tile(typingctx, n, nv, x, ix, plane, C, taps, it, T, w, iw, bias, ib, y, iy
             first = [emit.splat(b, vec.llvm, b.load(address)) for address in each(start) for _ in range(NV)]
             before = b.block
             with b.if_then(b.icmp_signed("<", I64(0), T)):
-                with _loop(b, I64(0), T, [weights, *first]) as (t, outer):
+                with loop(b, I64(0), T, [weights, *first]) as (t, outer):
                     p = b.gep(pixels, [b.load(b.gep(offsets, [t]))])
-                    with _loop(b, I64(0), C, [p, *outer]) as (_, inner):
+                    with loop(b, I64(0), C, [p, *outer]) as (_, inner):
                         p, f, sums = inner[0], inner[1], inner[2:]
                         vectors = [emit.load(b, vec, b.gep(p, [I64(s * L)])) for s in range(NV)]
                         emit.prefetch(b, b.gep(f, [I64(16 * nt)]))
@@ -65,7 +65,7 @@ def _tile(typingctx, n, nv, x, ix, plane, C, taps, it, T, w, iw, bias, ib, y, iy
                         inner[:] = [b.gep(p, [plane]), b.gep(f, [n]), *sums]
                     outer[:] = inner[1:]
                 summed = b.block
-            sums = _merge(b, first, before, outer[1:], summed)
+            sums = merge(b, first, before, outer[1:], summed)
             for k, value in enumerate(sums):  # the tile of one more output writes the last one twice
                 o = last if k // NV == nt - 1 else I64(k // NV)
                 emit.store(b, vec, value, b.gep(out, [b.add(b.mul(ys, o), I64(k % NV * L))]))
@@ -180,7 +180,7 @@ def _pointwise(x, u, y, bias, origin, work, c0, C, o0, nout, per, shares):
                         )
             if full < t1:
                 for o in range(nout):
-                    _gather(y, iy + o * HW + full * width, work, ends + o * width, HW - full * width, 1)
+                    copy_strided(y, iy + o * HW + full * width, work, ends + o * width, HW - full * width, 1)
 
 
 def planar_rows(x, u, y, bias, taps, work, copy, rows, channels, blocks, threads):
@@ -251,9 +251,9 @@ def _copy_row(x, i, inside, width, pl, split, nph, wph, copy, to):
     """One image row: column phases, zeros on both sides; or a row of zeros."""
     for b in range(nph):
         first, last = columns(width if inside else 0, split, pl - b, wph)
-        _clear(copy, to, first)
-        _gather(copy, to + first, x, i + first * split + b - pl, last - first, split)
-        _clear(copy, to + last, wph - last)
+        clear(copy, to, first)
+        copy_strided(copy, to + first, x, i + first * split + b - pl, last - first, split)
+        clear(copy, to + last, wph - last)
         to += wph
 
 
@@ -262,7 +262,7 @@ def _interleave(line, i, phase, y, o, ow, c0, cd):
     """One row of results: output column j comes from phase (j + c0) % cd."""
     L = v.lanes(y)
     if cd == 1:
-        _gather(y, o, line, i, ow, 1)
+        copy_strided(y, o, line, i, ow, 1)
     elif cd == 2:
         full = ow // (2 * L)
         for j in range(full):

@@ -10,13 +10,12 @@ from numba import extending, prange, types
 
 from ..ground import emit
 from ..ground import vector as v
+from ..ground.control import cases, loop
 from ..ground.emit import I64, vector_of
 from ..ground.launch import step
-from ..ground.microkernel import _loop
+from ..ground.memory import clear, copy_strided
 from ..ground.target import VECTOR_BYTES
-from ..im2col import _clear, _gather
 from .planar import _copy_row
-from .tiles import cases
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
@@ -48,11 +47,11 @@ def _dots(
         def tile(nt):
             planes = [b.mul(plane, I64(t)) for t in range(nt)]
             sums = [emit.zero(vec)] * (nt * DOTS)
-            with _loop(b, I64(0), images, sums) as (i, outer):
+            with loop(b, I64(0), images, sums) as (i, outer):
                 first = b.gep(start, [b.mul(i, dimage)])
-                with _loop(b, I64(0), segments, [first, *outer]) as (j, middle):
+                with loop(b, I64(0), segments, [first, *outer]) as (j, middle):
                     p = b.gep(pixels, [b.add(b.mul(i, image), b.mul(j, segment))])
-                    with _loop(b, I64(0), steps, [p, *middle]) as (_, inner):
+                    with loop(b, I64(0), steps, [p, *middle]) as (_, inner):
                         p, f, sums = inner[0], inner[1], inner[2:]
                         ds = [emit.load(b, vec, b.gep(f, [q])) for q in planes]
                         for k in range(DOTS):
@@ -99,7 +98,7 @@ def _sums(dy, x, sums, to, off, work, skip, plane, row, pt, pl, split, nph, wph,
         a, buffer = to + share * size, share * size + skip
         if shares == 1:
             a = to
-        _clear(sums, a, nout * pairs)
+        clear(sums, a, nout * pairs)
         for unit in range(groups * strips * share // shares, groups * strips * (share + 1) // shares):
             n, strip = N * (unit // strips) // groups, unit % strips
             images = N * (unit // strips + 1) // groups - n
@@ -142,7 +141,7 @@ def _copy_x(x, ix, images, C, Ci, r0, r1, plane, row, pt, pl, split, nph, wph, r
             for r in range(r0 * sh, (r1 - 1) * sh + reach + 1, rstep):
                 _copy_row(x, (ix + (n * Ci + c) * H + r - pt) * W, 0 <= r - pt < H, W, pl, split, nph, wph, work, to)
                 to += row
-            _clear(work, to, end - to)
+            clear(work, to, end - to)
 
 
 @v.inline
@@ -153,9 +152,9 @@ def _copy_dy(dy, source, images, nout, rows, step_, run, work, copied):
         for n in range(images):
             to = copied + (o * images + n) * run
             for r in range(rows):
-                _gather(work, to + r * step_, dy, source + ((n * Co + o) * OH + r) * OW, OW, 1)
-                _clear(work, to + r * step_ + OW, step_ - OW)
-            _clear(work, to + rows * step_, run - rows * step_)
+                copy_strided(work, to + r * step_, dy, source + ((n * Co + o) * OH + r) * OW, OW, 1)
+                clear(work, to + r * step_ + OW, step_ - OW)
+            clear(work, to + rows * step_, run - rows * step_)
 
 
 @step("out")

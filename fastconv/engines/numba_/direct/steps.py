@@ -11,8 +11,9 @@ import numpy as np
 
 from ..ground import vector as v
 from ..ground.launch import shared_step
-from ..im2col import _clear, _gather, _inside
-from .tiles import TILE, TILE1, deal, load_block, load_every_other, store_each, tile_products
+from ..ground.memory import clear, copy_strided, inside
+from ..ground.transpose import load_block, load_every_other, store_each
+from .tiles import TILE, TILE1, deal, tile_products
 
 _STRIP = 8  # rows of the copy that a thread packs at a time
 
@@ -36,7 +37,7 @@ def direct_pack(x, copy, n0, nb, c0, nc, groups, block, first, rows, rstep, pt, 
                 c = min(block, nc - done)
                 _pack_row(x, image + row * W, H * W, c, block, W, pl, split, nph, wph, copy, to)
             elif block == 1:  # otherwise rows outside the image are never read
-                _clear(copy, to, nph * wph)
+                clear(copy, to, nph * wph)
 
 
 @v.inline
@@ -44,11 +45,11 @@ def _pack_row(x, i, plane, nc, block, width, pl, split, nph, wph, copy, to):
     """One image row of a channel block: column phases, zeros on both sides."""
     for b in range(nph):
         first, last = columns(width, split, pl - b, wph)
-        _clear(copy, to, first * block)
-        _clear(copy, to + last * block, (wph - last) * block)
+        clear(copy, to, first * block)
+        clear(copy, to + last * block, (wph - last) * block)
         source = i + first * split + b - pl
         if block == 1:
-            _gather(copy, to + first, x, source, last - first, split)
+            copy_strided(copy, to + first, x, source, last - first, split)
         elif nph == 1:
             pack_run(x, source, plane, nc, last - first, split, copy, to + first * block)
         to += wph * block
@@ -64,7 +65,7 @@ def _pack_row(x, i, plane, nc, block, width, pl, split, nph, wph, copy, to):
 @v.inline
 def columns(width, stride, shift, count):
     """The range of q, within [0, count), for which 0 <= q*stride - shift < width."""
-    first, last = _inside(width, stride, shift)
+    first, last = inside(width, stride, shift)
     first = min(max(first, 0), count)
     return first, max(first, min(count, last))
 

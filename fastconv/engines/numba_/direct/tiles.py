@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 from numba import extending, types
 from numba.core import cgutils
 
 from ..ground import emit
-from ..ground.emit import I64, vector_of
-from ..ground.microkernel import AHEAD, LINE, _loop, _merge
+from ..ground.control import cases, loop, merge
+from ..ground.emit import AHEAD, I64, LINE, vector_of
 from ..ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -19,25 +17,6 @@ TILE = 14 if VECTOR_BYTES == 64 else 6  # pixels x 2 vectors of a tile, or half 
 TILE1 = 14 if VECTOR_BYTES == 64 else 12  # pixels where one vector holds all outputs
 #: the tiles that are compiled, by vectors; an odd number of pixels is done by the next tile but for 7
 PIXELS = {1: range(2, TILE1 + 1, 2), 2: range(2, TILE + 1, 2), 4: (2, 4, 6, 7) if VECTOR_BYTES == 64 else ()}
-
-
-@contextmanager
-def cases(builder, key):
-    """Yields ``case(*values)``, a context for the code of some values of `key`; nothing is done for others."""
-    done = builder.append_basic_block("done")
-    switch = builder.switch(key, done)
-
-    @contextmanager
-    def case(*values):
-        block = builder.append_basic_block("case")
-        for value in values:
-            switch.add_case(I64(value), block)
-        builder.position_at_end(block)
-        yield
-        builder.branch(done)
-
-    yield case
-    builder.position_at_end(done)
 
 
 def multiply_add(b, vec, vectors, scalars, sums):
@@ -80,14 +59,14 @@ def tile_products(
             p = b.gep(pixels, [b.load(b.gep(offsets, [tap]))])
             f = b.gep(weights, [b.add(b.mul(b.mul(tap, c), I64(NV * L)), I64(vectors[0] * L))])
             groups = b.sdiv(b.add(c, I64(PS - 1)), I64(PS))
-            with _loop(b, I64(0), groups, [p, f, *sums]) as (g, outer):
+            with loop(b, I64(0), groups, [p, f, *sums]) as (g, outer):
                 following = b.gep(outer[0], [plane])
                 if PS == 1:
                     step(outer[0], nt, NV, PS, len(vectors), outer)
                 else:
                     left = b.sub(c, b.mul(g, I64(PS)))
                     left = emit.call(b, "llvm.smin.i64", I64, [left, I64(PS)])
-                    with _loop(b, I64(0), left, outer[1:]) as (k, inner):
+                    with loop(b, I64(0), left, outer[1:]) as (k, inner):
                         emit.prefetch(b, b.gep(following, [b.mul(k, I64(L))]))  # the next pixels, a line a step
                         values = [following, *inner]
                         step(b.gep(outer[0], [k]), nt, NV, PS, len(vectors), values)
@@ -110,12 +89,12 @@ def tile_products(
             first = [emit.load_part(b, vec, b.gep(start, [I64(s * L)]), b.sub(nb, I64(s * L))) for s in vectors]
             before = b.block
             with b.if_then(some):
-                with _loop(b, u0, u1, first * nt) as (u, rows):
-                    with _loop(b, v0, v1, rows) as (v, columns):
+                with loop(b, u0, u1, first * nt) as (u, rows):
+                    with loop(b, v0, v1, rows) as (v, columns):
                         columns[:] = channels(b.add(b.mul(u, nkw), v), nt, NV, PS, vectors, columns)
                     rows[:] = columns
                 summed = b.block
-            sums = _merge(b, first * nt, before, rows, summed)
+            sums = merge(b, first * nt, before, rows, summed)
             places = [b.add(b.mul(mt, I64(t)), b.mul(mv, I64(s))) for t in range(nt) for s in vectors]
             sure = (nt - 1) * len(vectors)
             store(sums[:sure], places[:sure])
@@ -141,96 +120,6 @@ def tile_products(
 
     i = types.intp
     return types.void(i, i, i, x, i, taps, i, *[i] * 7, w, i, m, i, i, i, bias, i, i), codegen
-
-
-@intrinsic
-def load_block(typingctx, a, i, stride, rows, n):
-    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n >= lanes: no masks, and prefetches."""
-    vec = vector_of(a)
-    L = vec.lanes
-
-    def codegen(context, b, sig, args):
-        array, i, stride, rows, n = args
-        places = [emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k)))) for k in range(L)]
-        zeros = cgutils.global_constant(b, "zeros", emit.zero(vec))
-        zeros = b.bitcast(zeros, places[0].type)  # stands for rows that are missing
-        with b.if_else(b.icmp_signed(">=", n, I64(L))) as (then, otherwise):
-            with then:
-                full = []
-                for k, place in enumerate(places):
-                    full.append(emit.load(b, vec, b.select(b.icmp_signed("<", I64(k), rows), place, zeros)))
-                    emit.prefetch(b, b.gep(place, [I64(4 * L)]))
-                after = b.block
-            with otherwise:
-                masks = emit.row_masks(b, vec, rows, n)
-                part = [emit.load_masked(b, vec, place, mask) for place, mask in zip(places, masks, strict=True)]
-                other = b.block
-        return context.make_tuple(b, sig.return_type, _merge(b, full, after, part, other))
-
-    return types.UniTuple(vec, L)(a, *[types.intp] * 4), codegen
-
-
-@intrinsic
-def load_every_other(typingctx, a, i, stride, rows, n):
-    """load_every_other(a, i, stride, rows, n) -> `v.load_rows` of elements 0, 2, 4, ... of every row."""
-    vec = vector_of(a)
-
-    def codegen(context, b, sig, args):
-        array, i, stride, rows, n = args
-        block = []
-        for k in range(vec.lanes):
-            address = emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k))))
-            valid = b.select(b.icmp_signed("<", I64(k), rows), b.sub(b.mul(n, I64(2)), I64(1)), I64(0))
-            low = emit.load_part(b, vec, address, valid)
-            high = emit.load_part(b, vec, b.gep(address, [I64(vec.lanes)]), b.sub(valid, I64(vec.lanes)))
-            for ahead in (4, 5):
-                emit.prefetch(b, b.gep(address, [I64(ahead * vec.lanes)]))
-            block.append(emit.shuffle(b, low, high, [2 * k for k in range(vec.lanes)]))
-        return context.make_tuple(b, sig.return_type, block)
-
-    return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4), codegen
-
-
-def _places(context, b, vec, a, places, args):
-    """Address and number of lanes (all or none) of every vector of a block."""
-    array, i, step, table, k, n = args
-    for j in range(vec.lanes):
-        some = b.icmp_signed("<", I64(j), n)
-        index = b.add(k, b.select(some, I64(j), I64(0)))
-        place = b.load(emit.pointer(context, b, places, table, index))
-        yield emit.pointer(context, b, a, array, b.add(i, b.mul(step, place))), b.select(some, I64(vec.lanes), I64(0))
-
-
-@intrinsic
-def load_each(typingctx, a, i, step, places, k, n):
-    """load_each(a, i, step, places, k, n) -> tuple of `lanes` vectors: the j-th from i + step * places[k + j].
-
-    Those from the n-th on (n > 0) are zero; places is an int64 array.
-    """
-    vec = vector_of(a)
-
-    def codegen(context, b, sig, args):
-        block = [emit.load_part(b, vec, address, n) for address, n in _places(context, b, vec, a, places, args)]
-        return context.make_tuple(b, sig.return_type, block)
-
-    n = types.intp
-    return types.UniTuple(vec, vec.lanes)(a, n, n, places, n, n), codegen
-
-
-@intrinsic
-def store_each(typingctx, a, i, step, places, k, n, values):
-    """store_each(a, i, step, places, k, n, values): the first n > 0 vectors, the j-th to i + step * places[k + j]."""
-    vec = values.dtype
-
-    def codegen(context, b, sig, args):
-        block = cgutils.unpack_tuple(b, args[-1])
-        for value, (address, count) in zip(block, _places(context, b, vec, a, places, args[:-1]), strict=True):
-            with b.if_then(b.icmp_signed("!=", count, I64(0))):
-                emit.store(b, vec, value, address)
-        return context.get_dummy_value()
-
-    n = types.intp
-    return types.void(a, n, n, places, n, n, values), codegen
 
 
 @intrinsic

@@ -14,8 +14,8 @@ from numba import prange
 
 from ..ground import vector as v
 from ..ground.launch import shared_step, step
+from ..ground.transpose import load_each
 from .steps import columns, pack_run
-from .tiles import load_each
 from .weight_tiles import ROWS, SUMS, channel_sums, row_sums
 
 

@@ -7,10 +7,10 @@ from llvmlite import ir
 from numba import extending, types
 
 from ..ground import emit
+from ..ground.control import cases, loop
 from ..ground.emit import I64, vector_of
-from ..ground.microkernel import _loop
 from ..ground.target import VECTOR_BYTES
-from .tiles import cases, multiply_add
+from .tiles import multiply_add
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
@@ -34,9 +34,9 @@ def _tile(b, vec, shape, pixels, offsets, row, step, start, dv, skip, rows, cols
     nr, width, nv = shape
     starts = [pixels] if nr > 1 and width == 1 else [b.gep(pixels, [offset]) for offset in offsets]
     sums = [emit.zero(vec)] * (nr * width * nv)  # a strip's own: errors grow with its length only
-    with _loop(b, I64(0), rows, [start, *sums]) as (i, outer):
+    with loop(b, I64(0), rows, [start, *sums]) as (i, outer):
         points = [b.gep(p, [b.mul(i, row)]) for p in starts]
-        with _loop(b, I64(0), cols, [*points, *outer]) as (_, inner):
+        with loop(b, I64(0), cols, [*points, *outer]) as (_, inner):
             points, f, sums = inner[: len(starts)], inner[len(starts)], inner[len(starts) + 1 :]
             points = [_held(b, p) for p in points]
             vectors = [emit.load(b, vec, f if s == 0 else b.gep(f, [dv])) for s in range(nv)]

@@ -11,10 +11,9 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
-from ..direct.tiles import cases
 from ..ground import emit
+from ..ground.control import cases, loop, merge
 from ..ground.emit import FLAGS, I64, vector_of
-from ..ground.microkernel import _loop, _merge
 from ..ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -129,7 +128,7 @@ def _numbers(b, vec, n, place, apart, gap, have):
             there = [(have(k), p) for k, p in enumerate(places)]
             some = [emit.load(b, vec, b.select(k, q, nothing)) for k, p in there for q in (p, b.gep(p, [apart]))]
             other = b.block
-    values = _merge(b, full, after, some, other)
+    values = merge(b, full, after, some, other)
     return [_Complex(b, vec, *values[2 * k : 2 * k + 2]) for k in range(n)]
 
 
@@ -173,7 +172,7 @@ def first_pass(typingctx, n, n2, re, im, step, count, y, row):
         gap = b.mul(n2, step)
         with cases(b, n) as case:
             for size, dft in _DFT.items():
-                with case(size), _loop(b, I64(0), n2, [re, y]) as (i, places):
+                with case(size), loop(b, I64(0), n2, [re, y]) as (i, places):
                     left = b.sub(count, i)
                     x = _numbers(b, vec, size, places[0], apart, gap,
                                  lambda k, left=left: b.icmp_signed("<", b.mul(n2, I64(k)), left))  # fmt: skip
@@ -201,7 +200,7 @@ def last_pass(typingctx, n, n1, re, im, step, row, count, w, outr, outi, out, ke
         rows = emit.call(b, "llvm.smin.i64", I64, [n1, kept])
         with cases(b, n) as case:
             for size, dft in _DFT.items():
-                with case(size), _loop(b, I64(0), rows, [re, w, outr]) as (k, places):
+                with case(size), loop(b, I64(0), rows, [re, w, outr]) as (k, places):
                     x = _numbers(b, vec, size, places[0], apart, step,
                                  lambda k: b.icmp_signed("<", I64(k), count))  # fmt: skip
                     for j in range(1, size):
@@ -250,10 +249,10 @@ def complex_products(typingctx, nv, nm, a, am, al, ak, blocks, inner, start, aro
             return sums
 
         def block(NV, NM):
-            with _loop(b, I64(0), blocks, [a, f, *[emit.zero(vec)] * (2 * NM * NV)]) as (i, outer):
+            with loop(b, I64(0), blocks, [a, f, *[emit.zero(vec)] * (2 * NM * NV)]) as (i, outer):
                 left = b.sub(most, b.mul(b.srem(b.add(start, i), around), inner))
                 left = emit.call(b, "llvm.smin.i64", I64, [left, inner])
-                with _loop(b, I64(0), left, list(outer)) as (_, values):
+                with loop(b, I64(0), left, list(outer)) as (_, values):
                     sums = step(values[0], values[1], values[2:], NV, NM)
                     values[:] = [b.gep(values[0], [al]), b.gep(values[1], [fk]), *sums]
                 outer[:] = [b.gep(outer[0], [ak]), *values[1:]]
@@ -265,7 +264,7 @@ def complex_products(typingctx, nv, nm, a, am, al, ak, blocks, inner, start, aro
             with b.if_then(b.not_(first)):
                 more = [b.fadd(emit.load(b, vec, p), value) for p, value in zip(places, outer[2:], strict=True)]
                 added = b.block
-            for value, place in zip(_merge(b, outer[2:], entry, more, added), places, strict=True):
+            for value, place in zip(merge(b, outer[2:], entry, more, added), places, strict=True):
                 emit.store(b, vec, value, place)
 
         with cases(b, b.add(b.mul(nv, I64(8)), nm)) as case:

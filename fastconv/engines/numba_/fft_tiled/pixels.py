@@ -5,11 +5,11 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import extending, types
 
-from ..depthwise.blocks import address
 from ..ground import emit
 from ..ground import vector as v
+from ..ground.control import merge
 from ..ground.emit import I32, I64, vector_of
-from ..ground.microkernel import _merge
+from ..ground.memory import address
 from . import tables as at
 from .tables import ceil
 
@@ -59,7 +59,7 @@ def load_block(typingctx, planes, k, r, j, whole, out):
             with otherwise:
                 part = [emit.load_masked(b, vec, p, _mask(b, vec, *bounds(lane))) for lane, p in enumerate(places)]
                 other = b.block
-        for value in emit.transpose(b, _merge(b, full, after, part, other)):
+        for value in emit.transpose(b, merge(b, full, after, part, other)):
             emit.store(b, vec, value, out)
             out = b.gep(out, [I64(2 * vec.lanes)])
         return context.get_dummy_value()

@@ -6,10 +6,9 @@ the tile's own rows.
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address, local
-from ..depthwise.steps import clear
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors, local
 from . import tables as at
 from .routines import column, column_back, kernel_rows, kernel_rows_back, rows, rows_back, store_taps, weight_column
 from .tables import ceil, fill_table, kept, place_kernels, place_lanes, real
@@ -41,7 +40,7 @@ def _points(x, w, bias, y, work, q, twiddles, code, what, share, shares):
     columns, by_tiles, unit_r = v.at(q, at.W + at.T) // 2 + 1, v.at(q, at.LANES_ARE_TILES), v.at(q, at.UNIT_R)
     a, r, f = kept(address(work, 0), s, at.A), kept(address(work, 0), s, at.ROWS), address(work, v.at(q, at.AT_R))
     if by_tiles == (what == _SPECTRA):
-        clear(kept(a, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)  # some rows and columns a phase does not have
+        clear_vectors(kept(a, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)  # some rows and columns a phase does not have
     if what == _SPECTRA:
         units = ceil(g * co * ci, L)
         for i in range(units * share // shares, units * (share + 1) // shares):
@@ -56,7 +55,7 @@ def _points(x, w, bias, y, work, q, twiddles, code, what, share, shares):
         if not by_tiles:
             items, kind, outputs = blocks * dp * v.at(q, at.TILES), at.OUTPUTS, 1
         z = address(a, inputs * v.at(q, at.UNIT_A) * L if outputs > 1 else 0)
-        clear(add, 0, L)
+        clear_vectors(add, 0, L)
         for i in range(items * share // shares, items * (share + 1) // shares):
             group, first, tile, count = i // blocks, i % blocks * L, i % blocks * L, v.at(q, at.TILES)
             o0 = 0

@@ -7,8 +7,8 @@ frequency k + n1 * lane. The inverse swaps real and imaginary parts, before and 
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address
 from ..ground import vector as v
+from ..ground.memory import address
 from . import tables as at
 from .blocks import ROWS, complex_products, first_pass, last_pass
 from .pixels import load_block, load_row, store_block, store_row

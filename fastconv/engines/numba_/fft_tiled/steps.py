@@ -7,10 +7,9 @@ go back to rows in Z.
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address, local
-from ..depthwise.steps import clear
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors, local
 from ..ground.target import VECTOR_BYTES
 from . import tables as at
 from .routines import column, column_back, kernel_rows, multiply, rows, rows_back, weight_column
@@ -65,7 +64,7 @@ def _channels(x, w, r, bias, y, work, q, twiddles, code, what, group, tile, tile
                         address(X, i * v.at(q, at.UNIT_X) * L))  # fmt: skip
         units = ci * blocks
         if units:  # some rows and columns a phase does not have
-            clear(kept(X, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)
+            clear_vectors(kept(X, s, at.KERNELS), 0, v.at(q, at.KERNEL) * L)
         for i in range(units * share // shares, units * (share + 1) // shares):
             c, o = i // blocks, i % blocks
             phase = ci * dblocks if v.at(q, at.H + at.SP) * v.at(q, at.W + at.SP) > 1 else v.at(q, at.COB)
@@ -81,7 +80,7 @@ def _channels(x, w, r, bias, y, work, q, twiddles, code, what, group, tile, tile
                           tiles)  # fmt: skip
     else:
         add = local(work, 16)
-        clear(add, 0, L)
+        clear_vectors(add, 0, L)
         for i in range(tiles * blocks * share // shares, tiles * blocks * (share + 1) // shares):
             o = (block + i % blocks) % v.at(q, at.COB) * L
             count = min(L, v.at(q, at.CO) - o)

@@ -6,9 +6,9 @@ of a block, column by column; their rows are summed in R.
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address
 from . import tables as at
 from .routines import column_back, kernel_rows_back, multiply, store_taps
 from .steps import source_unit

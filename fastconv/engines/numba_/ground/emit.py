@@ -1,4 +1,4 @@
-"""The vector type, and the pieces of LLVM IR that vector.py and microkernel.py are made of.
+"""The vector type, and the pieces of LLVM IR that vector.py and the kernels are made of.
 
 In the functions `vec` is a `Vector` type, `address` an LLVM pointer to an element, and the rest are LLVM values.
 """
@@ -13,6 +13,9 @@ from numba.extending import models, register_model
 from .target import VECTOR_BYTES
 
 I32, I64, BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+
+AHEAD = 12  # steps of a product from the prefetch of weights to their use
+LINE = 64  # bytes of a cache line
 
 #: the one licence for floating point: a * b + c may be fused. NaN and Inf propagate, nothing is reordered
 FLAGS = ("contract",)
@@ -63,16 +66,16 @@ def call(builder, name, result, args, **flags):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, **flags)
 
 
-def load(builder, vec, address, aligned=False):
+def load(builder, vec, address):
     """One vector from the address of its first element."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    return builder.load(ptr, align=vec.itemsize * (vec.lanes if aligned else 1))
+    return builder.load(ptr, align=vec.itemsize)
 
 
-def store(builder, vec, value, address, aligned=False):
+def store(builder, vec, value, address):
     """Write one vector to the address of its first element."""
     ptr = builder.bitcast(address, vec.llvm.as_pointer())
-    builder.store(value, ptr, align=vec.itemsize * (vec.lanes if aligned else 1))
+    builder.store(value, ptr, align=vec.itemsize)
 
 
 def load_part(builder, vec, address, n):

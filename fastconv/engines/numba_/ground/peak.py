@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import extending, prange, types
+from numba import extending, types
 
 from . import emit
+from .control import loop, merge
 from .emit import I64, vector_of
-from .launch import step
-from .microkernel import _loop, _merge
+from .launch import shared_step
 
 _PIECES = 64
 
@@ -41,13 +41,13 @@ def _peak(typingctx, x, i, n, peaks, k):
         whole = b.mul(b.sdiv(n, I64(4 * vec.lanes)), I64(4 * vec.lanes))
         before = b.block
         with b.if_then(b.icmp_signed("<", I64(0), whole)):
-            with _loop(b, I64(0), b.sdiv(whole, I64(4 * vec.lanes)), [start, *[zero] * 4]) as (_, values):
+            with loop(b, I64(0), b.sdiv(whole, I64(4 * vec.lanes)), [start, *[zero] * 4]) as (_, values):
                 at = values[0]
                 read = [emit.load(b, vec, b.gep(at, [I64(s * vec.lanes)])) for s in range(4)]
                 values[1:] = [larger(*pair) for pair in zip(values[1:], read, strict=True)]
                 values[0] = b.gep(at, [I64(4 * vec.lanes)])
             after = b.block
-        tops = _merge(b, [zero] * 4, before, values[1:], after)
+        tops = merge(b, [zero] * 4, before, values[1:], after)
         for s in range(4):
             at = b.add(whole, I64(s * vec.lanes))
             tops[s] = larger(tops[s], emit.load_part(b, vec, b.gep(start, [at]), b.sub(n, at)))
@@ -61,10 +61,9 @@ def _peak(typingctx, x, i, n, peaks, k):
     return types.void(x, n, n, peaks, n), codegen
 
 
-@step("peaks")
-def _peaks(x, peaks):
-    """Row i of peaks OUT: for the i-th share of x; only as many numbers as a vector has are written."""
-    n, (pieces, width) = x.size, peaks.shape
-    for i in prange(pieces):
-        first = n * i // pieces
-        _peak(x, first, n * (i + 1) // pieces - first, peaks, i * width)
+@shared_step("peaks")
+def _peaks(x, peaks, ithr, nthr):
+    """Row ithr of peaks OUT: for the share of x; only as many numbers as a vector has are written."""
+    n, width = x.size, peaks.shape[1]
+    first = n * ithr // nthr
+    _peak(x, first, n * (ithr + 1) // nthr - first, peaks, ithr * width)

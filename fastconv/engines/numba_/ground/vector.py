@@ -39,20 +39,20 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 # ---- memory ----
 
 
-def _load(a, lanes, aligned):
+def _load(a, lanes):
     vec = vector_of(a, lanes)
 
     def codegen(context, builder, sig, args):
-        return emit.load(builder, vec, emit.pointer(context, builder, a, *args[:2]), aligned)
+        return emit.load(builder, vec, emit.pointer(context, builder, a, *args[:2]))
 
     return vec(a, types.intp, lanes or types.none), codegen
 
 
-def _store(a, value, aligned):
+def _store(a, value):
     _check_store(a, value)
 
     def codegen(context, builder, sig, args):
-        emit.store(builder, value, args[2], emit.pointer(context, builder, a, *args[:2]), aligned)
+        emit.store(builder, value, args[2], emit.pointer(context, builder, a, *args[:2]))
         return context.get_dummy_value()
 
     return types.void(a, types.intp, value), codegen
@@ -81,25 +81,13 @@ def lanes(typingctx, a):
 @intrinsic
 def load(typingctx, a, i, lanes=None):
     """load(a, i, lanes=None) -> the vector at offset i."""
-    return _load(a, lanes, aligned=False)
-
-
-@intrinsic
-def load_aligned(typingctx, a, i, lanes=None):
-    """load_aligned(a, i, lanes=None) -> the same, from an address that is a multiple of the vector's size."""
-    return _load(a, lanes, aligned=True)
+    return _load(a, lanes)
 
 
 @intrinsic
 def store(typingctx, a, i, value):
     """store(a, i, value): write a vector to offset i."""
-    return _store(a, value, aligned=False)
-
-
-@intrinsic
-def store_aligned(typingctx, a, i, value):
-    """store_aligned(a, i, value): the same, to an address that is a multiple of the vector's size."""
-    return _store(a, value, aligned=True)
+    return _store(a, value)
 
 
 @intrinsic
@@ -264,17 +252,11 @@ def _lanewise(name, arity, doc, emitter):
     return intrinsic(typer)
 
 
-def _llvm(name):
-    return lambda b, vec, *args: emit.call(b, f"llvm.{name}.{vec.suffix}", vec.llvm, args, fastmath=("nsz",))
-
-
 def _shuffle(order):
     return lambda b, vec, *args: emit.shuffle(b, *args, [order(i, vec.lanes) for i in range(vec.lanes)])
 
 
 fma = _lanewise("fma", 3, "fma(a, b, c) -> a * b + c, fused where the CPU can.", emit.fma)
-maximum = _lanewise("maximum", 2, "maximum(a, b) -> the larger; NaN where either is NaN.", _llvm("maximum"))
-minimum = _lanewise("minimum", 2, "minimum(a, b) -> the smaller; NaN where either is NaN.", _llvm("minimum"))
 above = _lanewise("above", 4, "above(x, a, p, q) -> p where x is above a or is NaN, else q.", emit.above)
 even = _lanewise("even", 2, "even(a, b) -> lanes 0, 2, 4, ... of a followed by b.", _shuffle(lambda i, n: 2 * i))
 odd = _lanewise("odd", 2, "odd(a, b) -> lanes 1, 3, 5, ... of a followed by b.", _shuffle(lambda i, n: 2 * i + 1))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from numba import extending, types
 from numba.core import cgutils
 
-from ..direct.tiles import cases
 from ..ground import emit
-from ..ground.emit import I64, vector_of
-from ..ground.microkernel import LINE, _loop, _merge
+from ..ground.control import cases, loop, merge
+from ..ground.emit import I64, LINE, vector_of
 from ..ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -81,7 +80,7 @@ def _along(context, b, vec, args, count, make):
     def constant(i):
         return emit.splat(b, vec.llvm, b.load(b.gep(coef, [I64(i)])))
 
-    with _loop(b, I64(0), many, [source, out]) as (_, places):
+    with loop(b, I64(0), many, [source, out]) as (_, places):
         place, values = places[0], []
         for _ in range(count):
             values.append(emit.load(b, vec, place))
@@ -238,10 +237,10 @@ def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, uv, ahead, m
         groups = b.sdiv(b.add(count, b.sub(group, I64(1))), group)
 
         def tile(nt):
-            with _loop(b, I64(0), groups, [scalars, vectors, *[emit.zero(vec)] * (2 * nt)]) as (g, outer):
+            with loop(b, I64(0), groups, [scalars, vectors, *[emit.zero(vec)] * (2 * nt)]) as (g, outer):
                 left = b.sub(count, b.mul(g, group))
                 left = emit.call(b, "llvm.smin.i64", I64, [left, group])
-                with _loop(b, I64(0), left, list(outer)) as (_, inner):
+                with loop(b, I64(0), left, list(outer)) as (_, inner):
                     p, f, *sums = inner
                     pair = [emit.load(b, vec, place) for place in (f, b.gep(f, [uv]))]
                     for distance in lines:
@@ -261,7 +260,7 @@ def products(typingctx, ps, n, x, ix, step, jump, group, u, iu, us, uv, ahead, m
             with b.if_then(b.not_(first)):
                 more = [b.fadd(emit.load(b, vec, place), value) for place, value in zip(places, outer[2:], strict=True)]
                 added = b.block
-            for value, place in zip(_merge(b, outer[2:], entry, more, added), places, strict=True):
+            for value, place in zip(merge(b, outer[2:], entry, more, added), places, strict=True):
                 emit.store(b, vec, value, place)
 
         with cases(b, n) as case:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..depthwise.blocks import address, local
-from ..depthwise.steps import clear
-from ..direct.tiles import load_block
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors, local
 from ..ground.target import VECTOR_BYTES
+from ..ground.transpose import load_block
 from . import tables as at
 from .blocks import AHEAD, inputs_1d, outputs_1d, products, weights_1d
 from .blocks import TILES as MOST
@@ -95,7 +94,7 @@ def _forward(x, w, u, bias, y, work, table, q, coef, what, block, ready, share, 
 @v.inline
 def clear_slots(q, table, t, count, work, i):
     """What lies outside the image stays zero."""
-    clear(work, i, i + v.at(table, t + count) * v.lanes(work))
+    clear_vectors(work, i, i + v.at(table, t + count) * v.lanes(work))
 
 
 @v.inline

@@ -5,8 +5,8 @@ A slot is one vector: one pixel of as many channels as there are lanes. Tables a
 
 from __future__ import annotations
 
-from ..direct.tiles import load_block
 from ..ground import vector as v
+from ..ground.transpose import load_block
 from .blocks import gather, scatter, store_block
 
 #: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py

@@ -8,9 +8,9 @@ until they are transformed back.
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address, local
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, local
 from . import tables as at
 from .blocks import ROWS, outputs_1d, products, weights_1d
 from .steps import as_table, clear_slots, frequencies, inputs, stage

@@ -1,0 +1,102 @@
+"""Blocks of `lanes` vectors, loaded to be transposed and stored where they belong."""
+
+from __future__ import annotations
+
+from numba import extending, types
+from numba.core import cgutils
+
+from . import emit
+from .control import merge
+from .emit import I64, vector_of
+
+intrinsic = extending.intrinsic(prefer_literal=True)
+
+
+@intrinsic
+def load_block(typingctx, a, i, stride, rows, n):
+    """load_block(a, i, stride, rows, n) -> `v.load_rows`, quick where n >= lanes: no masks, and prefetches."""
+    vec = vector_of(a)
+    L = vec.lanes
+
+    def codegen(context, b, sig, args):
+        array, i, stride, rows, n = args
+        places = [emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k)))) for k in range(L)]
+        zeros = cgutils.global_constant(b, "zeros", emit.zero(vec))
+        zeros = b.bitcast(zeros, places[0].type)  # stands for rows that are missing
+        with b.if_else(b.icmp_signed(">=", n, I64(L))) as (then, otherwise):
+            with then:
+                full = []
+                for k, place in enumerate(places):
+                    full.append(emit.load(b, vec, b.select(b.icmp_signed("<", I64(k), rows), place, zeros)))
+                    emit.prefetch(b, b.gep(place, [I64(4 * L)]))
+                after = b.block
+            with otherwise:
+                masks = emit.row_masks(b, vec, rows, n)
+                part = [emit.load_masked(b, vec, place, mask) for place, mask in zip(places, masks, strict=True)]
+                other = b.block
+        return context.make_tuple(b, sig.return_type, merge(b, full, after, part, other))
+
+    return types.UniTuple(vec, L)(a, *[types.intp] * 4), codegen
+
+
+@intrinsic
+def load_every_other(typingctx, a, i, stride, rows, n):
+    """load_every_other(a, i, stride, rows, n) -> `v.load_rows` of elements 0, 2, 4, ... of every row."""
+    vec = vector_of(a)
+
+    def codegen(context, b, sig, args):
+        array, i, stride, rows, n = args
+        block = []
+        for k in range(vec.lanes):
+            address = emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k))))
+            valid = b.select(b.icmp_signed("<", I64(k), rows), b.sub(b.mul(n, I64(2)), I64(1)), I64(0))
+            low = emit.load_part(b, vec, address, valid)
+            high = emit.load_part(b, vec, b.gep(address, [I64(vec.lanes)]), b.sub(valid, I64(vec.lanes)))
+            for ahead in (4, 5):
+                emit.prefetch(b, b.gep(address, [I64(ahead * vec.lanes)]))
+            block.append(emit.shuffle(b, low, high, [2 * k for k in range(vec.lanes)]))
+        return context.make_tuple(b, sig.return_type, block)
+
+    return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4), codegen
+
+
+def _places(context, b, vec, a, places, args):
+    """Address and number of lanes (all or none) of every vector of a block."""
+    array, i, step, table, k, n = args
+    for j in range(vec.lanes):
+        some = b.icmp_signed("<", I64(j), n)
+        index = b.add(k, b.select(some, I64(j), I64(0)))
+        place = b.load(emit.pointer(context, b, places, table, index))
+        yield emit.pointer(context, b, a, array, b.add(i, b.mul(step, place))), b.select(some, I64(vec.lanes), I64(0))
+
+
+@intrinsic
+def load_each(typingctx, a, i, step, places, k, n):
+    """load_each(a, i, step, places, k, n) -> tuple of `lanes` vectors: the j-th from i + step * places[k + j].
+
+    Those from the n-th on (n > 0) are zero; places is an int64 array.
+    """
+    vec = vector_of(a)
+
+    def codegen(context, b, sig, args):
+        block = [emit.load_part(b, vec, address, n) for address, n in _places(context, b, vec, a, places, args)]
+        return context.make_tuple(b, sig.return_type, block)
+
+    n = types.intp
+    return types.UniTuple(vec, vec.lanes)(a, n, n, places, n, n), codegen
+
+
+@intrinsic
+def store_each(typingctx, a, i, step, places, k, n, values):
+    """store_each(a, i, step, places, k, n, values): the first n > 0 vectors, the j-th to i + step * places[k + j]."""
+    vec = values.dtype
+
+    def codegen(context, b, sig, args):
+        block = cgutils.unpack_tuple(b, args[-1])
+        for value, (address, count) in zip(block, _places(context, b, vec, a, places, args[:-1]), strict=True):
+            with b.if_then(b.icmp_signed("!=", count, I64(0))):
+                emit.store(b, vec, value, address)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(a, n, n, places, n, n, values), codegen

@@ -1,0 +1,239 @@
+"""The contract at the seam: every step of the engines, its arrays, its record, its numbers.
+
+A step is a function of the same name and arguments in each engine (``load(engine, dtype)`` finds them). Arrays are
+C-contiguous; ``real`` is the dtype that the steps were loaded for. The roles:
+
+IN      read, never written; where the shape says "or none", an empty array or None stands for its absence
+OUT     written, the part that is not padding whole; what it held is not read
+INOUT   read and written
+WORK    scratch memory of arbitrary content
+
+A record is a row of `intp` made by `records.pack`. A table of tuples of numbers belongs to steps that have no record
+yet. ``python -m fastconv.engines.steps`` prints the stub ``kernels.pyi``, by which mypy checks the calls.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+IN, OUT, INOUT, WORK = "IN", "OUT", "INOUT", "WORK"
+ARRAYS = (IN, OUT, INOUT, WORK)
+BOTH = ("cython", "numba")
+IMAGE = "image"  # uint8, uint16, int16, float32 or float64
+
+
+class Argument(NamedTuple):
+    """An argument of a step."""
+
+    name: str
+    role: str  # IN, OUT, INOUT, WORK; "record", "int", "float", "flag"; "tuple" of ints
+    what: str = ""  # shape of an array, kind of a record, ints of a tuple
+    dtype: str = "real"  # of an array: "real", "intp", "int64", "image"
+
+
+class Step(NamedTuple):
+    """A step."""
+
+    name: str
+    does: str
+    arguments: tuple[Argument, ...]
+    returns: str = "None"
+    engines: tuple[str, ...] = BOTH
+
+
+def array(role: str, name: str, what: str, dtype: str = "real") -> Argument:
+    return Argument(name, role, what, dtype)
+
+
+def record(name: str, kind: str) -> Argument:
+    return Argument(name, "record", kind, "intp")
+
+
+def ints(names: str) -> tuple[Argument, ...]:
+    return tuple(Argument(name, "int") for name in names.split())
+
+
+def flag(name: str) -> Argument:
+    return Argument(name, "flag")
+
+
+def packed(name: str, fields: str) -> Argument:
+    return Argument(name, "tuple", fields)
+
+
+THREADS = Argument("threads", "int")
+X, DY = array(IN, "x", "n ci ih iw"), array(IN, "dy", "n co oh ow")
+W, BIAS = array(IN, "w", "co ci/g kh kw"), array(IN, "bias", "co, or none")
+Y, DX, DW = array(OUT, "y", "n co oh ow"), array(OUT, "dx", "n ci ih iw"), array(OUT, "dw", "co ci/g kh kw")
+DW_ = DW._replace(name="dw_")
+SCRATCH = array(WORK, "work", "numbers")
+COEF, TWIDDLES = array(IN, "coef", "numbers"), array(IN, "twiddles", "numbers")
+TAPS, POS = array(IN, "taps", "numbers", "intp"), array(IN, "pos", "taps", "intp")
+WINO_GRID, FT_GRID = array(IN, "grid", "59", "intp"), array(IN, "grid", "68 and places", "intp")
+SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "columns of the window", "intp"),
+       *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
+PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
+PLANES = array(IN, "x", "planes ih iw")
+GEOMETRY, POOL = record("q", "ConvGeometry"), record("q", "PoolWindows")
+POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
+COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
+SPLIT, COPY = ("cython",), array(IN, "copy", "numbers")
+
+STEPS = (
+    # ---- of all algorithms ----
+    Step("abs_peak", "max|x|; NaN or Inf if x holds one", (array(IN, "x", "any"), THREADS), "float"),
+    Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
+         (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
+    # ---- naive ----
+    Step("naive_forward", "the textbook sum", (X, W, Y, GEOMETRY, THREADS)),
+    Step("naive_grad_input", "its adjoint in x", (DY, W, DX, GEOMETRY, THREADS)),
+    Step("naive_grad_weight", "its adjoint in w", (DY, X, DW, GEOMETRY, THREADS)),
+    # ---- im2col ----
+    Step("im2col_pack", "patches to columns: images from n0 on, output pixels from p0 on",
+         (X, array(OUT, "col", "nb ci*kh*kw pixels"), GEOMETRY, *ints("n0 p0"), THREADS)),
+    Step("col2im_add", "the adjoint, added: every number of the columns to the pixel it came from",
+         (array(IN, "col", "nb ci*kh*kw pixels"), array(INOUT, "dx", "n ci ih iw"),
+          GEOMETRY, *ints("n0 p0"), THREADS)),
+    # ---- fft ----
+    Step("spectral_multiply", "y[g, i, j] (+)= sum over k of x[g, i, k] * w[g, j, k], or its conjugate",
+         (array(IN, "x", "numbers"), array(IN, "w", "numbers"), array(INOUT, "y", "numbers"),
+          record("q", "FftProducts"), flag("conjugate"), flag("add"), THREADS)),
+    # ---- separable ----
+    Step("separable_rows", "columns a, then rows b, band by band",
+         (X, array(IN, "a", "g r ci/g kh"), array(IN, "b", "g co/g r kw"), BIAS, Y, SCRATCH,
+          record("q", "SeparableBands"), THREADS)),
+    # ---- pooling ----
+    Step("max_pool", "the largest pixel of each window",
+         (PLANES, array(OUT, "y", "planes oh ow"), POOL_TAPS, SCRATCH, POOL, THREADS)),
+    Step("avg_pool", "the mean pixel of each window",
+         (PLANES, array(OUT, "y", "planes oh ow"), *COUNTS, POOL_TAPS, SCRATCH, POOL, THREADS)),
+    Step("max_pool_indices", "the largest pixel, and its place in the plane",
+         (PLANES, array(OUT, "y", "planes oh ow"), array(OUT, "index", "planes oh ow", "int64"), POOL_TAPS,
+          POOL_OFFSETS, SCRATCH, POOL, THREADS)),
+    Step("max_pool_backward", "each dy at the pixel that was the largest",
+         (PLANES, array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), POOL_TAPS, POOL_OFFSETS, SCRATCH,
+          POOL, THREADS)),
+    Step("max_pool_scatter", "each dy at its index; counted in bad: indices outside of the rows of their windows",
+         (array(IN, "dy", "planes oh ow"), array(IN, "index", "planes oh ow", "int64"),
+          array(OUT, "dx", "planes ih iw"), array(INOUT, "bad", "threads", "intp"), POOL, THREADS)),
+    Step("avg_pool_backward", "each dy shared out evenly among the pixels of its window",
+         (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, SCRATCH, POOL, THREADS)),
+    # ---- direct ----
+    Step("direct_pack", "rows of x, padded, channels blocked",
+         (X, array(OUT, "copy", "nb groups blocks rows nph wph block"),
+          *ints("n0 nb c0 nc groups block first rows rstep pt pl split nph wph plane"), THREADS)),
+    Step("direct_weights", "weights in the order in which the products read them",
+         (W, array(OUT, "u", "groups panels taps c nv*lanes"), *ints("w0 nout C groups T"), POS, *ints("nv"),
+          flag("adjoint"), array(WORK, "tmp", "numbers"), *ints("tmp_size"), THREADS)),
+    Step("direct_rows", "a band of output rows from the copy",
+         (COPY, array(IN, "u", "numbers, or none"), W, Y, BIAS, TAPS, POS, SCRATCH,
+          packed("source", "image plane row first pt pl h w c block"), packed("rows", "r0 rd rm rs c0 cd cm cs oh ow"),
+          packed("outputs", "n0 nb o0 nout groups i0 i1"), packed("blocks", "nv per jit adjoint w0 tmp T"), THREADS)),
+    Step("direct_sums", "sums for dw of a band, added",
+         (COPY, DY, array(INOUT, "sums", "numbers"), TAPS, SCRATCH, packed("source", "see direct.py"),
+          packed("outputs", "see direct.py"), packed("blocks", "see direct.py"), packed("lanes", "see direct.py"),
+          THREADS)),
+    Step("direct_unpack_sums", "dw from the sums", (array(INOUT, "sums", "numbers"), DW,
+         *ints("o0 nout C KH KW block groups"), flag("swapped"), *ints("own shares"), THREADS)),
+    Step("planar_weights", "weights of a few outputs in the order of their use",
+         (W, array(OUT, "u", "blocks taps c nt"), *ints("w0 nout C T"), POS, *ints("tile"), flag("adjoint"), THREADS)),
+    Step("planar_rows", "outputs strip by strip, lanes = pixels",
+         (X, array(IN, "u", "blocks taps c nt"), Y, BIAS, TAPS, SCRATCH, packed("copy", "see planar.py"),
+          packed("rows", "see planar.py"), packed("channels", "see planar.py"), packed("blocks", "see planar.py"),
+          THREADS)),
+    Step("planar_sums", "dw, lanes = pixels",
+         (DY, X, DW, array(IN, "off", "pairs", "intp"), SCRATCH, packed("copy", "see planar.py"),
+          packed("channels", "see planar.py"), packed("units", "see planar.py"), THREADS)),
+    Step("pointwise", "1x1 at stride 1", (X, array(IN, "u", "blocks 1 c nt"), Y, BIAS, *ints("c0 C o0 nout"), SCRATCH,
+         *ints("per"), THREADS)),
+    # ---- depthwise ----
+    Step("depthwise_forward", "channel by channel, lanes = pixels",
+         (X, W, BIAS, Y, *ints("sh sw pt pl dh dw g rows height left width share"), SCRATCH, THREADS)),
+    Step("depthwise_grad_input", "its adjoint in x",
+         (DY, W, DX, *ints("sh sw pt pl dh dw g rows height left width share top"), SCRATCH, THREADS)),
+    Step("depthwise_grad_weight", "its adjoint in w",
+         (DY, X, DW_, *ints("sh sw pt pl dh dw g rows height left width share parts"), SCRATCH, THREADS)),
+    Step("depthwise_map_forward", "small maps, lanes = channels",
+         (X, W, BIAS, Y, *ints("sh sw pt pl dh dw height width share"), SCRATCH, THREADS)),
+    Step("depthwise_map_grad_input", "its adjoint in x",
+         (DY, W, DX, *ints("sh sw pt pl dh dw first start height width share"), SCRATCH, THREADS)),
+    Step("depthwise_map_grad_weight", "its adjoint in w",
+         (DY, X, DW_, *ints("sh sw pt pl dh dw height width share"), SCRATCH, THREADS)),
+    # ---- winograd ----
+    Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
+    Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO_GRID,
+         COEF, THREADS)),
+    Step("winograd_tiles", "a thread takes its tiles through all stages",
+         (X, array(IN, "u", "numbers"), BIAS, Y, SCRATCH, WINO_GRID, COEF, THREADS)),
+    Step("winograd_panels", "threads share the tiles and split the outputs; u may be empty",
+         (X, W, array(IN, "u", "numbers"), BIAS, Y, SCRATCH, WINO_GRID, COEF, THREADS)),
+    Step("winograd_grad_weight", "dw", (DY, X, DW, SCRATCH, WINO_GRID, COEF, *ints("by_panels"), THREADS)),
+    # ---- fft_tiled ----
+    Step("fft_tiled_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
+    Step("fft_tiled_weights", "row transforms of the weights", (W, array(OUT, "r", "numbers"), SCRATCH, FT_GRID,
+         TWIDDLES, THREADS)),
+    Step("fft_tiled_channels", "lanes = channels; r may be empty", (X, W, array(IN, "r", "numbers"), BIAS, Y, SCRATCH,
+         FT_GRID, TWIDDLES, THREADS)),
+    Step("fft_tiled_channels_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
+    Step("fft_tiled_points", "lanes = tiles or groups", (X, W, BIAS, Y, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
+    Step("fft_tiled_points_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
+    # ---- filters of images: what the window shows is x[rows[i], cols[j]], cval where a place is -1 ----
+    Step("filter_direct", "a full kernel, columns first; fold: it equals its mirror image (1) or minus that (-1)",
+         (PICTURE, array(IN, "w", "kw kh"), FILTERED, *SEE, *ints("fold strip band pitch"), SCRATCH, *ints("share"),
+          THREADS)),
+    Step("filter_separable", "column sums, then row sums",
+         (PICTURE, array(IN, "column", "kh"), array(IN, "row", "kw"), FILTERED, *SEE, *ints("strip band pitch"),
+          SCRATCH, *ints("share"), THREADS)),
+    Step("filter_line", "along one axis; sign: the weights equal plus or minus their reverse",
+         (PICTURE, array(IN, "w", "k"), FILTERED, *SEE, *ints("sign strip band pitch"), SCRATCH, *ints("share"),
+          THREADS)),
+    Step("filter_running", "running means along one axis",
+         (PICTURE, FILTERED, *SEE, *ints("strip pitch"), SCRATCH, *ints("share"), THREADS)),
+    Step("filter_split", "all that the window shows, as planes",
+         (PICTURE, array(OUT, "planes", "c rows cols"), *SEE, SCRATCH, *ints("share"), THREADS)),
+    Step("filter_join", "planes as an image, rounded for integers; whether all are finite",
+         (array(IN, "planes", "c oh ow"), FILTERED, SCRATCH, *ints("share"), THREADS), "bool"),
+    # ---- split_bf16: float32 only ----
+    Step("split_pack", "x as sums of bfloat16",
+         (X, array(OUT, "copy", "numbers"), packed("band", "see split_bf16.py"), packed("layout", "see split_bf16.py"),
+          packed("flat", "see split_bf16.py"), *ints("pixels"), THREADS), engines=SPLIT),
+    Step("split_weights", "w as sums of bfloat16", (W, array(OUT, "u", "numbers"), *ints("w0 nout C groups"), POS,
+         *ints("parts"), flag("adjoint"), array(WORK, "tmp", "512*taps a thread"), THREADS), engines=SPLIT),
+    Step("split_rows", "a band of output rows from the copy",
+         (COPY, array(IN, "u", "numbers, or none"), W, Y, BIAS, array(IN, "phases", "numbers", "intp"),
+          array(IN, "steps", "numbers", "intp"), POS, SCRATCH, packed("source", "see split_bf16.py"),
+          packed("rows", "see split_bf16.py"), packed("outputs", "see split_bf16.py"),
+          packed("blocks", "see split_bf16.py"), THREADS), engines=SPLIT),
+    Step("split_pack_rows", "dy as sums of bfloat16, in rows as long as those of x's copy",
+         (DY, array(OUT, "copy", "numbers"), packed("band", "see split_bf16.py"),
+          packed("layout", "see split_bf16.py"), packed("flat", "see split_bf16.py"), THREADS), engines=SPLIT),
+    Step("split_sums", "sums for dw of a band, added",
+         (COPY, array(IN, "rows", "numbers"), array(INOUT, "sums", "numbers"), array(IN, "steps", "numbers", "intp"),
+          TAPS, packed("layout", "see split_bf16.py"), packed("sizes", "see split_bf16.py"),
+          packed("blocks", "see split_bf16.py"), THREADS), engines=SPLIT),
+    Step("split_unpack_sums", "dw from the sums",
+         (array(IN, "sums", "numbers"), DW, *ints("o0 co ci T groups"), THREADS), engines=SPLIT),
+)  # fmt: skip
+
+_TYPES = {"int": "int", "float": "float", "flag": "bool", "tuple": "tuple[int, ...]"}
+
+
+def _type(a: Argument) -> str:
+    return _TYPES.get(a.role, "Array") + " | None" * a.what.endswith("or none")
+
+
+def stub() -> str:
+    """The text of ``kernels.pyi``: the namespace that `loader.load` returns, as a type."""
+    text = (
+        "# Written by `python -m fastconv.engines.steps`: the steps of an engine as mypy sees them.\n"
+        "from typing import Any, Protocol\n\nimport numpy as np\n\nArray = np.ndarray[Any, Any]\n\n"
+        "class Kernels(Protocol):\n    SPLIT_UNITS: dict[str, int]\n\n"
+    )
+    for s in STEPS:
+        lines = "".join(f"        {a.name}: {_type(a)},\n" for a in s.arguments)
+        text += f"    def {s.name}(\n        self,\n{lines}        /,\n    ) -> {s.returns}: ...\n"
+    return text
+
+
+if __name__ == "__main__":
+    print(stub(), end="")

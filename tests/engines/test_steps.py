@@ -1,0 +1,214 @@
+"""The engines keep the contract of engines/steps.py: names, arguments in order, and what arrays are used for."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import ndimage
+from fastconv.core.problem import PASSES, parse
+from fastconv.engines import loader, records, steps
+from tests import battery
+from tests.problems import EDGE_PROBLEMS, integer_data
+
+PRESENT = [engine for engine in loader.ENGINES if not loader.absent(engine)]
+TABLE = {step.name: step for step in steps.STEPS}
+WRITTEN = (steps.OUT, steps.INOUT, steps.WORK)
+# Beside the edge cases of tests/problems.py, layers of many channels: other steps serve them.
+PROBLEMS = [parse(text) for text in EDGE_PROBLEMS[::9]] + [
+    parse("n2ci48ih10iw11co40kh3kw3ph1pw1_f32"),
+    parse("n1ci16ih14iw14co16kh3kw3ph1pw1g16_f32"),
+    parse("n1ci6ih40iw41co6kh3kw3ph1pw1g6_f32"),
+    parse("n1ci16ih7iw7co512kh3kw3ph1pw1_f32"),
+    parse("n1ci33ih24iw25co34kh7kw7ph3pw3_f32"),
+    parse("n1ci1ih64iw70co1kh9kw9ph4pw4_f32"),
+    parse("n1ci32ih12iw12co40kh1kw1_f32"),
+    parse("n2ci32ih6iw7co32kh3kw3ph1pw1g32_f32"),
+    parse("n4ci18ih40iw40co17kh3kw3ph1pw1_f32"),
+]
+
+
+def arguments_of(engine: str, step: Any) -> list[str]:
+    """Names in order, with the `threads` that decorators of Numba put in the place of a share and its count."""
+    names = list(inspect.signature(step).parameters)
+    if engine == "numba":
+        from fastconv.engines.numba_.ground.launch import Shared, Step
+
+        if isinstance(step, Step):
+            names = [*(names[:-2] if isinstance(step, Shared) else names), "threads"]
+    return names
+
+
+@pytest.mark.parametrize("engine", PRESENT)
+def test_names_and_arguments(engine: str) -> None:
+    space: Any = loader.load(engine, "float32")
+    if engine == "cython":  # a compiled module also holds what it imports
+        found = {k for k, v in vars(space).items() if inspect.isroutine(v) and v.__module__ == space.__name__}
+        if not hasattr(space, "split_pack"):
+            found |= {name for name in TABLE if name.startswith("split_")}
+    else:
+        found = set(space.__all__)
+    assert found == {name for name, step in TABLE.items() if engine in step.engines}
+    for name in sorted(found):
+        if hasattr(space, name):
+            assert arguments_of(engine, getattr(space, name)) == [a.name for a in TABLE[name].arguments], name
+
+
+def test_what_decorators_call_outputs() -> None:
+    from fastconv.engines import numba_
+    from fastconv.engines.numba_.ground.launch import Step
+
+    checked = 0
+    for name in numba_.__all__:
+        step = getattr(numba_, name)
+        if isinstance(step, Step):
+            arguments = TABLE[name].arguments
+            writes = [a.name for a, readonly in zip(arguments, step._readonly, strict=False) if not readonly]
+            assert writes == [a.name for a in arguments if a.role in WRITTEN], name
+            checked += 1
+    assert checked > 5
+
+
+def test_table() -> None:
+    assert len(TABLE) == len(steps.STEPS)
+    roles = {*steps.ARRAYS, "record", "int", "float", "flag", "tuple"}
+    for step in steps.STEPS:
+        assert all(a.role in roles for a in step.arguments), step.name
+        assert all(a.what in records.kinds() for a in step.arguments if a.role == "record"), step.name
+
+
+def test_stub_is_current() -> None:
+    """Write it by ``python -m fastconv.engines.steps > fastconv/engines/kernels.pyi``."""
+    assert Path(steps.__file__).with_name("kernels.pyi").read_text() == steps.stub()
+
+
+class Recorder:
+    """A namespace of steps whose calls are checked against the table; notes which arrays were written."""
+
+    def __init__(self, space: Any, dtype: str, log: dict[tuple[str, str], int]) -> None:
+        self._space, self._dtype, self._log = space, dtype, log
+
+    def has(self, name: str) -> bool:
+        return hasattr(self._space, name)
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._space, name)
+        if not callable(call):
+            return call
+        step = TABLE[name]
+
+        def checked(*values: Any) -> Any:
+            assert len(values) == len(step.arguments), name
+            arrays = []
+            for a, value in zip(step.arguments, values, strict=True):
+                self._check(f"{name}({a.name})", a, value)
+                if a.role == steps.WORK:
+                    value.fill(np.nan)
+                if isinstance(value, np.ndarray):
+                    arrays.append((a, value, value.tobytes()))
+            result = call(*values)
+            for a, value, before in arrays:
+                n = len(before) if a.role in WRITTEN else apart(value, [v for b, v, _ in arrays if b.role in WRITTEN])
+                same = value.tobytes()[:n] == before[:n]
+                assert same or a.role in WRITTEN, f"{name} wrote to {a.name}"
+                self._log[name, a.name] += not same
+            assert type(result).__name__.replace("NoneType", "None") == step.returns, name
+            return result
+
+        return checked
+
+    def _check(self, where: str, a: steps.Argument, value: Any) -> None:
+        if value is None:
+            assert a.what.endswith("or none"), where
+        elif a.role in steps.ARRAYS:
+            dtypes = {"real": [self._dtype], "image": ["uint8", "uint16", "int16", "float32", "float64"]}
+            assert isinstance(value, np.ndarray) and value.flags.c_contiguous, where
+            assert value.dtype in dtypes.get(a.dtype, [a.dtype]), f"{where}: {value.dtype}"
+            assert value.ndim < 3 or a.what == "any" or value.ndim == len(a.what.split()), where
+        elif a.role == "record":
+            kind = records.kinds()[a.what]
+            assert value.dtype == np.intp and value.shape == (len(kind._fields),), where
+        elif a.role == "tuple":
+            assert all(isinstance(n, int) for n in value), where
+            assert a.what.startswith("see ") or len(value) == len(a.what.split()), where
+        elif a.role == "float":
+            assert isinstance(value, float), where
+        else:
+            assert isinstance(value, int), where
+
+
+def apart(value: Any, written: list[Any]) -> int:
+    """Bytes of an input in front of any array that is written: the rest of a scratch array may be handed on whole."""
+    start = value.ctypes.data
+    places = [w.ctypes.data for w in written if w.size and np.may_share_memory(w, value)]
+    assert all(place > start for place in places)
+    return min([int(value.nbytes), *(int(place - start) for place in places)])
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[tuple[str, str], int]]:
+    """Every namespace that is loaded meanwhile is a recorder."""
+    log: dict[tuple[str, str], int] = defaultdict(int)
+    load = loader.load
+
+    def recording(engine: str, dtype: str) -> Any:
+        return Recorder(load(engine, dtype), "float64" if dtype == "float64" else "float32", log)
+
+    monkeypatch.setattr(loader, "load", recording)
+    for name in fastconv.list_backends():
+        monkeypatch.setattr(fastconv.get_backend(name), "_load", recording)
+    yield log
+
+
+def test_roles_of_arrays(recorded: dict[tuple[str, str], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is marked IN stays bit for bit, what is marked as written is written by some call of some engine."""
+    called: set[str] = set()
+    for engine in PRESENT:
+        run_backends(engine)
+        with monkeypatch.context() as only:
+            only.setattr(loader, "absent", lambda e, engine=engine: None if e == engine else "not recorded now")
+            images_and_pooling()
+        space: Any = loader.load(engine, "float32")
+        assert space.abs_peak(np.ones(9, np.float32), 1) == 1
+        called |= {name for name, _ in recorded}
+        assert called >= {s.name for s in steps.STEPS if engine in s.engines and space.has(s.name)} - UNCALLED
+    written = {(s.name, a.name) for s in steps.STEPS if s.name in called for a in s.arguments if a.role in WRITTEN}
+    if list(loader.ENGINES) == PRESENT:  # the simpler loops of one engine may do without scratch memory
+        assert written <= {where for where, times in recorded.items() if times}
+
+
+def run_backends(engine: str) -> None:
+    """Every pass of every backend of an engine on all problems."""
+    for name in battery.backends():
+        backend = fastconv.get_backend(name)
+        if backend.engine == engine:
+            for p in [q._replace(dtype=dtype) for q in PROBLEMS for dtype in ("float32", "float64")]:
+                d = integer_data(p)
+                d = d._replace(w=np.ones_like(d.w)) if backend.by_value else d  # of rank 1
+                for pass_ in PASSES:
+                    if not backend.refuse(p, pass_):
+                        battery.raw(backend, pass_, p, d, 2)
+
+
+UNCALLED = {"fma_probe"}  # of the benchmark
+
+
+def images_and_pooling() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
+    y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
+    fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index)
+    fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1)
+    fastconv.max_pool2d(x, 3, stride=3)
+    fastconv.avg_pool2d_backward(fastconv.avg_pool2d(x, 3), x, 3)
+    image = rng.integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    fastconv.filter2d(image, rng.integers(0, 5, (3, 3)).astype(np.float32))
+    fastconv.filter2d(image, np.ones((5, 5), np.float32))
+    fastconv.filter2d(image, rng.standard_normal((31, 31)).astype(np.float32))
+    ndimage.uniform_filter(image[..., 0], 5)
+    ndimage.gaussian_filter(image[..., 0].astype(float), 1.5)
