@@ -35,15 +35,15 @@ def test_long_signals_take_little_memory(kernel: tuple[int, int]) -> None:
 def test_a_stride_beyond_the_image_takes_little_memory() -> None:
     """Scratch memory does not grow with a stride that no window takes."""
     x = np.ones((1, 1, 4, 8), np.float32)
-    fastconv.avg_pool2d(x, 2)  # loads the loops
+    found = [call(x, 2) for call in (fastconv.avg_pool2d, fastconv.max_pool2d)]  # loads the loops
     tracemalloc.start()
     try:
         for stride in (1000, 2**31 - 1):
-            np.testing.assert_array_equal(fastconv.avg_pool2d(x, 2, stride=stride), [[[[1]]]])
-            np.testing.assert_array_equal(fastconv.max_pool2d(x, 2, stride=stride), [[[[1]]]])
+            found += [call(x, 2, stride=stride) for call in (fastconv.avg_pool2d, fastconv.max_pool2d)]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    np.testing.assert_array_equal(found[2:], np.ones((4, 1, 1, 1, 1)))
     assert peak < 1 << 16
 
 
