@@ -2,9 +2,9 @@
 
 A K x K kernel of rank r costs r (K + K) products instead of K K. Which kernels are of low rank only their
 values tell (factors.py), so this backend is asked for the weights at hand: `Separable.with_weights` is the
-same backend for just these, and the only one that runs. Images and depthwise layers are filtered by one fused step, whose intermediate
-rows never leave the cache; for layers of many channels a Kx1 and a 1xK convolution are left to the plain
-backends, an image at a time.
+same backend for just these, and the only one that runs. Images and depthwise layers are filtered by one fused
+step, whose intermediate rows never leave the cache; for layers of many channels a Kx1 and a 1xK convolution are
+left to the plain backends, an image at a time.
 """
 
 from __future__ import annotations

@@ -87,9 +87,9 @@ class Winograd(Backend):
         return Blocks(m, int(by_panels), row_blocks, 1, chunk, length)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
-        """The most of all vector lengths; transformed weights included."""
+        """The most of all vector lengths (in grad_weight not always the longest); transformed weights included."""
         sizes = []
-        for lanes in (2, 4, 8, 16):
+        for lanes in (2, 4, 8, 16) if pass_ == "grad_weight" else (16,):
             grid, size = layout(p, pass_, cfg, threads, lanes)
             kept = pass_ != "grad_weight" and not cfg.by_panels
             sizes.append(size + (whole_lines(weights_size(grid, lanes)) if kept else 0))

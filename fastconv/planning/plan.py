@@ -22,6 +22,9 @@ class Asked(NamedTuple):
     limit: int | None  # bytes of scratch memory
 
 
+_NOTHING = Asked(None, 1, None)
+
+
 class Plan:
     """One pass of one problem on one backend.
 
@@ -48,7 +51,7 @@ class Plan:
     def __init__(
         self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
         fallback: Plan | None = None, doubtful: bool = False, by_value: tuple[Backend, ...] = (),
-        asked: Asked = Asked(None, 1, None),
+        asked: Asked = _NOTHING,
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config

@@ -99,20 +99,17 @@ def _choose(p: ConvProblem, pass_: str, backend: str, asked: Asked) -> Plan:
     table = registry.all_backends()
     if backend != "auto":
         meant = registry.find_backends(backend)
-        chosen, kind = search.cheapest(meant), "named"
+        chosen = search.cheapest(meant)
         if chosen is None:
             raise _refused(search.row(meant[0]), p, pass_)
-        by_value = (chosen,) if chosen.by_value else ()
-    else:
-        chosen, kind = _automatic(search, table, p, asked)
-        seconds = search.setup(chosen).cost.seconds
-        by_value = (chosen,) if chosen.by_value else ()
-        if kind != "environment" and seconds > _LOOK:
-            by_value = tuple(
-                b for b in table if b.by_value and not compiles(b) and search.refusal(b) is None
-                and search.floor(b) < seconds
-            )  # fmt: skip
-    return _plan_of(search, chosen, p, kind, asked, by_value)
+        return _plan_of(search, chosen, p, "named", asked, (chosen,) if chosen.by_value else ())
+    found, kind = _automatic(search, table, p, asked)
+    by_value = [found] if found.by_value else []
+    seconds = search.setup(found).cost.seconds
+    if kind != "environment" and seconds > _LOOK:
+        able = [b for b in table if b.by_value and not compiles(b) and search.refusal(b) is None]
+        by_value = [b for b in able if search.floor(b) < seconds]
+    return _plan_of(search, found, p, kind, asked, tuple(by_value))
 
 
 def _automatic(search: Search, table: list[Backend], p: ConvProblem, asked: Asked) -> tuple[Backend, Kind]:

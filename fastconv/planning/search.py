@@ -48,6 +48,9 @@ class Search:
         self._rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
         self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
         self._setups: dict[Backend, Setup] = {}
+        self._refusals: dict[Backend, str | None] = {}
+        self._floors: dict[Backend, float] = {}
+        self._bounds: dict[Backend, float] = {}
 
     def cheapest(self, backends: Iterable[Backend]) -> Backend | None:
         """The fastest that does the pass within tolerance and memory; None if none does.
@@ -66,18 +69,26 @@ class Search:
         for floor, i in sorted(able):
             if floor > best[0]:
                 break
-            mine = self.setup(backends[i]).cost.seconds, i
-            if (found is None or mine < best) and self.objection(backends[i]) is None:
-                best, found = mine, backends[i]
+            b = backends[i]
+            if self.bound(b) > self._allowed:
+                continue
+            mine = self.setup(b).cost.seconds, i
+            if (found is None or mine < best) and self.objection(b) is None:
+                best, found = mine, b
         return found
 
     def floor(self, b: Backend) -> float:
         """Seconds that the backend takes at least."""
-        return b.floor(self.inner, self.pass_, self.threads, self.rates)
+        found = self._floors.get(b)
+        if found is None:
+            found = self._floors[b] = b.floor(self.inner, self.pass_, self.threads, self.rates)
+        return found
 
     def refusal(self, b: Backend) -> str | None:
         """Why the backend cannot do the pass at all, or None."""
-        return loader.absent(b.engine) or b.refuse(self.inner, self.pass_)
+        if b not in self._refusals:
+            self._refusals[b] = loader.absent(b.engine) or b.refuse(self.inner, self.pass_)
+        return self._refusals[b]
 
     def objection(self, b: Backend) -> tuple[Any, str] | None:
         """(kind, reason) that speaks against a backend that could do the pass, or None."""
@@ -97,7 +108,10 @@ class Search:
 
     def bound(self, b: Backend) -> float:
         """The backend's error bound, with the rounding of the result."""
-        return b.error_bound(self.inner, self.pass_) + self._rounding
+        found = self._bounds.get(b)
+        if found is None:
+            found = self._bounds[b] = b.error_bound(self.inner, self.pass_) + self._rounding
+        return found
 
     def space(self, b: Backend) -> int:
         """Bytes of scratch memory."""
@@ -124,7 +138,7 @@ class Search:
     def _set_up(self, b: Backend) -> Setup:
         p, pass_, rate, n = self.inner, self.pass_, self.rates, self.threads
         short = _SERIAL_LAUNCHES * rate.launch_us * 1e-6
-        if n > 1 and b.floor(p, pass_, 1, rate) < short:
+        if n > 1 and self.floor(b) < short and b.floor(p, pass_, 1, rate) < short:
             config = b.configure(p, pass_, 1)
             cost = b.cost(p, pass_, config, 1, rate)
             if cost.seconds < short:

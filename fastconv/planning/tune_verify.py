@@ -62,7 +62,9 @@ def tune(
         found = planner.candidates(p, pass_, tolerance, threads)
         for k, r in enumerate(found):
             if registry.get_backend(r.backend).by_value:
-                found[k] = r._replace(status="refused", kind="refused", reason="what is remembered must hold for any weights")
+                found[k] = r._replace(
+                    status="refused", kind="refused", reason="what is remembered must hold for any weights"
+                )
         able = {r.backend for r in found if r.status != "refused"}
         medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
         best = min(medians, key=lambda name: medians[name], default="")
