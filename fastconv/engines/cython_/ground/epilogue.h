@@ -38,7 +38,7 @@ static const real fc_erfc[] = {
 #define FC_BIAS 127
 #define FC_UPPER_HALF -0x1000
 #define FC_ERFC_CENTRE 2.0f
-#define FC_FARTHEST 13.0f
+#define FC_FARTHEST 14.0f
 static const real fc_exp[] = { /* Cephes, expf */
     5.0000001201e-1f, 1.6666665459e-1f, 4.1665795894e-2f, 8.3334519073e-3f, 1.3981999507e-3f, 1.9875691500e-4f
 };
