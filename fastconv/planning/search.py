@@ -51,6 +51,7 @@ class Search:
         self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
         self._setups: dict[Backend, Setup] = {}
         self._refusals: dict[Backend, str | None] = {}
+        self._inner: dict[Backend, ConvProblem] = {}
         self._floors: dict[Backend, float] = {}
         self._bounds: dict[Backend, float] = {}
 
@@ -81,7 +82,10 @@ class Search:
 
     def inner(self, b: Backend) -> ConvProblem:
         """The problem as the backend sees it."""
-        return lying(self.plain, b, self.pass_)
+        found = self._inner.get(b)
+        if found is None:
+            found = self._inner[b] = lying(self.plain, b, self.pass_)
+        return found
 
     def floor(self, b: Backend) -> float:
         """Seconds that the backend takes at least."""
@@ -161,7 +165,7 @@ class Search:
 
     def _with_steps(self, b: Backend, p: ConvProblem, cost: Cost, threads: int) -> Cost:
         """The cost with that of transposing, and of an activation that the backend leaves to the plan."""
-        sizes = transposed(self.problem, p)
+        sizes = [] if p is self.problem else transposed(self.problem, p)
         if self.activation and not b.fuses:
             sizes.append(math.prod(p.y_shape))
         if not sizes:

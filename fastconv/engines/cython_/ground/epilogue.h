@@ -3,6 +3,7 @@
 #ifndef FC_EPILOGUE_H
 #define FC_EPILOGUE_H
 #include "vector.h"
+#include <stddef.h>
 
 enum { /* the order of ACTIVATIONS in algorithms/base.py */
     FC_NONE, FC_RELU, FC_RELU6, FC_LEAKY_RELU, FC_SILU, FC_HARDSWISH, FC_GELU, FC_SIGMOID, FC_TANH
