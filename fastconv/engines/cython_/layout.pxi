@@ -43,7 +43,7 @@ cdef void _flip_share(const real* a, real* b, intp rows, intp cols, intp wide, i
 
 
 cdef void _flip(const real* a, real* b, intp images, intp rows, intp cols, int threads) noexcept:
-    cdef intp wide = -(-cols // (LAYOUT_WIDE * LANES)), tasks = images * wide, shares = min(tasks, threads), s
+    cdef intp wide = (cols + LAYOUT_WIDE * LANES - 1) // (LAYOUT_WIDE * LANES), tasks = images * wide, shares = min(tasks, threads), s
     if shares <= 1:
         _flip_share(a, b, rows, cols, wide, 0, tasks)
         return
