@@ -12,6 +12,7 @@ threads.py     how many threads a call may use; forks
 cores.py       the cores that this process may use
 openmp.py      how OpenMP's threads wait, and limits set on it from outside
 blas.py        one BLAS call at a time
+renamed.py     old names of arguments
 errors.py      BackendRefused, WorkspaceError
 
 Imports nothing else of fastconv.

@@ -14,6 +14,30 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> float: ...
+    def to_channels_last(
+        self,
+        x: Array,
+        out: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def to_channels_first(
+        self,
+        x: Array,
+        out: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def epilogue(
+        self,
+        y: Array,
+        bias: Array | None,
+        residual: Array | None,
+        code: int,
+        channels_last: bool,
+        threads: int,
+        /,
+    ) -> None: ...
     def fma_probe(
         self,
         scratch: Array,

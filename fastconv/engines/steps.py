@@ -82,6 +82,13 @@ SPLIT, COPY = ("cython",), array(IN, "copy", "numbers")
 STEPS = (
     # ---- of all algorithms ----
     Step("abs_peak", "max|x|; NaN or Inf if x holds one", (array(IN, "x", "any"), THREADS), "float"),
+    Step("to_channels_last", "the channels of every pixel side by side",
+         (array(IN, "x", "n c h w"), array(OUT, "out", "n h w c"), THREADS)),
+    Step("to_channels_first", "and back",
+         (array(IN, "x", "n h w c"), array(OUT, "out", "n c h w"), THREADS)),
+    Step("epilogue", "activation(y + bias + residual); code: its place in algorithms.base.ACTIVATIONS",
+         (array(INOUT, "y", "n c h w, or n h w c"), array(IN, "bias", "c, or none"),
+          array(IN, "residual", "as y, or none"), *ints("code"), flag("channels_last"), THREADS)),
     Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
          (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
     # ---- naive ----

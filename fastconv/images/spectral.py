@@ -51,12 +51,10 @@ def _convolve(names: list[str], x: Array, w: Array, y: Array) -> None:
     p, threads = ConvProblem.from_shapes(x.shape, w.shape, dtype=w.dtype.name), get_num_threads()
     for name in names:
         try:
-            plan = planner.plan(p, "forward", name, None, threads)
+            plan = planner.plan(p, "forward", name, None, threads, w=w)
         except BackendRefused:  # kernels too large for tiles in cache
             if name == names[-1]:
                 raise
         else:
             break
-    if plan.by_value is not None:
-        plan = planner.for_weights(plan, w)
     plan.run(x, w, y)

@@ -93,10 +93,10 @@ def conv2d(
         if wa.ndim == 4 and ba.shape != wa.shape[:1]:
             raise ValueError(f"bias must have shape ({wa.shape[0]},), got {ba.shape}")
         ba = ready(ba, dtype)
-    plan = _plan("forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     weights = ready(wa, dtype)
-    if plan.by_value is not None:
-        plan = planner.for_weights(plan, weights)
+    plan = _plan(
+        "forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, w=weights
+    )
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
     return run_plan(plan, ready(xa, dtype), weights, dtype, shape, out, (xa, wa, ba), ba)
 
@@ -138,24 +138,12 @@ def conv2d_grad_input(
     """
     dya, wa = as_array("dy", dy), as_array("w", w)
     dtype, shape = common_dtype(dya, wa), shape_of("input_shape", input_shape, "(N, Ci, H, W)", "(Ci, H, W)")
+    weights, names = ready(wa, dtype), ("input_shape", "w")
     plan = _plan(
-        "grad_input",
-        shape,
-        wa.shape,
-        dtype,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-        backend,
-        rtol,
-        ("input_shape", "w"),
-    )
+        "grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, names,
+        w=weights,
+    )  # fmt: skip
     _check_dy(dya, plan.problem, len(shape))
-    weights = ready(wa, dtype)
-    if plan.by_value is not None:
-        plan = planner.for_weights(plan, weights)
     return run_plan(plan, ready(dya, dtype), weights, dtype, shape, out, (dya, wa))
 
 
@@ -269,9 +257,10 @@ def conv2d_backward(
 def _plan(
     pass_: str, x_shape: Shape, w_shape: Shape, dtype: str, stride: IntPair, padding: Padding, dilation: IntPair,
     groups: int, padding_mode: str, backend: str, rtol: float | None, names: tuple[str, str] = ("x", "w"),
+    w: Array | None = None,
 ) -> Plan:  # fmt: skip
     p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype, names)
-    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
+    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads(), w=w)
 
 
 _problems: dict[tuple[Any, ...], ConvProblem] = {}

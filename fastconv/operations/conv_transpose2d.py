@@ -95,10 +95,12 @@ def conv_transpose2d(
         if ba.shape != (p.ci,):
             raise ValueError(f"bias must have shape ({p.ci},), got {ba.shape}")
         ba = ready(ba, dtype)
-    plan = planner.plan(p, "grad_input", planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
+    options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
+    weights = ready(wa, dtype)
+    plan = planner.plan(p, "grad_input", *options, w=weights)
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
     taller = _taller(ready(xa, dtype), rows, cols)
-    return run_plan(plan, taller, ready(wa, dtype), dtype, shape, out, (xa, wa, ba), ba)
+    return run_plan(plan, taller, weights, dtype, shape, out, (xa, wa, ba), ba)
 
 
 def conv_transpose2d_backward(
@@ -149,9 +151,10 @@ def conv_transpose2d_backward(
     options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
     dx = dw = None
     if "x" in names:
-        plan = planner.plan(p, "forward", *options)
+        w = ready(wa, dtype)
+        plan = planner.plan(p, "forward", *options, w=w)
         whole = plan.shape if xa.ndim == 4 else plan.shape[1:]
-        dx = run_plan(plan, ready(dya, dtype), ready(wa, dtype), dtype, whole)
+        dx = run_plan(plan, ready(dya, dtype), w, dtype, whole)
         if rows or cols:
             dx = np.ascontiguousarray(dx[..., : xa.shape[-2], : xa.shape[-1]])
     if "w" in names:
