@@ -107,6 +107,8 @@ def aligned(nbytes: int, dtype: str) -> Any:
 
 def raw(backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None) -> Any:
     """The backend's own method, as a plan would call it, with output and scratch memory full of NaN."""
+    if backend.by_value:
+        backend = backend.with_weights(p, pass_, d.w, None) or backend
     cfg = backend.configure(p, pass_, threads)
     size = -(-backend.workspace(p, pass_, cfg, threads) // 8) * 8
     work = aligned(size, p.dtype) if work is None else work

@@ -18,7 +18,7 @@ from tests.problems import integer_data, options, real_data
 from tests.test_broken_backends import DropsChannelTail, FlippedKernel, Honest
 
 P = parse("n1ci3ih8iw9co5kh3kw3ph1pw1_f32")
-SHAPES = {"x_shape": P.x_shape, "w_shape": P.w_shape, **options(P)}
+SHAPES = {"input_shape": P.x_shape, "weight_shape": P.w_shape, **options(P)}
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +145,21 @@ def test_bad_arguments(error: type[Exception], word: str, change: dict[str, Any]
     d = integer_data(P)
     with pytest.raises(error, match=word):
         fastconv.tune(d.x, d.w, **change)
+
+
+@pytest.mark.parametrize("call", [fastconv.tune, fastconv.verify])
+def test_passes(call: Any) -> None:
+    """One name is one pass, several are several; anything else is told so."""
+    d = real_data(P)
+    extra = {"seconds": 0.01} if call is fastconv.tune else {}
+    for given, want in (("grad_input", ["grad_input"]), (["forward", "grad_weight"], ["forward", "grad_weight"])):
+        rows = call(d.x, d.w, **options(P), passes=given, **extra).rows
+        assert list(dict.fromkeys(r["pass"] for r in rows)) == want
+    for wrong in ("fwd", ("forward", "backward"), (), [3]):
+        with pytest.raises(ValueError, match="passes must hold only"):
+            call(d.x, d.w, **options(P), passes=wrong, **extra)
+    with pytest.raises(TypeError, match="passes"):
+        call(d.x, d.w, **options(P), passes=3, **extra)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])

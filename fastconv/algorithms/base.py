@@ -116,6 +116,14 @@ class Backend:
         """Tile and block sizes, a NamedTuple of ints; None if there is nothing to choose."""
         return None
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        """Seconds below which `cost` never is, found in microseconds: what cannot win is not configured."""
+        return 0.0
+
+    def doubtful(self, p: ConvProblem, pass_: str, cfg: Any) -> bool:
+        """Whether a result that is not finite may be so by the algorithm's doing: the plan then runs another."""
+        return False
+
     def cost(self, p: ConvProblem, pass_: str, cfg: Any, threads: int, rates: Rates) -> Cost:
         """Expected operations, bytes and seconds."""
         flops, moved = nominal_flops(p), compulsory_bytes(p)

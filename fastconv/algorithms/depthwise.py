@@ -170,6 +170,9 @@ class Depthwise(Backend):
             seconds += p.n * p.co * -(-p.oh // _TALL) * -(-p.ow // line) * _BLOCK / threads
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return 0.8 * nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
+
     def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands | Maps) -> float:
         """Time of the kernels as a multiple of what the products alone take: fitted to measurements."""
         if isinstance(cfg, Maps):

@@ -127,6 +127,10 @@ class Direct(Backend):
         each = rates.launch_us if threads > 1 else 2.5
         return Cost(flops, compulsory_bytes(p) + moved, seconds + launches * each * 1e-6)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        rate = 0.92 if pass_ != "grad_weight" else 0.92 * 0.93 * 1.8
+        return valid_tap_flops(p) / (rate * rates.fma_gflops * 1e9 * threads)
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """grad_weight sums the pixels of a strip, then the strips."""
         if pass_ != "grad_weight":
@@ -267,7 +271,8 @@ class Direct(Backend):
         lanes = self._lanes(p)
         c, outputs, oh, ow = self._sides(p, pass_)
         taps, blocks = p.kh * p.kw, -(-c // cfg.block)
-        plane = max(self._plane(p, pass_, cfg.block, i0, i1) for _, _, i0, i1 in bands(p, cfg.images, cfg.band, oh))
+        starts = range(0, min(oh, cfg.band * geometry(p, pass_, cfg.block).rows[1]), cfg.band)  # then phases repeat
+        plane = max(self._plane(p, pass_, cfg.block, i, min(i + cfg.band, oh)) for i in starts)
         at_u = 0 if self._in_place(p, pass_, cfg.block) else _round(cfg.images * cfg.groups * blocks * plane)
         panels, panel = -(-outputs // (cfg.nv * lanes)), cfg.nv * lanes * taps * c
         if pass_ == "grad_weight":

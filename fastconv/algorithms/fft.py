@@ -103,6 +103,13 @@ class Fft(Backend):
         flops = products + 2.5 * ffts * pixels * math.log2(max(2, pixels))
         return Cost(flops, compulsory_bytes(p) + moved, seconds)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        """One chunk; tiles that overlap by nothing, of the size whose pixels cost least."""
+        (h, w), (c, o) = axes(p, pass_), _planes(p, pass_)
+        points = float(p.g * p.n * h.images * w.images * (h.last - h.first) * (w.last - w.first))
+        seconds = points * (c + o) * 17 * _TRANSFORM[p.dtype] / math.sqrt(threads)
+        return _CALLS + seconds + 4.0 * points * c * o / (_PRODUCT * rates.fma_gflops * 1e9 * threads)
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Errors of a transform grow like the logarithm of its length, of the sums like a square root.
 

@@ -73,6 +73,9 @@ class Im2col(Backend):
         seconds = flops / (rates.blas_gflops * 1e9 * threads * thin) + packed / (rates.copy_gbs * 1e9)
         return Cost(flops, compulsory_bytes(p) + packed, seconds + calls)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return nominal_flops(p) / (rates.blas_gflops * 1e9 * threads) + 20e-6
+
     def forward(
         self, p: ConvProblem, cfg: Panels, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
         threads: int, packed: Any = None,

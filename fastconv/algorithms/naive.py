@@ -25,6 +25,9 @@ class Naive(Backend):
         flops = nominal_flops(p)
         return Cost(flops, compulsory_bytes(p), flops / (_GFLOPS * 1e9 * threads) + rates.launch_us * 1e-6)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return nominal_flops(p) / (_GFLOPS * 1e9 * threads)
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * math.sqrt(terms(p, pass_))
 

@@ -17,7 +17,7 @@ from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
 from .axes import geometry, rows_of, sides
 from .base import Array, Backend, Cost, Rates, plain_bound
-from .direct import SMALL, Direct
+from .direct import SMALL
 
 _FEW = 8  # outputs a group
 _STEM = 4  # channels a group that are not worth a block
@@ -119,6 +119,13 @@ class Planar(Backend):
         seconds += moved / (2.5 * rates.copy_gbs * 1e9 * threads)
         return Cost(flops * waste, moved, seconds + rows + 2 * p.g * (rates.launch_us if threads > 1 else 2.0) * 1e-6)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
+
+    def doubtful(self, p: ConvProblem, pass_: str, cfg: Any) -> bool:
+        """The zeros between rows of grad_weight make NaN of an Inf."""
+        return pass_ == "grad_weight" and cfg.flat != 2
+
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         packed = np.empty((p.g, w.size // p.g), w.dtype)
         for g, u in enumerate(packed):
@@ -146,11 +153,6 @@ class Planar(Backend):
         for g in range(p.g):
             channels = (g * c, c, g * outputs, outputs, c * p.kh * p.kw)
             self.steps(p.dtype).planar_sums(dy, x, dw, off, work, copy, channels, (*cfg, size), threads)
-        if cfg.flat != 2 and not np.isfinite(dw).all():  # zeros between rows times Inf: only direct keeps them apart
-            plain = Direct(self.engine, self._load, self.vector_bytes)
-            blocks = plain.configure(p, "grad_weight", threads)
-            work = np.empty(plain.workspace(p, "grad_weight", blocks, threads) // p.itemsize, p.dtype)
-            plain.grad_weight(p, blocks, dy, x, dw, work, threads)
 
     def _rows(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
@@ -188,8 +190,11 @@ class Planar(Backend):
     def _copy_rows(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
         """Rows of the copy that a strip of output rows reads at most."""
         geo, oh = geometry(p, pass_, 1), sides(p, pass_)[2]
-        spans = (rows_of(geo, oh * k // cfg.strips, oh * (k + 1) // cfg.strips) for k in range(cfg.strips))
-        return max(last - first for first, last in spans)
+        if cfg.strips == 1:
+            first, last = rows_of(geo, 0, oh)
+            return last - first
+        rd, rm = geo.rows[1:3]
+        return -(-(-(-oh // cfg.strips) - 1) // rd) * rm + geo.reach[1] - geo.reach[0] + 1
 
     def _share(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
         """Numbers of scratch memory a thread."""

@@ -35,6 +35,9 @@ class Reference(Backend):
         flops = nominal_flops(p)
         return Cost(flops, p.kh * p.kw * compulsory_bytes(p), flops / 0.5e9 + p.kh * p.kw * 20e-6)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return nominal_flops(p) / 0.5e9
+
     def workspace(self, p: ConvProblem, pass_: str, cfg: Any, threads: int) -> int:
         pads = p.padded()
         return 8 * p.n * (p.ci * pads.ih * pads.iw + p.co * p.oh * p.ow)

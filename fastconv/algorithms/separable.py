@@ -2,9 +2,9 @@
 
 A K x K kernel of rank r costs r (K + K) products instead of K K. Which kernels are of low rank only their
 values tell (factors.py), so this backend is asked for the weights at hand: `Separable.with_weights` is the
-same backend for just these. Images and depthwise layers are filtered by one fused step, whose intermediate
-rows never leave the cache; for layers of many channels a Kx1 and a 1xK convolution are left to the plain
-backends, an image at a time.
+same backend for just these, and the only one that runs. Images and depthwise layers are filtered by one fused
+step, whose intermediate rows never leave the cache; for layers of many channels a Kx1 and a 1xK convolution are
+left to the plain backends, an image at a time.
 """
 
 from __future__ import annotations
@@ -140,6 +140,11 @@ class Separable(Backend):
         seconds += q.n * q.g * (rank * q.oh * _ROW + cfg.bands * 2e-7) / threads
         return Cost(columns + rows, moved, seconds)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        """Half of the products of a column and a row filter: others may fall on padding."""
+        rank, pixels = self.factors.rank if self.factors else 1, p.n * min(p.ih, p.oh) * min(p.iw, p.ow)
+        return rank * pixels * (p.ci * p.kh + p.co * p.kw) / (rates.fma_gflops * 1e9 * threads)
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Rounding of two plain sums, times how much larger their terms are; and what the factors leave out."""
         if self.factors is None:
@@ -164,11 +169,10 @@ class Separable(Backend):
         self, p: ConvProblem, cfg: Bands | Pair, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
         threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
-        b, cfg, work = self._ready(p, "forward", cfg, w, work, threads)
         if isinstance(cfg, Bands):
-            b._rows(p, cfg, x, bias, y, work, threads)
+            self._rows(p, cfg, x, bias, y, work, threads)
             return
-        (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), b._helpers(), _as_weights(b.factors)
+        (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), self._helpers(), _as_weights(self.factors)
         size, (one, two) = _between(p, cfg.rank), packed or (None, None)
         between, second = work[: math.prod(q1.y_shape)].reshape(q1.y_shape), pair[cfg.second]
         own = bias if second.adds_bias else None
@@ -181,28 +185,15 @@ class Separable(Backend):
     def grad_input(
         self, p: ConvProblem, cfg: Bands | Pair, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
-        b, cfg, work = self._ready(p, "grad_input", cfg, w, work, threads)
         if isinstance(cfg, Bands):
-            b._rows(_seen(p, "grad_input"), cfg, dy, None, dx, work, threads)
+            self._rows(_seen(p, "grad_input"), cfg, dy, None, dx, work, threads)
             return
-        (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), b._helpers(), _as_weights(b.factors)
+        (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), self._helpers(), _as_weights(self.factors)
         size = _between(p, cfg.rank)
         between = work[: math.prod(q1.y_shape)].reshape(q1.y_shape)
         for i in range(p.n):
             pair[cfg.second].grad_input(q2, cfg.second_cfg, dy[i : i + 1], w2, between, work[size:], threads)
             pair[cfg.first].grad_input(q1, cfg.first_cfg, between, w1, dx[i : i + 1], work[size:], threads)
-
-    def _ready(
-        self, p: ConvProblem, pass_: str, cfg: Any, w: Array, work: Array, threads: int
-    ) -> tuple[Any, Any, Array]:
-        """This backend if it knows its factors, else the one that does, with its configuration and memory."""
-        if self.factors is not None:
-            return self, cfg, work
-        b = self.with_weights(p, pass_, w, None)
-        assert b is not None
-        cfg = b.configure(p, pass_, threads)
-        size = b.workspace(p, pass_, cfg, threads) // p.itemsize
-        return b, cfg, work if work.size >= size else np.empty(size, p.dtype)
 
     def _rows(
         self, q: ConvProblem, cfg: Bands, x: Array, bias: Array | None, y: Array, work: Array, threads: int

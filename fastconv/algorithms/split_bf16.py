@@ -134,6 +134,10 @@ class SplitBf16(Backend):
         each = rates.launch_us if threads > 1 else 2.5
         return Cost(flops, moved, seconds + launches * each * 1e-6)
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        speed = _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * rates.fma_gflops
+        return nominal_flops(p) * self.products / (speed * 1e9 * threads)
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Roundings of the sums, and what the parts leave out: the dropped product of low parts, and the rests.
 

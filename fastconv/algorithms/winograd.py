@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.flops import compulsory_bytes
+from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
 from . import winograd_matrices as transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
@@ -87,9 +87,9 @@ class Winograd(Backend):
         return Blocks(m, int(by_panels), row_blocks, 1, chunk, length)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
-        """The most of all vector lengths; transformed weights included."""
+        """The most of all vector lengths (in grad_weight not always the longest); transformed weights included."""
         sizes = []
-        for lanes in (2, 4, 8, 16):
+        for lanes in (2, 4, 8, 16) if pass_ == "grad_weight" else (16,):
             grid, size = layout(p, pass_, cfg, threads, lanes)
             kept = pass_ != "grad_weight" and not cfg.by_panels
             sizes.append(size + (whole_lines(weights_size(grid, lanes)) if kept else 0))
@@ -123,6 +123,13 @@ class Winograd(Backend):
         seconds = share * (flops / (product * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
+
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        """Products of the largest tiles, were they all whole."""
+        fewer, m = 1.0, _outputs(p)[0]
+        for k in (p.kh, p.kw):
+            fewer *= 1.0 if k == 1 else (m + k - 1) / (m * k)
+        return nominal_flops(dense(p, pass_)) * fewer / (0.95 * rates.fma_gflops * 1e9 * threads)
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         """All weights transformed, unless they are so many that transforming them again is faster."""

@@ -7,6 +7,7 @@ borders.py     padding other than zeros, and its adjoint
 workspace.py   scratch memory, lent and kept
 threads.py     how many threads a call may use; forks
 blas.py        one BLAS call at a time
+renamed.py     old names of arguments
 errors.py      BackendRefused, WorkspaceError
 
 Imports nothing else of fastconv.

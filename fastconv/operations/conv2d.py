@@ -93,10 +93,10 @@ def conv2d(
         if wa.ndim == 4 and bias.shape != wa.shape[:1]:
             raise ValueError(f"bias must have shape ({wa.shape[0]},), got {bias.shape}")
         bias = ready(bias, dtype)
-    plan = _plan("forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
     w = ready(wa, dtype)
-    if plan.by_value is not None:
-        plan = planner.for_weights(plan, w)
+    plan = _plan(
+        "forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, w
+    )
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
     return run_plan(plan, ready(xa, dtype), w, dtype, shape, out, (xa, wa, bias), bias)
 
@@ -137,11 +137,11 @@ def conv2d_grad_input(
     """
     dya, wa = as_array("dy", dy), as_array("w", w)
     dtype, shape = common_dtype(dya, wa), _as_shape("input_shape", input_shape, dya.ndim)
-    plan = _plan("grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol)
-    _check_dy(dya, plan.problem, len(shape))
     w = ready(wa, dtype)
-    if plan.by_value is not None:
-        plan = planner.for_weights(plan, w)
+    plan = _plan(
+        "grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, w
+    )
+    _check_dy(dya, plan.problem, len(shape))
     return run_plan(plan, ready(dya, dtype), w, dtype, shape)
 
 
@@ -239,10 +239,10 @@ def conv2d_backward(
 
 def _plan(
     pass_: str, x_shape: Any, w_shape: Any, dtype: str, stride: Any, padding: Any, dilation: Any, groups: Any,
-    padding_mode: str, backend: str, rtol: Any,
+    padding_mode: str, backend: str, rtol: Any, w: Any = None,
 ) -> Plan:  # fmt: skip
     p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype)
-    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
+    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads(), w=w)
 
 
 _problems: dict[tuple[Any, ...], ConvProblem] = {}

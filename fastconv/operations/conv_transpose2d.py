@@ -89,9 +89,11 @@ def conv_transpose2d(
         if bias.shape != (p.ci,):
             raise ValueError(f"bias must have shape ({p.ci},), got {bias.shape}")
         bias = ready(bias, dtype)
-    plan = planner.plan(p, "grad_input", planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads())
+    options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
+    w = ready(wa, dtype)
+    plan = planner.plan(p, "grad_input", *options, w=w)
     shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return run_plan(plan, _taller(ready(xa, dtype), rows, cols), ready(wa, dtype), dtype, shape, bias=bias)
+    return run_plan(plan, _taller(ready(xa, dtype), rows, cols), w, dtype, shape, bias=bias)
 
 
 def conv_transpose2d_backward(
@@ -141,9 +143,10 @@ def conv_transpose2d_backward(
     options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
     dx = dw = None
     if "x" in names:
-        plan = planner.plan(p, "forward", *options)
+        w = ready(wa, dtype)
+        plan = planner.plan(p, "forward", *options, w=w)
         whole = plan.shape if xa.ndim == 4 else plan.shape[1:]
-        dx = run_plan(plan, ready(dya, dtype), ready(wa, dtype), dtype, whole)
+        dx = run_plan(plan, ready(dya, dtype), w, dtype, whole)
         if rows or cols:
             dx = np.ascontiguousarray(dx[..., : xa.shape[-2], : xa.shape[-1]])
     if "w" in names:

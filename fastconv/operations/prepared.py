@@ -40,8 +40,8 @@ class Conv2dPlan:
         """Plan, packed weights and max|w| for the number of threads in force."""
         threads = get_num_threads()
         if threads not in self._prepared:
-            plan = planner.plan(self.problem, "forward", self._backend, self._rtol, threads, self._limit)
-            plan = planner.for_weights(plan, self._w, kept=True)
+            asked = self._backend, self._rtol, threads, self._limit
+            plan = planner.plan(self.problem, "forward", *asked, w=self._w, kept=True)
             packed = plan.backend.prepare(plan.inner, plan.config, self._w)
             self._prepared[threads] = plan, packed, plan.peak(self._w) if plan.fallback else None
         return self._prepared[threads]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import as_array, ready
-from ..core.problem import PASSES, ConvProblem
+from ..core.problem import PASSES, ConvProblem, integer
+from ..core.renamed import renamed
 from ..core.threads import get_num_threads
 from . import planner, registry
-from .plan import Row
+from .rows import Row
 
 
 class Explanation:
@@ -21,7 +22,8 @@ class Explanation:
     ----------
     problem : ConvProblem
     rows : list of dict
-        One a backend and pass: pass, backend, status ("chosen", "candidate" or "refused"), reason, flops,
+        One a backend and pass: pass, backend, status ("chosen", "candidate" or "refused"), kind (see
+        `fastconv.planning.rows`; "fallback" is what runs instead of the chosen one for NaN and Inf), reason, flops,
         bytes (moved), workspace_bytes, predicted_seconds, measured_seconds (by `tune`, else None),
         error_bound, worst_case_bound (both relative to ``max|x| * sum|w|`` of the output channel).
     """
@@ -79,9 +81,10 @@ def _line(cells: Sequence[str], widths: list[int], measured: bool) -> str:
     return "  ".join(["", *out, cells[-1]]).rstrip()
 
 
+@renamed(x_shape="input_shape", w_shape="weight_shape")
 def explain(
-    x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
     *,
     stride: Any = 1,
     padding: Any = 0,
@@ -99,15 +102,16 @@ def explain(
 
     Parameters
     ----------
-    x_shape : (N, Ci, H, W) or (Ci, H, W)
-    w_shape : (Co, Ci // groups, KH, KW)
+    input_shape : (N, Ci, H, W) or (Ci, H, W)
+    weight_shape : (Co, Ci // groups, KH, KW)
+        Both by their old names, ``x_shape`` and ``w_shape``, with a DeprecationWarning.
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `fastconv.conv2d`.
     pass_ : {"forward", "grad_input", "grad_weight"}
     dtype : {"float32", "float64", "float16"}
     max_workspace : int, optional
         Bytes of scratch memory that may be used.
-    weights : array of ``w_shape``, optional
+    weights : array of ``weight_shape``, optional
         With the weights themselves, the choice is that of `fastconv.plan_conv2d`, and backends that depend on
         their values say what they found.
 
@@ -123,13 +127,16 @@ def explain(
     """
     if pass_ not in PASSES:
         raise ValueError(f"pass_ must be one of {', '.join(PASSES)}, got {pass_!r}")
-    p = ConvProblem.from_shapes(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, _dtype_name(dtype))
+    p = ConvProblem.from_shapes(
+        input_shape, weight_shape, stride, padding, dilation, groups, padding_mode, _dtype_name(dtype)
+    )
+    limit = None if max_workspace is None else integer("max_workspace", max_workspace, 0)
     if backend != "auto":
         registry.find_backends(backend)
     w = None if weights is None else ready(as_array("weights", weights), p.dtype)
     if w is not None and w.shape != p.w_shape:
         raise ValueError(f"weights must have shape {p.w_shape}, got {w.shape}")
-    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), max_workspace, backend, w)
+    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), limit, backend, w)
     return Explanation(p, [as_dict(pass_, r) for r in rows])
 
 

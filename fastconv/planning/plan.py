@@ -9,23 +9,20 @@ import numpy as np
 from ..algorithms.base import Backend, terms
 from ..core import borders, workspace
 from ..core.problem import ConvProblem
+from .rows import Row
 
-_ROOM = 1e-6  # transforms enlarge numbers by far less than 1 / _ROOM
-_COMPUTE = {"float16": "float32", "float32": "float32", "float64": "float64"}
+HEADROOM = 1e-6  # transforms enlarge numbers by far less than 1 / HEADROOM
 
 
-class Row(NamedTuple):
-    """What `explain` says of one backend."""
+class Asked(NamedTuple):
+    """What a caller asked a plan for, beside the problem and the backend."""
 
-    backend: str
-    status: str
-    reason: str
-    flops: float
-    bytes: float
-    workspace_bytes: int
-    predicted_seconds: float
-    error_bound: float
-    worst_case_bound: float
+    rtol: float | None
+    threads: int
+    limit: int | None  # bytes of scratch memory
+
+
+_NOTHING = Asked(None, 1, None)
 
 
 class Plan:
@@ -43,25 +40,35 @@ class Plan:
     row : Row
         The backend's line in `explain`.
     fallback : Plan or None
-        Runs instead for NaN, Inf and numbers near overflow, which the chosen backend would spread.
-    by_value : Backend or None
-        To be asked about the weights at hand before the plan is run, see `planner.for_weights`.
-    asked : (whether the choice was free, rtol, threads, max_workspace) that the plan was asked for
+        Runs instead where the chosen backend would spread NaN, Inf or numbers near overflow.
+    doubtful : bool
+        Whether that is seen from the result, see `Backend.doubtful`; otherwise the operands tell.
+    by_value : tuple of Backend
+        To be asked about the weights at hand, see `planner.plan`.
+    asked : Asked
     """
 
     def __init__(
         self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
-        fallback: Plan | None = None, by_value: Backend | None = None, asked: tuple[Any, ...] = (),
+        fallback: Plan | None = None, doubtful: bool = False, by_value: tuple[Backend, ...] = (),
+        asked: Asked = _NOTHING,
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem)
-        self.compute_dtype = _COMPUTE[problem.dtype]
+        self.compute_dtype = self.inner.dtype
         self.workspace_bytes = row.workspace_bytes
-        self.fallback, self.by_value, self.asked = fallback, by_value, asked
+        self.fallback, self.doubtful, self.by_value, self.asked = fallback, doubtful, by_value, asked
+        self._looks = fallback is not None and not doubtful
         self._padded = problem.mode != "zeros"
         self._run = getattr(self, "_" + pass_)
         self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
+
+    @property
+    def falls_back(self) -> str:
+        """When the fallback runs, in words."""
+        when = "a result that is not finite" if self.doubtful else "NaN, Inf and numbers near overflow"
+        return f"for {when}, instead of {self.backend.name}"
 
     def run(
         self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None
@@ -73,26 +80,28 @@ class Plan:
         if self.problem.n == 0:
             out[...] = 0
             return
-        if self.fallback is not None and not self._tame(first, second, peak):
-            self.fallback.run(first, second, out, bias)
+        if self._looks and not self._within_range(first, second, peak):
+            self.fallback.run(first, second, out, bias)  # type: ignore[union-attr]
             return
         work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
         try:
             self._run(first, second, out, bias, packed, work)
         finally:
             workspace.give_back(self.compute_dtype, work)
+        if self.doubtful and self.fallback is not None and not np.isfinite(out).all():
+            self.fallback.run(first, second, out, bias)
 
     def peak(self, a: Any) -> float:
         """max|a|, NaN or Inf if it holds one."""
         return float(self.backend.steps(self.compute_dtype).abs_peak(a, self.threads))
 
-    def _tame(self, first: Any, second: Any, peak: float | None) -> bool:
+    def _within_range(self, first: Any, second: Any, peak: float | None) -> bool:
         """Whether no sum, transformed or not, can leave the range of the dtype (False for NaN)."""
         a, b = self.peak(first), self.peak(second) if peak is None else peak
         if 0 < min(a, b, a * b) < self.backend.least:
             return False
         largest = a + b + a * b * terms(self.problem, self.pass_)
-        return largest < _ROOM * float(np.finfo(self.compute_dtype).max)
+        return largest < HEADROOM * float(np.finfo(self.compute_dtype).max)
 
     def _forward(self, x: Any, w: Any, y: Any, bias: Any, packed: Any, work: Any) -> None:
         x, work = self._pad(x, work)
@@ -129,7 +138,11 @@ class Plan:
 
 def inner_problem(p: ConvProblem) -> ConvProblem:
     """The problem as a backend sees it: zero padding only, no float16, at least one image."""
-    return (p if p.mode == "zeros" else p.padded())._replace(dtype=_COMPUTE[p.dtype], n=max(p.n, 1))
+    if p.mode != "zeros":
+        p = p.padded()
+    if p.dtype == "float16":
+        p = p._replace(dtype="float32")
+    return p if p.n else p._replace(n=1)
 
 
 def border_bytes(p: ConvProblem) -> int:

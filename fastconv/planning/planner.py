@@ -10,33 +10,39 @@ from typing import Any
 from ..algorithms.base import Backend
 from ..core.errors import BackendRefused, WorkspaceError
 from ..core.problem import ConvProblem
-from ..engines import loader
 from . import registry, tuning
-from .plan import Plan, Row, border_bytes, inner_problem
-from .rates import rates
-
-DEFAULT_RTOL = {"float16": 1e-3, "float32": 2e-5, "float64": 1e-12}
-_F16_ROUNDING = 2.0**-11  # of the result, which is computed in float32
-_SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
+from .plan import Asked, Plan
+from .rows import Kind, Row
+from .search import DEFAULT_RTOL as DEFAULT_RTOL
+from .search import Search, compiles
 
 _plans: dict[tuple[Any, ...], Plan] = {}
 _MAX_PLANS = 4096
 _LOOK = 20 * 15e-6  # a convolution that takes twenty times as long as seeing that weights are of no use
 _MANY_WEIGHTS = 1 << 17  # that even a plan does not decompose on its own account
 _environment = os.environ.get("FASTCONV_BACKEND", "").strip()
+_WHY: dict[Kind, str] = {
+    "named": "named", "environment": "FASTCONV_BACKEND", "tuned": "fastest when tuned",
+    "cheapest": "cheapest by the cost model",
+}  # fmt: skip
 
 
 def plan(
-    p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, max_workspace: int | None = None
-) -> Plan:
-    """The plan for a problem, cached until the registry or the tuning changes."""
+    p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, max_workspace: int | None = None,
+    w: Any = None, kept: bool = False,
+) -> Plan:  # fmt: skip
+    """The plan of a call, cached until the registry or the tuning changes; all is decided here.
+
+    With ``w``, contiguous and of the compute dtype, their values are looked at where that may pay: quickly, or
+    thoroughly if they are ``kept`` for several runs.
+    """
     key = (p, pass_, backend, rtol, threads, max_workspace, registry.generation(), tuning.generation())
     found = _plans.get(key)
     if found is None:
         if len(_plans) >= _MAX_PLANS:
             _plans.clear()
-        found = _plans[key] = _choose(p, pass_, backend, rtol, threads, max_workspace)
-    return found
+        found = _plans[key] = _choose(p, pass_, backend, Asked(rtol, threads, max_workspace))
+    return found if w is None or pass_ == "grad_weight" else _for_weights(found, w, kept)
 
 
 def candidates(
@@ -49,16 +55,23 @@ def candidates(
     w: Any = None,
 ) -> list[Row]:
     """A row for every backend; the one that a call (with ``w``: a prepared plan) would use has status ``chosen``."""
-    known = [_known(b, p, pass_, w, rtol) for b in registry.all_backends()]
-    rows = [_row(b, p, pass_, rtol, threads, max_workspace) for b in known]
+    meant = registry.find_backends(backend) if backend != "auto" else []
+    free, named = (Search(p, pass_, rtol, threads, max_workspace, named) for named in (False, True))
+    rows = {}
+    for b in registry.all_backends():
+        search = named if b in meant else free
+        if w is not None and b.by_value and search.refusal(b) is None:
+            b = b.with_weights(search.inner, pass_, w, rtol) or b
+        rows[b.name] = search.row(b)
     try:
-        name, why = _pick(rows, p, pass_, backend, rtol, threads)
-        if w is not None:
-            name = for_weights(plan(p, pass_, backend, rtol, threads, max_workspace), w, kept=True).backend.name
+        chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=True)
     except (BackendRefused, WorkspaceError, ValueError):
-        return rows
-    notes = {b.name: f"; {b.note}" for b in known if b.note}
-    return [r._replace(status="chosen", reason=why + notes.get(name, "")) if r.backend == name else r for r in rows]
+        return list(rows.values())
+    other = chosen.fallback
+    if other is not None:
+        rows[other.row.backend] = other.row._replace(status="candidate", kind="fallback", reason=chosen.falls_back)
+    rows[chosen.row.backend] = chosen.row
+    return list(rows.values())
 
 
 def check_rtol(rtol: Any) -> float | None:
@@ -80,166 +93,104 @@ def check_backend(backend: Any) -> str:
     return backend
 
 
-def _choose(p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, limit: int | None) -> Plan:
-    if backend == "auto" or "/" not in backend:
-        rows = [_row(b, p, pass_, rtol, threads, limit) for b in registry.all_backends()]
-    else:
-        registry.find_backends(backend)
-        rows = []
-    name, why = _pick(rows, p, pass_, backend, rtol, threads, limit)
-    chosen = registry.get_backend(name)
-    inner = inner_problem(p)
-    cfg, n = _configure(chosen, inner, pass_, threads, limit, border_bytes(p))
-    row = _row(chosen, p, pass_, rtol, threads, limit, named=True)._replace(status="chosen", reason=why)
-    by_value = chosen if chosen.by_value else None
-    free = backend == "auto" and why != _ENVIRONMENT
-    if free:
-        better = [r for r in rows if r.reason == _BY_VALUE and r.predicted_seconds < row.predicted_seconds]
-        if better and row.predicted_seconds > _LOOK:
-            by_value = registry.get_backend(min(better, key=_preference).backend)
+def _choose(p: ConvProblem, pass_: str, backend: str, asked: Asked) -> Plan:
+    """The plan for weights of any values."""
+    search = Search(p, pass_, *asked, named=backend != "auto")
+    table = registry.all_backends()
+    if backend != "auto":
+        meant = registry.find_backends(backend)
+        chosen = search.cheapest(meant)
+        if chosen is None:
+            raise _refused(search.row(meant[0]), p, pass_)
+        return _plan_of(search, chosen, p, "named", asked, (chosen,) if chosen.by_value else ())
+    found, kind = _automatic(search, table, p, asked)
+    by_value = [found] if found.by_value else []
+    seconds = search.setup(found).cost.seconds
+    if kind != "environment" and seconds > _LOOK:
+        able = [b for b in table if b.by_value and not compiles(b) and search.refusal(b) is None]
+        by_value = [b for b in able if search.floor(b) < seconds]
+    return _plan_of(search, found, p, kind, asked, tuple(by_value))
+
+
+def _automatic(search: Search, table: list[Backend], p: ConvProblem, asked: Asked) -> tuple[Backend, Kind]:
+    """What ``backend="auto"`` takes, and why."""
+    if _environment and _environment != "auto":
+        try:
+            named = registry.find_backends(_environment)
+        except ValueError as error:
+            raise ValueError(f"FASTCONV_BACKEND: {error}") from None
+        preferred = search.cheapest(named)
+        if preferred is not None:
+            return preferred, "environment"
+    sure = [b for b in table if not b.by_value]
+    tuned = tuning.winner(p, search.pass_, asked.threads)
+    for b in sure:
+        if b.name == tuned and search.refusal(b) is None and search.objection(b) is None:
+            return b, "tuned"
+    chosen = search.cheapest(sure)
+    if chosen is not None:
+        return chosen, "cheapest"
+    rows, what = [search.row(b) for b in sure], f"{search.pass_} of {p}"
+    if any(r.kind == "workspace" for r in rows):
+        raise WorkspaceError(f"no backend can do {what} within max_workspace={asked.limit} bytes")
+    best = min((r.error_bound for r in rows if r.error_bound), default=math.nan)
+    raise ValueError(f"rtol must be at least {best:.1e}, the smallest error bound for {what}, got {asked.rtol}")
+
+
+def _plan_of(
+    search: Search, b: Backend, p: ConvProblem, kind: Kind, asked: Asked, by_value: tuple[Backend, ...] = ()
+) -> Plan:
+    """A backend's plan, with what runs where it cannot be trusted."""
+    config, threads, _ = search.setup(b)
+    reason = "; ".join(text for text in (_WHY[kind], b.note) if text)
+    row = search.row(b)._replace(status="chosen", kind=kind, reason=reason)
+    spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
+    doubtful = b.doubtful(search.inner, search.pass_, config)
     fallback = None
-    if backend == "auto" and chosen.spreads_nonfinite:
-        plain = [b.name for b in registry.all_backends() if not (b.spreads_nonfinite or b.by_value)]
-        able = [r for r in rows if r.backend in plain and r.status != "refused"]
-        if able:
-            fallback = plan(p, pass_, min(able, key=_preference).backend, rtol, threads, limit)
-    return Plan(p, pass_, chosen, n, row, cfg, fallback, by_value, (free, rtol, threads, limit))
+    if spreads or doubtful:
+        other = Search(p, search.pass_, *asked) if kind == "named" else search
+        plain = [a for a in registry.all_backends() if not (a.spreads_nonfinite or a.by_value)]
+        safe = other.cheapest(a for a in plain if a.algorithm != b.algorithm)
+        if safe is not None:
+            fallback = _plan_of(other, safe, p, "cheapest", asked)
+    return Plan(p, search.pass_, b, threads, row, config, fallback, doubtful, by_value, asked)
 
 
-def for_weights(found: Plan, w: Any, kept: bool = False) -> Plan:
-    """The plan for weights whose values are known, of the compute dtype; ``kept`` if it is run more than once.
+def _for_weights(found: Plan, w: Any, kept: bool) -> Plan:
+    """The plan for weights whose values are known.
 
     A `by_value` backend that was named takes any weights. Otherwise it has to be cheaper than the plan found,
     and to find out quickly, but for weights that are kept and few.
     """
-    named = found.backend.by_value
-    able = [found.by_value]
-    if kept and found.asked[0]:
-        able = [b for b in registry.all_backends() if b.by_value and not (b.jit and _compiled())]
+    named = found.row.kind in ("named", "environment")
+    able = found.by_value
+    if kept and not named:
+        able = tuple(b for b in registry.all_backends() if b.by_value and not compiles(b))
     best = found
     for b in able:
-        if b is None or loader.absent(b.engine) or b.refuse(found.inner, found.pass_):
+        search = Search(found.problem, found.pass_, *found.asked, named=named)
+        if search.refusal(b) is not None:
             continue
         quick = not named and not (kept and w.size <= _MANY_WEIGHTS)
-        exact = b.with_weights(found.inner, found.pass_, w, found.asked[1], quick)
-        other = None if exact is None else _plan_of(exact, found.problem, found.pass_, *found.asked[1:], named)
-        if other and (named or other.row.predicted_seconds < best.row.predicted_seconds):
+        exact = b.with_weights(search.inner, found.pass_, w, found.asked.rtol, quick)
+        other = None if exact is None else _known(exact, found.problem, found.pass_, found.asked, found.row.kind)
+        if other is not None and (named or other.row.predicted_seconds < best.row.predicted_seconds):
             best = other
     return best
 
 
 @lru_cache(64)
-def _plan_of(
-    b: Backend, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool
-) -> Plan | None:
+def _known(b: Backend, p: ConvProblem, pass_: str, asked: Asked, kind: Kind) -> Plan | None:
     """The plan of a backend that knows its weights; None if it exceeds rtol or limit."""
-    row = _row(b, p, pass_, rtol, threads, limit, named)
-    if row.status == "refused":
-        if not named:
-            return None
-        text = f"{b.name} cannot do {pass_} of {p} with these weights: {row.reason}"
-        raise WorkspaceError(text) if row.reason.startswith(_OVER_LIMIT) else BackendRefused(text)
-    cfg, n = _configure(b, inner_problem(p), pass_, threads, limit, border_bytes(p))
-    return Plan(p, pass_, b, n, row._replace(status="chosen"), cfg)
+    named = kind in ("named", "environment")
+    search = Search(p, pass_, *asked, named=named)
+    if search.objection(b) is None:
+        return _plan_of(search, b, p, kind if named else "cheapest", asked)
+    if named:
+        raise _refused(search.row(b), p, pass_, " with these weights")
+    return None
 
 
-def _known(b: Backend, p: ConvProblem, pass_: str, w: Any, rtol: float | None) -> Backend:
-    """A `by_value` backend as it is for the weights, if they are given."""
-    if w is None or not b.by_value or loader.absent(b.engine) or b.refuse(inner_problem(p), pass_):
-        return b
-    return b.with_weights(inner_problem(p), pass_, w, rtol) or b
-
-
-def _pick(
-    rows: list[Row],
-    p: ConvProblem,
-    pass_: str,
-    backend: str,
-    rtol: float | None,
-    threads: int,
-    limit: int | None = None,
-) -> tuple[str, str]:
-    """(name, reason) of the backend to use."""
-    if backend != "auto":
-        wanted = registry.find_backends(backend)
-        mine = [_row(b, p, pass_, rtol, threads, limit, named=True) for b in wanted]
-        able = [r for r in mine if r.status != "refused"]
-        if not able:
-            text = f"{mine[0].backend} cannot do {pass_} of {p}: {mine[0].reason}"
-            raise WorkspaceError(text) if mine[0].reason.startswith(_OVER_LIMIT) else BackendRefused(text)
-        return min(able, key=_preference).backend, "named"
-    able = [r for r in rows if r.status != "refused"]
-    sure = [r for r in able if r.reason != _BY_VALUE]
-    if not sure:
-        over = [r for r in rows if r.reason.startswith(_OVER_LIMIT)]
-        if over:
-            raise WorkspaceError(f"no backend can do {pass_} of {p} within max_workspace={limit} bytes")
-        best = min((r.error_bound for r in rows if r.error_bound), default=math.nan)
-        raise ValueError(f"rtol must be at least {best:.1e}, the smallest error bound for {pass_} of {p}, got {rtol}")
-    if _environment and _environment != "auto":
-        try:
-            named = {b.name for b in registry.find_backends(_environment)}
-        except ValueError as error:
-            raise ValueError(f"FASTCONV_BACKEND: {error}") from None
-        preferred = [r for r in able if r.backend in named]
-        if preferred:
-            return min(preferred, key=_preference).backend, _ENVIRONMENT
-    tuned = tuning.winner(p, pass_, threads)
-    if tuned in {r.backend for r in sure}:
-        return tuned, "fastest when tuned"
-    return min(sure, key=_preference).backend, "cheapest by the cost model"
-
-
-def _preference(row: Row) -> tuple[bool, float]:
-    """What does not have to compile comes first, then the faster."""
-    return row.reason == _COMPILES, row.predicted_seconds
-
-
-def _compiled() -> bool:
-    return loader.absent("cython") is None
-
-
-_ENVIRONMENT = "FASTCONV_BACKEND"
-_COMPILES = "compiles on first use; auto prefers a compiled backend"
-_BY_VALUE = "if the weights' values allow it, which prepared plans look for, and calls for rank 1"
-_OVER_LIMIT = "needs a workspace of"
-
-
-def _configure(
-    b: Backend, inner: ConvProblem, pass_: str, threads: int, limit: int | None, border: int
-) -> tuple[Any, int]:
-    """Block sizes and the number of threads: a problem too small for a parallel launch runs serial."""
-    rate = rates(inner.dtype)
-    n = threads
-    if threads > 1:
-        serial = b.cost(inner, pass_, b.configure(inner, pass_, 1), 1, rate).seconds
-        n = 1 if serial < _SERIAL_LAUNCHES * rate.launch_us * 1e-6 else threads
-    cfg = b.configure(inner, pass_, n)
-    if limit is not None and n > 1 and b.workspace(inner, pass_, cfg, n) + border > limit:
-        cfg, n = b.configure(inner, pass_, 1), 1
-    return cfg, n
-
-
-def _row(
-    b: Backend, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool = False
-) -> Row:
-    inner = inner_problem(p)
-    rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
-    why = loader.absent(b.engine) or b.refuse(inner, pass_)
-    if why:
-        return Row(b.name, "refused", why, 0.0, 0.0, 0, math.inf, 0.0, 0.0)
-    bound, worst = b.error_bound(inner, pass_) + rounding, b.worst_case_bound(inner, pass_) + rounding
-    cfg, n = _configure(b, inner, pass_, threads, limit, border_bytes(p))
-    cost = b.cost(inner, pass_, cfg, n, rates(inner.dtype))
-    space = b.workspace(inner, pass_, cfg, n) + border_bytes(p)
-    row = Row(b.name, "candidate", b.note, cost.flops, cost.bytes, space, cost.seconds, bound, worst)
-    allowed = rtol if rtol is not None else None if named else DEFAULT_RTOL[p.dtype]
-    if allowed is not None and bound > allowed:
-        return row._replace(status="refused", reason=f"its error bound {bound:.1e} is above rtol {allowed:.1e}")
-    if limit is not None and space > limit:
-        return row._replace(status="refused", reason=f"{_OVER_LIMIT} {space} bytes, max_workspace is {limit}")
-    if b.by_value:
-        return row._replace(reason=_BY_VALUE)
-    if b.jit and _compiled():
-        return row._replace(reason=_COMPILES)
-    return row
+def _refused(row: Row, p: ConvProblem, pass_: str, when: str = "") -> Exception:
+    text = f"{row.backend} cannot do {pass_} of {p}{when}: {row.reason}"
+    return WorkspaceError(text) if row.kind == "workspace" else BackendRefused(text)

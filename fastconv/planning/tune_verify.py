@@ -27,7 +27,7 @@ def tune(
     dilation: Any = 1,
     groups: int = 1,
     padding_mode: str = "zeros",
-    passes: Iterable[str] = PASSES,
+    passes: str | Iterable[str] = PASSES,
     rtol: float | None = None,
     seconds: float = 1.0,
 ) -> Explanation:
@@ -39,7 +39,7 @@ def tune(
     w : array (Co, Ci // groups, KH, KW)
     stride, padding, dilation, groups, padding_mode, rtol
         As in `fastconv.conv2d`.
-    passes : names of passes to tune
+    passes : name of a pass, or several
     seconds : float
         Time to spend on each pass; candidates run in interleaved rounds.
 
@@ -54,9 +54,7 @@ def tune(
         As `fastconv.conv2d`; ValueError for an unknown pass.
     """
     xa, wa = as_array("x", x), as_array("w", w)
-    names = (passes,) if isinstance(passes, str) else tuple(passes)
-    if not set(names) <= set(PASSES):
-        raise ValueError(f"passes must hold only {', '.join(PASSES)}, got {passes!r}")
+    names = _passes(passes)
     dtype, tolerance, threads = common_dtype(xa, wa), planner.check_rtol(rtol), get_num_threads()
     p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
     rows, winners = [], {}
@@ -64,18 +62,34 @@ def tune(
         found = planner.candidates(p, pass_, tolerance, threads)
         for k, r in enumerate(found):
             if registry.get_backend(r.backend).by_value:
-                found[k] = r._replace(status="refused", reason="what is remembered must hold for any weights")
+                found[k] = r._replace(
+                    status="refused", kind="refused", reason="what is remembered must hold for any weights"
+                )
         able = {r.backend for r in found if r.status != "refused"}
         medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
         best = min(medians, key=lambda name: medians[name], default="")
         if best:
             winners[p, pass_] = best
         for r in found:
-            status = r.status if r.status == "refused" else "chosen" if r.backend == best else "candidate"
-            why = r.reason if status == "refused" else "fastest when tuned" if status == "chosen" else ""
-            rows.append(as_dict(pass_, r._replace(status=status, reason=why), medians.get(r.backend)))
+            if r.backend == best:
+                r = r._replace(status="chosen", kind="tuned", reason="fastest when tuned")
+            elif r.status != "refused":
+                r = r._replace(status="candidate", kind="candidate", reason="")
+            rows.append(as_dict(pass_, r, medians.get(r.backend)))
     tuning.remember(winners, threads)
     return Explanation(p, rows)
+
+
+def _passes(passes: Any) -> tuple[str, ...]:
+    """The names of passes that an argument holds, checked; a string is one name."""
+    try:
+        names = (passes,) if isinstance(passes, str) else tuple(passes)
+    except TypeError:
+        raise TypeError(f"passes must be a sequence of {', '.join(PASSES)}, got {passes!r}") from None
+    unknown = [name for name in names if name not in PASSES]
+    if unknown or not names:
+        raise ValueError(f"passes must hold only {', '.join(PASSES)}, and at least one, got {passes!r}")
+    return names
 
 
 def _race(
@@ -132,7 +146,7 @@ def verify(
     dilation: Any = 1,
     groups: int = 1,
     padding_mode: str = "zeros",
-    passes: Iterable[str] = PASSES,
+    passes: str | Iterable[str] = PASSES,
 ) -> Verification:
     """Run every backend on this data and compare it with the float64 reference.
 
@@ -140,7 +154,7 @@ def verify(
     ----------
     x, w, stride, padding, dilation, groups, padding_mode
         As in `fastconv.conv2d`.
-    passes : names of passes
+    passes : name of a pass, or several
 
     Returns
     -------
@@ -150,20 +164,21 @@ def verify(
     Raises
     ------
     TypeError, ValueError
-        As `fastconv.conv2d`.
+        As `fastconv.conv2d`; ValueError for an unknown pass.
     """
-    xa, wa = as_array("x", x), as_array("w", w)
+    xa, wa, names = as_array("x", x), as_array("w", w), _passes(passes)
     dtype, threads = common_dtype(xa, wa), get_num_threads()
     p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
     rows = []
-    for pass_ in passes:
+    for pass_ in names:
         first, second = _operands(p, pass_, ready(xa, dtype), ready(wa, dtype))
         exact = _run64(p._replace(dtype="float64"), pass_, first, second)
         norm = _run64(p._replace(dtype="float64"), pass_, *_norm_operands(pass_, first, second))
         for b in registry.all_backends():
             row = {"pass": pass_, "backend": b.name, "error": np.nan, "error_bound": np.nan, "ok": False, "reason": ""}
             try:
-                plan = planner.plan(p, pass_, b.name, None, threads)
+                known = None if pass_ == "grad_weight" else second
+                plan = planner.plan(p, pass_, b.name, None, threads, w=known)
                 out = np.empty(plan.shape, plan.compute_dtype)
                 plan.run(first, second, out)
                 out = out.astype(dtype).astype(np.float64)

@@ -1,0 +1,157 @@
+"""The cheapest backend of one pass: costs are worked out only where they may decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..algorithms.base import Backend, Cost
+from ..core.problem import ConvProblem
+from ..engines import loader
+from .plan import border_bytes, inner_problem
+from .rates import rates
+from .rows import Row
+
+DEFAULT_RTOL = {"float16": 1e-3, "float32": 2e-5, "float64": 1e-12}
+_F16_ROUNDING = 2.0**-11  # of the result, which is computed in float32
+_SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
+
+
+class Setup(NamedTuple):
+    """Block sizes of a backend, its number of threads, and what it then expects."""
+
+    config: Any
+    threads: int
+    cost: Cost
+
+
+class Search:
+    """Backends for one pass of one problem; what is found out about one of them is kept.
+
+    Parameters
+    ----------
+    p, pass_ : the problem as the caller states it
+    rtol : largest error bound, None for the dtype's default
+    threads : int
+    limit : bytes of scratch memory, or None
+    named : bool
+        Whether the caller named the backend: then there is no default tolerance.
+    """
+
+    def __init__(
+        self, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool = False
+    ) -> None:
+        self.inner, self.pass_, self.threads, self.limit = inner_problem(p), pass_, threads, limit
+        self.border = border_bytes(p)
+        self.rates = rates(self.inner.dtype)
+        self._rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
+        self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
+        self._setups: dict[Backend, Setup] = {}
+        self._refusals: dict[Backend, str | None] = {}
+        self._floors: dict[Backend, float] = {}
+        self._bounds: dict[Backend, float] = {}
+
+    def cheapest(self, backends: Iterable[Backend]) -> Backend | None:
+        """The fastest that does the pass within tolerance and memory; None if none does.
+
+        What has to be compiled first is left out if anything else is able.
+        """
+        table = list(backends)
+        compiled = [b for b in table if not compiles(b)]
+        found = self._fastest(compiled)
+        return found or self._fastest([b for b in table if compiles(b)])
+
+    def _fastest(self, backends: list[Backend]) -> Backend | None:
+        """The first of equals. Backends are looked at in the order of their floors, until the next cannot win."""
+        able = [(self.floor(b), i) for i, b in enumerate(backends) if self.refusal(b) is None]
+        best, found = (math.inf, 0), None
+        for floor, i in sorted(able):
+            if floor > best[0]:
+                break
+            b = backends[i]
+            if self.bound(b) > self._allowed:
+                continue
+            mine = self.setup(b).cost.seconds, i
+            if (found is None or mine < best) and self.objection(b) is None:
+                best, found = mine, b
+        return found
+
+    def floor(self, b: Backend) -> float:
+        """Seconds that the backend takes at least."""
+        found = self._floors.get(b)
+        if found is None:
+            found = self._floors[b] = b.floor(self.inner, self.pass_, self.threads, self.rates)
+        return found
+
+    def refusal(self, b: Backend) -> str | None:
+        """Why the backend cannot do the pass at all, or None."""
+        if b not in self._refusals:
+            self._refusals[b] = loader.absent(b.engine) or b.refuse(self.inner, self.pass_)
+        return self._refusals[b]
+
+    def objection(self, b: Backend) -> tuple[Any, str] | None:
+        """(kind, reason) that speaks against a backend that could do the pass, or None."""
+        bound = self.bound(b)
+        if bound > self._allowed:
+            return "tolerance", f"its error bound {bound:.1e} is above rtol {self._allowed:.1e}"
+        if self.limit is not None and self.space(b) > self.limit:
+            return "workspace", f"needs a workspace of {self.space(b)} bytes, max_workspace is {self.limit}"
+        return None
+
+    def setup(self, b: Backend) -> Setup:
+        """Block sizes and threads: a problem too small for a parallel launch runs serial."""
+        found = self._setups.get(b)
+        if found is None:
+            found = self._setups[b] = self._set_up(b)
+        return found
+
+    def bound(self, b: Backend) -> float:
+        """The backend's error bound, with the rounding of the result."""
+        found = self._bounds.get(b)
+        if found is None:
+            found = self._bounds[b] = b.error_bound(self.inner, self.pass_) + self._rounding
+        return found
+
+    def space(self, b: Backend) -> int:
+        """Bytes of scratch memory."""
+        config, n, _ = self.setup(b)
+        return b.workspace(self.inner, self.pass_, config, n) + self.border
+
+    def row(self, b: Backend) -> Row:
+        """The backend's line, as a candidate or refused."""
+        why = self.refusal(b)
+        if why is not None:
+            return Row(b.name, "refused", "refused", why, 0.0, 0.0, 0, math.inf, 0.0, 0.0)
+        flops, moved, seconds = self.setup(b).cost
+        worst = b.worst_case_bound(self.inner, self.pass_) + self._rounding
+        row = Row(b.name, "candidate", "candidate", b.note, flops, moved, self.space(b), seconds, self.bound(b), worst)
+        against = self.objection(b)
+        if against is not None:
+            return row._replace(status="refused", kind=against[0], reason=against[1])
+        if b.by_value:
+            return row._replace(kind="by_value", reason=_BY_VALUE)
+        if compiles(b):
+            return row._replace(kind="compiles", reason="compiles on first use; auto prefers a compiled backend")
+        return row
+
+    def _set_up(self, b: Backend) -> Setup:
+        p, pass_, rate, n = self.inner, self.pass_, self.rates, self.threads
+        short = _SERIAL_LAUNCHES * rate.launch_us * 1e-6
+        if n > 1 and self.floor(b) < short and b.floor(p, pass_, 1, rate) < short:
+            config = b.configure(p, pass_, 1)
+            cost = b.cost(p, pass_, config, 1, rate)
+            if cost.seconds < short:
+                return Setup(config, 1, cost)
+        config = b.configure(p, pass_, n)
+        if self.limit is not None and n > 1 and b.workspace(p, pass_, config, n) + self.border > self.limit:
+            config, n = b.configure(p, pass_, 1), 1
+        return Setup(config, n, b.cost(p, pass_, config, n, rate))
+
+
+_BY_VALUE = "if the weights' values allow it, which prepared plans look for, and calls for rank 1"
+
+
+def compiles(b: Backend) -> bool:
+    """Whether a first call would wait for a compiler although compiled kernels are there."""
+    return b.jit and loader.absent("cython") is None
