@@ -1,7 +1,8 @@
 """What a backend is: one algorithm on one engine, as the planner and the plan see it.
 
-An algorithm is one subclass in one file. It gets C-contiguous native float32 or float64 arrays, zero
-padding only and at least one image; it fills its whole output and keeps nothing between calls.
+An algorithm is one subclass in one file. It gets C-contiguous native float32 or float64 arrays, (n, c, h, w) or,
+where its `layout` says so, (n, h, w, c), zero padding only and at least one image; it fills its whole output and
+keeps nothing between calls.
 """
 
 from __future__ import annotations
@@ -17,6 +18,22 @@ from ..core.problem import ConvProblem
 
 Array = np.ndarray[Any, Any]
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}
+
+
+ACTIVATIONS = ("", "relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh")
+
+
+class Epilogue(NamedTuple):
+    """What follows a forward pass, ``activation(conv + bias + residual)``, added in this order."""
+
+    bias: Array | None  # (Co,)
+    residual: Array | None  # as y
+    activation: str  # one of ACTIVATIONS
+
+    @property
+    def code(self) -> int:
+        """What steps take for the activation."""
+        return ACTIVATIONS.index(self.activation)
 
 
 class Rates(NamedTuple):
@@ -48,6 +65,8 @@ class Backend:
         True if a first call has to compile; ``auto`` then prefers a backend that does not.
     adds_bias : bool
         True if `forward` adds the bias itself; otherwise the plan does.
+    fuses : bool
+        True if `forward` takes an `Epilogue` in place of the bias and applies all of it in its last store.
     vector_bytes : int
         Width of the engine's vectors.
     bf16 : (str, str)
@@ -66,6 +85,7 @@ class Backend:
     engine = ""
     jit = False
     adds_bias = False
+    fuses = False
     spreads_nonfinite = False
     by_value = False
     note = ""
@@ -101,6 +121,13 @@ class Backend:
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         """Why this backend cannot do the pass, or None."""
         return None
+
+    def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
+        """Whether the channels of x (dx) and y (dy) have to lie last in memory; ``p`` says how the caller's do.
+
+        The plan transposes what lies otherwise, and `cost` is asked about the problem as it then is.
+        """
+        return False, False
 
     def with_weights(
         self, p: ConvProblem, pass_: str, w: Array, rtol: float | None, quick: bool = False
@@ -147,10 +174,10 @@ class Backend:
         return None
 
     def forward(
-        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Any, y: Array, work: Array, threads: int,
         packed: Any = None,
     ) -> None:  # fmt: skip
-        """Fill ``y`` (N, Co, OH, OW)."""
+        """Fill ``y`` (N, Co, OH, OW); ``bias`` is an array (Co,) or None, or an `Epilogue` if the backend `fuses`."""
         raise NotImplementedError
 
     def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:

@@ -208,28 +208,33 @@ def _split(p: ConvProblem, pass_: str, m: int) -> tuple[bool, int, int, int]:
     return False, _OWN if pass_ == "grad_weight" else max(_L2 * 6 // 10 // inputs, 14), rows, per_row
 
 
-@lru_cache(4096)
 def _sum(p: ConvProblem, pass_: str, m: int) -> tuple[int, float]:
-    """Products that are summed by themselves, and the roundings of all stages as squares.
-
-    Long sums are fast; the longest whose error stays within the tolerance is taken, else the least error.
-    """
-    form = (max(p.kh, p.kw), m) if pass_ == "grad_weight" else (m, max(p.kh, p.kw))
-    axes, count = (p.kh > 1) + (p.kw > 1), (p.co if pass_ == "grad_input" else p.ci) // p.g
-    most = (_TOLERANCE[p.dtype] / UNIT_ROUNDOFF[p.dtype] / transforms.growth(*form)[0] ** axes) ** 2
+    """Products that are summed by themselves, and the roundings of all stages as squares."""
     block = segment = 0
-    if pass_ == "grad_weight":
-        count = count_tiles(p, m)[0]
-        shared, tiles, _, per_row = _split(p, pass_, m)
-        if not shared:  # sums of a block, of a segment of blocks, of all
-            block = tiles // per_row * per_row or per_row // ceil_div(per_row, tiles)
-            segment = segment_of(ceil_div(count, block))
+    if pass_ != "grad_weight":
+        return _shortest_chain(p.kh, p.kw, m, p.dtype, False, (p.co if pass_ == "grad_input" else p.ci) // p.g, 0, 0)
+    count = count_tiles(p, m)[0]
+    shared, tiles, _, per_row = _split(p, pass_, m)
+    if not shared:  # sums of a block, of a segment of blocks, of all
+        block = tiles // per_row * per_row or per_row // ceil_div(per_row, tiles)
+        segment = segment_of(ceil_div(count, block))
+    return _shortest_chain(p.kh, p.kw, m, p.dtype, True, count, block, segment)
+
+
+@lru_cache(4096)
+def _shortest_chain(
+    kh: int, kw: int, m: int, dtype: str, weights: bool, count: int, block: int, segment: int
+) -> tuple[int, float]:
+    """Long sums are fast; the longest whose error stays within the tolerance is taken, else the least error."""
+    form = (max(kh, kw), m) if weights else (m, max(kh, kw))
+    axes, growth = (kh > 1) + (kw > 1), transforms.growth(*form)
+    most = (_TOLERANCE[dtype] / UNIT_ROUNDOFF[dtype] / growth[0] ** axes) ** 2
     found = []
-    for length in _TILE_SUMS if pass_ == "grad_weight" else _SUMS:
+    for length in _TILE_SUMS if weights else _SUMS:
         chain = min(count, length) + count / length
         if block:
             chain = min(block, length) + segment * max(1, block / length) + count / (block * segment)
-        found.append((length, chain + axes * transforms.growth(*form)[2]))
+        found.append((length, chain + axes * growth[2]))
         if found[-1][1] <= most:
             return found[-1]
     return min(found, key=lambda pair: pair[1])

@@ -16,6 +16,7 @@ PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
 PADDING_NAMES = ("valid", "same", "full")
 DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16"}
 _DTYPE_OF = {short: name for name, short in DTYPES.items()}
+_LAYOUTS = {(False, False): "", (True, True): "_nhwc", (True, False): "_xl", (False, True): "_yl"}
 _MAX_BYTES = 2**62
 
 
@@ -24,7 +25,8 @@ class ConvProblem(NamedTuple):
 
     Sizes are pixels and channels: ``n`` images of ``ci`` channels of ``ih`` x ``iw`` pixels, ``co``
     output channels, a ``kh`` x ``kw`` kernel, stride ``sh, sw``, padding ``pt, pb, pl, pr`` (top,
-    bottom, left, right), dilation ``dh, dw``, ``g`` groups.
+    bottom, left, right), dilation ``dh, dw``, ``g`` groups. ``x_last`` and ``y_last`` say whether the channels of
+    the input (and its gradient) and of the output (and its gradient) lie last in memory; shapes do not change.
     """
 
     n: int
@@ -45,6 +47,8 @@ class ConvProblem(NamedTuple):
     g: int = 1
     mode: str = "zeros"
     dtype: str = "float32"
+    x_last: bool = False
+    y_last: bool = False
 
     @property
     def oh(self) -> int:
@@ -155,7 +159,7 @@ class ConvProblem(NamedTuple):
         eh, ew = self.dh * (self.kh - 1), self.dw * (self.kw - 1)
         return self._replace(
             ci=self.co, ih=self.oh, iw=self.ow, co=self.ci,
-            pt=eh - self.pt, pb=eh - self.pb, pl=ew - self.pl, pr=ew - self.pr,
+            pt=eh - self.pt, pb=eh - self.pb, pl=ew - self.pl, pr=ew - self.pr, x_last=self.y_last, y_last=self.x_last,
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -167,7 +171,7 @@ class ConvProblem(NamedTuple):
             text += f"pt{self.pt}pb{self.pb}pl{self.pl}pr{self.pr}"
         text += "".join(f"{k}{getattr(self, k)}" for k in ("dh", "dw", "g") if getattr(self, k) != 1)
         mode = "" if self.mode == "zeros" else f"_{self.mode}"
-        return f"{text}{mode}_{DTYPES[self.dtype]}"
+        return f"{text}{mode}_{DTYPES[self.dtype]}{_LAYOUTS[self.x_last, self.y_last]}"
 
 
 def parse(text: str) -> ConvProblem:
@@ -179,6 +183,8 @@ def parse(text: str) -> ConvProblem:
         If the text is not a problem, or an impossible one.
     """
     head, *tail = text.strip().split("_")
+    layouts = {name[1:]: flags for flags, name in _LAYOUTS.items() if name}
+    x_last, y_last = layouts[tail.pop()] if tail and tail[-1] in layouts else (False, False)
     tokens = re.findall(r"([a-z]+)(\d+)", head)
     f = {k: int(v) for k, v in tokens}
     if "".join(k + v for k, v in tokens) != head or len(f) != len(tokens):
@@ -191,10 +197,11 @@ def parse(text: str) -> ConvProblem:
     pads = (f.get("pt", ph), f.get("pb", ph)), (f.get("pl", pw), f.get("pr", pw))
     if g < 1 or f["ci"] % g:
         raise ValueError(f"groups must divide the {f['ci']} input channels, got {g}")
-    return ConvProblem.from_shapes(
+    p = ConvProblem.from_shapes(
         (f["n"], f["ci"], f["ih"], f["iw"]), (f["co"], f["ci"] // g, f["kh"], f["kw"]),
         (f.get("sh", 1), f.get("sw", 1)), pads, (f.get("dh", 1), f.get("dw", 1)), g, mode, _DTYPE_OF[short],
     )  # fmt: skip
+    return p._replace(x_last=x_last, y_last=y_last)
 
 
 def output_size(size: int, k: int, stride: int, pads: int, dilation: int) -> int:

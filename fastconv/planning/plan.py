@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..algorithms.base import Backend, terms
+from ..algorithms.base import Backend, Epilogue, terms
 from ..core import borders, workspace
 from ..core.problem import ConvProblem
+from ..engines import loader
 from .rows import Row
 
 HEADROOM = 1e-6  # transforms enlarge numbers by far less than 1 / HEADROOM
@@ -20,6 +22,7 @@ class Asked(NamedTuple):
     rtol: float | None
     threads: int
     limit: int | None  # bytes of scratch memory
+    activation: str = ""
 
 
 _NOTHING = Asked(None, 1, None)
@@ -55,12 +58,11 @@ class Plan:
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
-        self.inner = inner_problem(problem)
+        self.inner = inner_problem(problem, backend, pass_)
         self.compute_dtype = self.inner.dtype
         self.workspace_bytes = row.workspace_bytes
         self.fallback, self.doubtful, self.by_value, self.asked = fallback, doubtful, by_value, asked
         self._looks = fallback is not None and not doubtful
-        self._padded = problem.mode != "zeros"
         self._run = getattr(self, "_" + pass_)
         self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
 
@@ -71,25 +73,27 @@ class Plan:
         return f"for {when}, instead of {self.backend.name}"
 
     def run(
-        self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None
-    ) -> None:
+        self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None,
+        residual: Any = None,
+    ) -> None:  # fmt: skip
         """Fill ``out``; all arrays are C-contiguous, native and of the compute dtype.
 
-        forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known.
+        forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known. Arrays whose
+        channels lie last (``problem.x_last``, ``problem.y_last``) have the shape (n, h, w, c).
         """
         if self.problem.n == 0:
             out[...] = 0
             return
         if self._looks and not self._within_range(first, second, peak):
-            self.fallback.run(first, second, out, bias)  # type: ignore[union-attr]
+            self.fallback.run(first, second, out, bias, residual=residual)  # type: ignore[union-attr]
             return
         work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
         try:
-            self._run(first, second, out, bias, packed, work)
+            self._run(first, second, out, Epilogue(bias, residual, self.asked.activation), packed, work)
         finally:
             workspace.give_back(self.compute_dtype, work)
         if self.doubtful and self.fallback is not None and not np.isfinite(out).all():
-            self.fallback.run(first, second, out, bias)
+            self.fallback.run(first, second, out, bias, residual=residual)
 
     def peak(self, a: Any) -> float:
         """max|a|, NaN or Inf if it holds one."""
@@ -103,41 +107,94 @@ class Plan:
         largest = a + b + a * b * terms(self.problem, self.pass_)
         return largest < HEADROOM * float(np.finfo(self.compute_dtype).max)
 
-    def _forward(self, x: Any, w: Any, y: Any, bias: Any, packed: Any, work: Any) -> None:
-        x, work = self._pad(x, work)
-        own = bias if self.backend.adds_bias else None
-        self.backend.forward(self.inner, self.config, x, w, own, y, work, self.threads, packed)
-        if bias is not None and own is None:
-            y += bias[:, None, None]
+    def _forward(self, x: Any, w: Any, y: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        p, q, b = self.problem, self.inner, self.backend
+        x, work = self._source(x, work)
+        target, work = (y, work) if p.y_last == q.y_last else _carve(work, stored(q.y_shape, q.y_last))
+        fused: Any = None
+        if b.fuses and (target is y or after.residual is None):
+            fused, after = after, Epilogue(None, None, "")
+        elif b.adds_bias and not b.fuses:
+            fused, after = after.bias, after._replace(bias=None)
+        elif b.fuses:
+            fused = Epilogue(None, None, "")
+        b.forward(q, self.config, x, w, fused, target, work, self.threads, packed)
+        if target is not y:
+            self._transpose(target, y, p.y_last)
+        self._finish(y, after, p.y_last)
 
-    def _grad_input(self, dy: Any, w: Any, dx: Any, bias: Any, packed: Any, work: Any) -> None:
-        target, work = self._border(work) if self._padded else (dx, work)
-        self.backend.grad_input(self.inner, self.config, dy, w, target, work, self.threads)
-        if self._padded:
-            borders.fold(self.problem, target, dx)
-        if bias is not None:  # of a transposed convolution
-            dx += bias[:, None, None]
+    def _grad_input(self, dy: Any, w: Any, dx: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        p, q = self.problem, self.inner
+        dy, work = self._lying(dy, p.y_last, q.y_last, work)
+        target, work = (dx, work) if not moves_x(p, q) else _carve(work, stored(q.x_shape, q.x_last))
+        self._backward_into(dy, w, target, dx, work)
+        self._finish(dx, after, p.x_last)  # the bias of a transposed convolution
 
-    def _grad_weight(self, dy: Any, x: Any, dw: Any, bias: Any, packed: Any, work: Any) -> None:
-        x, work = self._pad(x, work)
+    def _backward_into(self, dy: Any, w: Any, target: Any, dx: Any, work: Any) -> None:
+        """The backend's gradient, brought to where and how dx lies."""
+        p, q = self.problem, self.inner
+        room = work
+        if p.mode != "zeros":  # booked before the backend's own scratch memory
+            if q.x_last:
+                plain, room = _carve(room, q.x_shape)
+            if p.x_last:
+                folded, room = _carve(room, p.x_shape)
+        self.backend.grad_input(q, self.config, dy, w, target, room, self.threads)
+        if p.mode == "zeros":
+            if target is not dx:
+                self._transpose(target, dx, p.x_last)
+            return
+        if q.x_last:
+            self._transpose(target, plain, False)
+            target = plain
+        borders.fold(p, target, folded if p.x_last else dx)
+        if p.x_last:
+            self._transpose(folded, dx, True)
+
+    def _grad_weight(self, dy: Any, x: Any, dw: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        dy, work = self._lying(dy, self.problem.y_last, self.inner.y_last, work)
+        x, work = self._source(x, work)
         self.backend.grad_weight(self.inner, self.config, dy, x, dw, work, self.threads)
 
-    def _pad(self, x: Any, work: Any) -> tuple[Any, Any]:
-        if not self._padded:
-            return x, work
-        padded, work = self._border(work)
-        borders.pad(self.problem, x, padded)
-        return padded, work
+    def _source(self, x: Any, work: Any) -> tuple[Any, Any]:
+        """x as the backend takes it, its border written; and what is left of the scratch memory."""
+        p, q = self.problem, self.inner
+        if p.mode == "zeros":
+            return self._lying(x, p.x_last, q.x_last, work)
+        x, work = self._lying(x, p.x_last, False, work)
+        padded, work = _carve(work, q.x_shape)
+        borders.pad(p, x, padded)
+        return self._lying(padded, False, q.x_last, work)
 
-    def _border(self, work: Any) -> tuple[Any, Any]:
-        """The padded image at the start of the scratch memory, and what is left of it."""
-        shape = self.inner.x_shape
-        size = shape[0] * shape[1] * shape[2] * shape[3]
-        return work[:size].reshape(shape), work[-(-size // 16) * 16 :]
+    def _lying(self, a: Any, last: bool, wanted: bool, work: Any) -> tuple[Any, Any]:
+        """An array whose channels lie last or not, transposed if that is not wanted."""
+        if last == wanted:
+            return a, work
+        n, c, h, w = (a.shape[0], a.shape[3], a.shape[1], a.shape[2]) if last else a.shape
+        moved, work = _carve(work, stored((n, c, h, w), wanted))
+        self._transpose(a, moved, wanted)
+        return moved, work
+
+    def _transpose(self, a: Any, to: Any, last: bool) -> None:
+        steps = loader.first(self.compute_dtype)
+        (steps.to_channels_last if last else steps.to_channels_first)(a, to, self.threads)
+
+    def _finish(self, y: Any, after: Epilogue, last: bool) -> None:
+        """What the backend did not do of the epilogue."""
+        if after.bias is None and after.residual is None and not after.activation:
+            return
+        none = np.empty(0, y.dtype)
+        bias, residual = (none if a is None else a for a in (after.bias, after.residual))
+        loader.first(self.compute_dtype).epilogue(y, bias, residual, after.code, last, self.threads)
 
 
-def inner_problem(p: ConvProblem) -> ConvProblem:
-    """The problem as a backend sees it: zero padding only, no float16, at least one image."""
+def inner_problem(p: ConvProblem, b: Backend, pass_: str) -> ConvProblem:
+    """The problem as a backend sees it: zero padding only, no float16, at least one image, channels where it wants."""
+    return lying(plain_problem(p), b, pass_)
+
+
+def plain_problem(p: ConvProblem) -> ConvProblem:
+    """What is the same for all backends."""
     if p.mode != "zeros":
         p = p.padded()
     if p.dtype == "float16":
@@ -145,9 +202,41 @@ def inner_problem(p: ConvProblem) -> ConvProblem:
     return p if p.n else p._replace(n=1)
 
 
-def border_bytes(p: ConvProblem) -> int:
-    """Scratch bytes that a border other than zeros takes."""
+def lying(p: ConvProblem, b: Backend, pass_: str) -> ConvProblem:
+    """The problem with the channels where the backend takes them."""
+    x_last, y_last = b.layout(p, pass_)
+    return p if (x_last, y_last) == (p.x_last, p.y_last) else p._replace(x_last=x_last, y_last=y_last)
+
+
+def moves_x(p: ConvProblem, q: ConvProblem) -> bool:
+    """Whether x or dx passes through scratch memory between the caller's problem p and the backend's q."""
+    return p.mode != "zeros" or p.x_last != q.x_last
+
+
+def transposed(p: ConvProblem, q: ConvProblem) -> list[int]:
+    """Numbers of the arrays that are transposed between the caller's problem p and the backend's q."""
+    x, padded = (math.prod(a.x_shape) for a in (p, q))
+    found = [math.prod(q.y_shape)] if p.y_last != q.y_last else []
     if p.mode == "zeros":
+        return [*found, x] if p.x_last != q.x_last else found
+    return found + [x] * p.x_last + [padded] * q.x_last
+
+
+def scratch_bytes(p: ConvProblem, q: ConvProblem) -> int:
+    """Scratch bytes of transposed arrays and of a border other than zeros."""
+    if p is q:
         return 0
-    q = p.padded()
-    return (q.n * q.ci * q.ih * q.iw + 16) * p.itemsize
+    arrays = transposed(p, q) + [math.prod(q.x_shape)] * (p.mode != "zeros")
+    return sum(-(-size // 16) * 16 for size in arrays) * p.itemsize
+
+
+def stored(shape: tuple[int, int, int, int], last: bool) -> tuple[int, ...]:
+    """The shape of an array whose channels lie last, or not."""
+    n, c, h, w = shape
+    return (n, h, w, c) if last else shape
+
+
+def _carve(work: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """An array at the start of the scratch memory, and what is left of it."""
+    size = math.prod(shape)
+    return work[:size].reshape(shape), work[-(-size // 16) * 16 :]

@@ -29,19 +29,19 @@ _WHY: dict[Kind, str] = {
 
 def plan(
     p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, max_workspace: int | None = None,
-    w: Any = None, kept: bool = False,
+    w: Any = None, kept: bool = False, activation: str = "",
 ) -> Plan:  # fmt: skip
     """The plan of a call, cached until the registry or the tuning changes; all is decided here.
 
     With ``w``, contiguous and of the compute dtype, their values are looked at where that may pay: quickly, or
     thoroughly if they are ``kept`` for several runs.
     """
-    key = (p, pass_, backend, rtol, threads, max_workspace, registry.generation(), tuning.generation())
+    key = (p, pass_, backend, rtol, threads, max_workspace, activation, registry.generation(), tuning.generation())
     found = _plans.get(key)
     if found is None:
         if len(_plans) >= _MAX_PLANS:
             _plans.clear()
-        found = _plans[key] = _choose(p, pass_, backend, Asked(rtol, threads, max_workspace))
+        found = _plans[key] = _choose(p, pass_, backend, Asked(rtol, threads, max_workspace, activation))
     return found if w is None or pass_ == "grad_weight" else _for_weights(found, w, kept)
 
 
@@ -56,12 +56,12 @@ def candidates(
 ) -> list[Row]:
     """A row for every backend; the one that a call (with ``w``: a prepared plan) would use has status ``chosen``."""
     meant = registry.find_backends(backend) if backend != "auto" else []
-    free, named = (Search(p, pass_, rtol, threads, max_workspace, named) for named in (False, True))
+    free, named = (Search(p, pass_, rtol, threads, max_workspace, named=named) for named in (False, True))
     rows = {}
     for b in registry.all_backends():
         search = named if b in meant else free
         if w is not None and b.by_value and search.refusal(b) is None:
-            b = b.with_weights(search.inner, pass_, w, rtol) or b
+            b = b.with_weights(search.inner(b), pass_, w, rtol) or b
         rows[b.name] = search.row(b)
     try:
         chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=True)
@@ -145,7 +145,7 @@ def _plan_of(
     reason = "; ".join(text for text in (_WHY[kind], b.note) if text)
     row = search.row(b)._replace(status="chosen", kind=kind, reason=reason)
     spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
-    doubtful = b.doubtful(search.inner, search.pass_, config)
+    doubtful = b.doubtful(search.inner(b), search.pass_, config)
     fallback = None
     if spreads or doubtful:
         other = Search(p, search.pass_, *asked) if kind == "named" else search
@@ -172,7 +172,7 @@ def _for_weights(found: Plan, w: Any, kept: bool) -> Plan:
         if search.refusal(b) is not None:
             continue
         quick = not named and not (kept and w.size <= _MANY_WEIGHTS)
-        exact = b.with_weights(search.inner, found.pass_, w, found.asked.rtol, quick)
+        exact = b.with_weights(search.inner(b), found.pass_, w, found.asked.rtol, quick)
         other = None if exact is None else _known(exact, found.problem, found.pass_, found.asked, found.row.kind)
         if other is not None and (named or other.row.predicted_seconds < best.row.predicted_seconds):
             best = other

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..algorithms.base import Backend, Cost
 from ..core.problem import ConvProblem
 from ..engines import loader
-from .plan import border_bytes, inner_problem
+from .plan import lying, plain_problem, scratch_bytes, transposed
 from .rates import rates
 from .rows import Row
 
@@ -35,20 +35,23 @@ class Search:
     rtol : largest error bound, None for the dtype's default
     threads : int
     limit : bytes of scratch memory, or None
+    activation : what follows, see `Epilogue`
     named : bool
         Whether the caller named the backend: then there is no default tolerance.
     """
 
     def __init__(
-        self, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, named: bool = False
-    ) -> None:
-        self.inner, self.pass_, self.threads, self.limit = inner_problem(p), pass_, threads, limit
-        self.border = border_bytes(p)
-        self.rates = rates(self.inner.dtype)
+        self, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, activation: str = "",
+        named: bool = False,
+    ) -> None:  # fmt: skip
+        self.problem, self.pass_, self.threads, self.limit = p, pass_, threads, limit
+        self.plain = plain_problem(p)
+        self.rates, self.activation = rates(self.plain.dtype), activation
         self._rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
         self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
         self._setups: dict[Backend, Setup] = {}
         self._refusals: dict[Backend, str | None] = {}
+        self._inner: dict[Backend, ConvProblem] = {}
         self._floors: dict[Backend, float] = {}
         self._bounds: dict[Backend, float] = {}
 
@@ -77,17 +80,24 @@ class Search:
                 best, found = mine, b
         return found
 
+    def inner(self, b: Backend) -> ConvProblem:
+        """The problem as the backend sees it."""
+        found = self._inner.get(b)
+        if found is None:
+            found = self._inner[b] = lying(self.plain, b, self.pass_)
+        return found
+
     def floor(self, b: Backend) -> float:
         """Seconds that the backend takes at least."""
         found = self._floors.get(b)
         if found is None:
-            found = self._floors[b] = b.floor(self.inner, self.pass_, self.threads, self.rates)
+            found = self._floors[b] = b.floor(self.inner(b), self.pass_, self.threads, self.rates)
         return found
 
     def refusal(self, b: Backend) -> str | None:
         """Why the backend cannot do the pass at all, or None."""
         if b not in self._refusals:
-            self._refusals[b] = loader.absent(b.engine) or b.refuse(self.inner, self.pass_)
+            self._refusals[b] = loader.absent(b.engine) or b.refuse(self.inner(b), self.pass_)
         return self._refusals[b]
 
     def objection(self, b: Backend) -> tuple[Any, str] | None:
@@ -110,13 +120,13 @@ class Search:
         """The backend's error bound, with the rounding of the result."""
         found = self._bounds.get(b)
         if found is None:
-            found = self._bounds[b] = b.error_bound(self.inner, self.pass_) + self._rounding
+            found = self._bounds[b] = b.error_bound(self.inner(b), self.pass_) + self._rounding
         return found
 
     def space(self, b: Backend) -> int:
         """Bytes of scratch memory."""
         config, n, _ = self.setup(b)
-        return b.workspace(self.inner, self.pass_, config, n) + self.border
+        return self._space(b, config, n)
 
     def row(self, b: Backend) -> Row:
         """The backend's line, as a candidate or refused."""
@@ -124,7 +134,7 @@ class Search:
         if why is not None:
             return Row(b.name, "refused", "refused", why, 0.0, 0.0, 0, math.inf, 0.0, 0.0)
         flops, moved, seconds = self.setup(b).cost
-        worst = b.worst_case_bound(self.inner, self.pass_) + self._rounding
+        worst = b.worst_case_bound(self.inner(b), self.pass_) + self._rounding
         row = Row(b.name, "candidate", "candidate", b.note, flops, moved, self.space(b), seconds, self.bound(b), worst)
         against = self.objection(b)
         if against is not None:
@@ -136,17 +146,34 @@ class Search:
         return row
 
     def _set_up(self, b: Backend) -> Setup:
-        p, pass_, rate, n = self.inner, self.pass_, self.rates, self.threads
+        p, pass_, rate, n = self.inner(b), self.pass_, self.rates, self.threads
         short = _SERIAL_LAUNCHES * rate.launch_us * 1e-6
         if n > 1 and self.floor(b) < short and b.floor(p, pass_, 1, rate) < short:
             config = b.configure(p, pass_, 1)
             cost = b.cost(p, pass_, config, 1, rate)
             if cost.seconds < short:
-                return Setup(config, 1, cost)
+                return Setup(config, 1, self._with_steps(b, p, cost, 1))
         config = b.configure(p, pass_, n)
-        if self.limit is not None and n > 1 and b.workspace(p, pass_, config, n) + self.border > self.limit:
+        if self.limit is not None and n > 1 and self._space(b, config, n) > self.limit:
             config, n = b.configure(p, pass_, 1), 1
-        return Setup(config, n, b.cost(p, pass_, config, n, rate))
+        return Setup(config, n, self._with_steps(b, p, b.cost(p, pass_, config, n, rate), n))
+
+    def _space(self, b: Backend, config: Any, threads: int) -> int:
+        """Scratch memory of the backend, and of what the plan does around it."""
+        p = self.inner(b)
+        return b.workspace(p, self.pass_, config, threads) + scratch_bytes(self.problem, p)
+
+    def _with_steps(self, b: Backend, p: ConvProblem, cost: Cost, threads: int) -> Cost:
+        """The cost with that of transposing, and of an activation that the backend leaves to the plan."""
+        sizes = [] if p is self.problem else transposed(self.problem, p)
+        if self.activation and not b.fuses:
+            sizes.append(math.prod(p.y_shape))
+        if not sizes:
+            return cost
+        moved = 2 * sum(sizes) * p.itemsize
+        bandwidth = self.rates.copy_gbs if threads == 1 else self.rates.copy_gbs_all
+        seconds = moved / (bandwidth * 1e9) + len(sizes) * self.rates.launch_us * 1e-6
+        return Cost(cost.flops, cost.bytes + moved, cost.seconds + seconds)
 
 
 _BY_VALUE = "if the weights' values allow it, which prepared plans look for, and calls for rank 1"

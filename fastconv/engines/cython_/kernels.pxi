@@ -8,6 +8,7 @@ cnp.import_array()
 include "ground/vector.pxi"
 include "ground/records.pxi"
 include "ground/peak.pxi"
+include "layout.pxi"
 include "naive.pxi"
 include "im2col.pxi"
 include "direct/pack.pxi"

@@ -21,6 +21,7 @@ from .ground import target  # noqa: F401  before anything of Numba: it sets what
 from .ground.microkernel import fma_probe
 from .ground.peak import abs_peak
 from .im2col import col2im_add, im2col_pack
+from .layout import epilogue, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
 from .separable import separable_rows
@@ -43,6 +44,7 @@ __all__ = [
     "direct_sums",
     "direct_unpack_sums",
     "direct_weights",
+    "epilogue",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
     "fft_tiled_lanes",
@@ -70,6 +72,8 @@ __all__ = [
     "pointwise",
     "separable_rows",
     "spectral_multiply",
+    "to_channels_first",
+    "to_channels_last",
     "winograd_grad_weight",
     "winograd_lanes",
     "winograd_panels",
