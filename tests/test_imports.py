@@ -26,7 +26,7 @@ RULES: dict[str, set[str]] = {
     "algorithms": {"core", "engines.records"},
     "planning": {"core", "algorithms", "engines.loader"},
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
-    "planning.plan": {"core", "algorithms.base", "engines.loader"},
+    "planning.plan": {"core", "algorithms.base", "engines.loader", "planning.rows"},
     "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records"},
     "images.filtering": {"core", "engines.loader"},
     "images.spectral": {"core", "planning", "images.filtering"},

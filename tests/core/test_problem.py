@@ -33,7 +33,7 @@ def test_string_form() -> None:
 def test_only_numbers_and_strings() -> None:
     """Problems are hashable keys: no array ever hides in one."""
     p = parse(EDGE_PROBLEMS[0])
-    assert {type(v) for v in p} == {int, str}
+    assert {type(v) for v in p} == {int, str, bool}
     assert {p: 1}[parse(str(p))] == 1
 
 

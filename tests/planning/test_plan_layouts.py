@@ -103,10 +103,10 @@ class Lying(Honest):
     def _do(self, pass_: str, p: ConvProblem, a: Any, b: Any, out: Any, work: Any, threads: int) -> None:
         assert (p.x_last, p.y_last) == self.wants
         first = p.x_last if pass_ == "forward" else p.y_last
-        plain = [self._plain(a, first), self._plain(b, p.x_last) if pass_ == "grad_weight" else b]
+        one, two = self._plain(a, first), self._plain(b, p.x_last) if pass_ == "grad_weight" else b
         last = {"forward": p.y_last, "grad_input": p.x_last, "grad_weight": False}[pass_]
         result = np.empty(self._plain(out, last).shape, out.dtype)
-        super()._do(pass_, p._replace(x_last=False, y_last=False), *plain, result, work, threads)
+        super()._do(pass_, p._replace(x_last=False, y_last=False), one, two, result, work, threads)
         out[...] = result.transpose(0, 2, 3, 1) if last else result
 
     def forward(
