@@ -8,11 +8,53 @@ engine as ``r[at.field]`` with ``at = places(Kind)``. Algorithms may import this
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 Record = TypeVar("Record", bound=tuple)  # type: ignore[type-arg]
+
+
+class RunsPass(NamedTuple):
+    """How `runs` meets its arrays in one pass (of grad_input: in one phase), and its block sizes."""
+
+    n: int  # images of the source, their rows, columns and channels
+    h: int
+    w: int
+    c: int
+    groups: int
+    cg: int  # channels a group that are summed over, outputs a group
+    og: int
+    oh: int  # rows and columns of outputs
+    ow: int
+    kh: int  # taps
+    kw: int
+    r0: int  # row of the source where the first tap of the first output lies,
+    rs: int  # rows from an output to the next,
+    rd: int  # from a tap to the next
+    c0: int  # the same for columns
+    cs: int
+    cd: int
+    y0: int  # where outputs start, numbers between images, rows and pixels
+    yimage: int
+    yrow: int
+    ypixel: int
+    th: int  # rows and columns of the whole kernel, and the steps in it: tap k is row u0 + k * us
+    tw: int
+    u0: int
+    us: int
+    v0: int
+    vs: int
+    swapped: int  # 1: outputs are the second axis of the weights (grad_input)
+    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block
+    nr: int
+    chunk: int  # channels of a group at a time
+    ways: int  # shares of the outputs; threads beyond it share the pixels
+    band: int  # register blocks (in grad_weight: rows) whose source stays in cache
+    pixel: int  # numbers between pixels of a thread's copy of the source; 0: it is read in place
+    room: int  # numbers of a thread's scratch memory
+    copied: int  # of these, for the copy
+    private: int  # grad_weight: threads share the pixels and have sums of their own
 
 
 def pack(record: Any) -> Any:
