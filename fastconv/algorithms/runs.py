@@ -26,8 +26,9 @@ from .base import Array, Backend, Cost, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
-_OWN = 256 << 10  # bytes of weights that every thread packs for itself
-_PACK, _READ, _LAUNCH = 0.9, 0.3, 20000  # cycles to pack a weight, to fetch a number of the source, numbers for a launch
+_PACK, _READ = 0.9, 0.3  # cycles to pack a weight, to fetch a number of the source
+_FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
+_SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
 _KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to band
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
@@ -38,11 +39,11 @@ _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in 
 class RunsConfig(NamedTuple):
     """Block sizes of one pass."""
 
-    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block
-    nr: int
-    ways: int  # shares of the outputs; threads beyond it share the pixels
-    chunk: int  # channels at a time
-    alone: int  # 1: threads pack what they multiply (forward, grad_input), have sums of their own (grad_weight)
+    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block;
+    nr: int = 0  # 0: a matrix times few vectors
+    ways: int = 1  # shares of the outputs; threads beyond it share the pixels
+    chunk: int = 1  # channels at a time
+    private: int = 0  # grad_weight: threads share the pixels and have sums of their own
 
 
 class Axis(NamedTuple):
@@ -94,9 +95,11 @@ class Runs(Backend):
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
         if pass_ == "grad_weight":
             return self._configure_sums(p, threads)
+        if pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW and p.x_shape[2:] == p.y_shape[2:]:
+            return RunsConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
-        terms, best = r.cg * r.kh * r.kw, (float("inf"), RunsConfig(1, 1, 1, 1, 0))
+        terms, best = r.cg * r.kh * r.kw, (float("inf"), RunsConfig(0))
         for nv, nr in most.items():
             panels = _panels(r.og, nv, lanes) * r.groups
             columns = -(-r.ow // nr)
@@ -106,10 +109,9 @@ class Runs(Backend):
                 rows = -(-r.n * r.oh * columns // crews) / columns
                 cycles = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
                 own = max(map(sum, shares)) * lanes * terms
-                alone = crews == 1 or own * p.itemsize <= _OWN
-                cycles += _PACK * (own if alone else own * ways / threads + _LAUNCH) + _READ * r.n * r.h * r.w * r.c / crews
+                cycles += _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
                 chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
-                best = min(best, (cycles, RunsConfig(nv, nr, ways, chunk, int(alone))), key=lambda b: b[0])
+                best = min(best, (cycles, RunsConfig(nv, nr, ways, chunk)), key=lambda b: b[0])
         return best[1]
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
@@ -120,7 +122,7 @@ class Runs(Backend):
         return RunsConfig(nv, most[nv], 1, p.ci // p.g, int(size <= _SUMS and p.n * p.oh >= 2 * threads))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> int:
-        return self._pass(p, pass_, cfg, threads).end * p.itemsize
+        return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
 
     def cost(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, rates: Rates) -> Cost:
         flops, moved = valid_tap_flops(p), compulsory_bytes(p)
@@ -132,7 +134,9 @@ class Runs(Backend):
             return plain_bound(p, pass_)
         return plain_bound(p, pass_, max(1, _STRIP // p.ow) * p.ow)
 
-    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array:
+    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array | None:
+        if cfg.nv == 0:
+            return None
         job = self._pass(p, "forward", cfg, 1)
         raw = np.empty(job.sizes[0] + 16, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
@@ -145,6 +149,10 @@ class Runs(Backend):
         threads: int, packed: Any = None, residual: Array | None = None, activation: int = 0,
     ) -> None:  # fmt: skip
         """Fill y (n, oh, ow, co) = activation(conv + bias + residual)."""
+        if cfg.nv == 0:
+            threads = threads if w.size > _SMALL else 1
+            self.steps(p.dtype).runs_few_pixels(x, w, bias, residual, y, p.n * p.oh * p.ow, p.g, activation, threads)
+            return
         self._products(p, "forward", cfg, x, w, bias, residual, y, work, threads, packed, activation)
 
     def grad_input(
@@ -158,7 +166,7 @@ class Runs(Backend):
         steps, job = self.steps(p.dtype), self._pass(p, "grad_weight", cfg, threads)
         sums, scratch, (record,) = work[: job.work], work[job.work :], job.records
         steps.runs_sums(x, dy, sums, scratch, record, threads)
-        shares = threads if cfg.alone else 1
+        shares = threads if cfg.private else 1
         steps.runs_weights(sums, dw, record, shares, threads)
 
     def _products(
@@ -166,11 +174,8 @@ class Runs(Backend):
         residual: Array | None, y: Array, work: Array, threads: int, packed: Any, activation: int,
     ) -> None:  # fmt: skip
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
-        u = packed if packed is not None else None if cfg.alone else work[: job.work]
         for record in job.records:
-            if u is not None and packed is None:
-                steps.runs_pack(w, u, record, threads)
-            steps.runs_products(x, u, w, bias, residual, y, work[job.work :], record, activation, threads)
+            steps.runs_products(x, packed, w, bias, residual, y, work, record, activation, threads)
 
     def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
         return _pass(p, pass_, cfg, threads, self._lanes(p))
@@ -210,8 +215,8 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
 def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int) -> Pass:
     phases = [_sized(p, pass_, r, cfg, threads, lanes) for r in shapes(p, pass_)]
     sizes = tuple(r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg for r in phases)
-    shares = threads if pass_ == "grad_weight" and cfg.alone else 1
-    kept = 0 if pass_ != "grad_weight" and cfg.alone else _round(max(sizes) * shares)
+    shares = threads if pass_ == "grad_weight" and cfg.private else 1
+    kept = _round(max(sizes) * shares) if pass_ == "grad_weight" else 0
     room = max(r.room for r in phases)
     return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * room)
 
@@ -229,19 +234,19 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     else:
         columns = -(-r.ow // cfg.nr)
         own = r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways + cfg.nv * lanes * r.kh * r.kw * r.cg
-        keep = cfg.alone and own * p.itemsize <= _KEPT
-        room = _COPY if cfg.alone and not keep else _BAND
+        keep = own * p.itemsize <= _KEPT
+        room = _BAND if keep else _COPY
         if r.oh == 1:
             band = max(1, room // (-(-row // columns)))
         else:
             band = max(1, room // (row * r.rs)) * columns
         rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
-        panel = 0 if not cfg.alone else own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
+        panel = own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
     high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
     copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
     return r._replace(
         nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, pixel=pixel, copied=copy, keep=int(keep),
-        room=_round(copy + panel) + 16, private=cfg.alone if pass_ == "grad_weight" else 0,
+        room=_round(copy + panel) + 16, private=cfg.private,
     )  # fmt: skip
 
 
@@ -264,7 +269,8 @@ def _cycles(panels: list[int], ow: int, columns: int) -> float:
 
 
 def _block(pixels: int, vectors: int) -> float:
-    return max(pixels * vectors, 4) + 0.1 * (pixels + vectors)
+    loads = pixels * (1 if vectors < 4 else 2) + vectors
+    return max(pixels * vectors, 4) + 0.1 * loads
 
 
 def _round(numbers: int) -> int:
