@@ -100,7 +100,9 @@ class Runs(Backend):
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
         terms, best = r.cg * r.kh * r.kw, (float("inf"), RunsConfig(0))
+        far = r.cs * r.c * p.itemsize % 4096 == 0  # pixels of a block meet in one set of the first cache
         for nv, nr in most.items():
+            nr = min(nr, 7) if far else nr
             panels = _panels(r.og, nv, lanes) * r.groups
             columns = -(-r.ow // nr)
             for ways in (k for k in range(1, min(threads, len(panels)) + 1) if threads % k == 0):
@@ -205,7 +207,7 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
             a.source, a.step, a.dilation, b.source, b.step, b.dilation,
             (a.first * ow + b.first) * co, oh * ow * co, a.every * ow * co, b.every * co,
             p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
-            nv=0, nr=0, chunk=0, ways=0, band=0, pixel=0, room=0, copied=0, private=0, keep=0,
+            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, private=0, keep=0,
         )  # fmt: skip
         for a, b in product(rows, cols)
     )
@@ -226,8 +228,7 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
     copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
     keep = False
-    pixel, width = r.c if copied else 0, right - min(r.c0, 0)
-    row = (width if copied else r.w) * r.c * p.itemsize  # bytes
+    row = (right - r.c0 if copied else r.w) * r.c * p.itemsize  # bytes
     if pass_ == "grad_weight":
         band = max(1, min(r.oh, _STRIP // r.ow))
         rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
@@ -245,7 +246,7 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
     copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
     return r._replace(
-        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, pixel=pixel, copied=copy, keep=int(keep),
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, keep=int(keep),
         room=_round(copy + panel) + 16, private=cfg.private,
     )  # fmt: skip
 
