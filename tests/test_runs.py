@@ -15,7 +15,7 @@ from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dty
 pytestmark = pytest.mark.skipif(bool(loader.absent("cython")), reason="kernels are not compiled")
 BLOCKS = (  # rows of several register blocks, panels of one to four vectors, tails
     "n2ci11ih9iw31co70kh3kw3ph1pw1_f32",
-    "n1ci6ih10iw12co37kh3kw2sh2sw2ph1pw1dh2g2_f32",
+    "n1ci6ih10iw12co74kh3kw2sh2sw2ph1pw1dh2g2_f32",
     "n3ci20ih5iw7co150kh1kw1_f32",
     "n1ci70ih1iw3co9kh1kw1_f32",
     "n1ci4ih19iw29co20kh3kw3ph1pw2dw2_f32",
