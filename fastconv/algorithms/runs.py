@@ -1,0 +1,293 @@
+"""Direct convolution on channels-last arrays: contiguous runs.
+
+With channels last a kernel row of ``kw * ci`` numbers is one contiguous run of the image at any stride, and
+neighbouring output pixels are ``sw * ci`` numbers apart. A block of output pixels x vectors of output channels
+stays in registers while the runs of a kernel stream by (Georganas et al., "Anatomy of high-performance deep
+learning convolutions on SIMD architectures", 2018; Zhang, Franchetti and Low, "High performance zero-memory
+overhead direct convolutions", 2018): one loop for every kernel and stride, and the image is read in place.
+
+grad_input is the same loop over dy, phase by phase: dx rows of one remainder modulo the stride meet the same taps.
+In grad_weight numbers of a kernel row x vectors of outputs stay in registers while pixels stream by.
+Arrays are (n, h, w, c); weights stay (co, ci // groups, kh, kw).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
+from ..core.problem import ConvProblem
+from ..engines.records import RunsPass, pack
+from .base import Array, Backend, Cost, Rates, plain_bound
+
+BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
+_PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
+_PACK, _READ = 0.9, 0.3  # cycles to pack a weight, to fetch a number of the source
+_FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
+_SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
+_BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
+_SETS = 4096  # bytes after which numbers meet in one set of the first cache
+_KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to band
+_COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
+_SUMS = 1 << 20  # bytes of a thread's own sums
+_STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
+
+
+class RunsConfig(NamedTuple):
+    """Block sizes of one pass."""
+
+    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block;
+    nr: int = 0  # 0: a matrix times few vectors
+    ways: int = 1  # shares of the outputs; threads beyond it share the pixels
+    chunk: int = 1  # channels at a time
+    private: int = 0  # grad_weight: threads share the pixels and have sums of their own
+
+
+class Axis(NamedTuple):
+    """How outputs of one phase meet the source along one axis."""
+
+    first: int  # output, how many (outs), and the step between them
+    outs: int
+    every: int
+    source: int  # where the first tap of the first output lies
+    step: int  # from an output to the next
+    dilation: int  # from a tap to the next
+    taps: int
+    tap: int  # the first, and the step between them
+    skip: int
+
+
+def forward_axis(out: int, k: int, stride: int, pad: int, dilation: int) -> Axis:
+    return Axis(0, out, 1, -pad, stride, dilation, k, 0, 1)
+
+
+def adjoint_axes(size: int, k: int, stride: int, pad: int, dilation: int) -> list[Axis]:
+    """The phases of grad_input: x[i] meets y[(i + pad - tap * dilation) / stride] where that is whole."""
+    axes = []
+    for first in range(min(stride, size)):
+        taps = [u for u in reversed(range(k)) if (first + pad - u * dilation) % stride == 0]
+        skip = taps[1] - taps[0] if len(taps) > 1 else -1
+        source = (first + pad - taps[0] * dilation) // stride if taps else 0
+        count = -(-(size - first) // stride)
+        apart = -skip * dilation // stride if len(taps) > 1 else 1
+        axes.append(Axis(first, count, stride, source, 1, apart, len(taps), (taps or [0])[0], skip))
+    return axes
+
+
+class Pass(NamedTuple):
+    """What a pass hands to its steps: a record a phase, numbers of packed weights, scratch."""
+
+    records: tuple[Array, ...]
+    sizes: tuple[int, ...]
+    work: int
+    end: int
+
+
+class Runs(Backend):
+    """Register-blocked loops over contiguous runs of the image."""
+
+    algorithm = "runs"
+    adds_bias = True
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
+        if pass_ == "grad_weight":
+            return self._configure_sums(p, threads)
+        if pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW and p.x_shape[2:] == p.y_shape[2:]:
+            return RunsConfig(0)
+        lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
+        r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
+        terms, far = r.cg * r.kh * r.kw, r.cs * r.c * p.itemsize % _SETS == 0
+        options = []
+        for nv, nr in most.items():
+            chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
+            panels = r.groups * -(-r.og // (nv * lanes))
+            for ways in (k for k in range(1, min(threads, panels) + 1) if threads % k == 0):
+                options.append(RunsConfig(nv, min(nr, 7) if far else nr, ways, chunk))
+        return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes))
+
+    def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
+        lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
+        vectors = -(-(p.co // p.g) // lanes)
+        nv = min(2, vectors)
+        size = p.g * _width(p.co // p.g, nv, lanes) * (p.ci // p.g) * p.kh * p.kw * p.itemsize
+        return RunsConfig(nv, most[nv], 1, p.ci // p.g, int(size <= _SUMS and p.n * p.oh >= 2 * threads))
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> int:
+        return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, rates: Rates) -> Cost:
+        flops, moved, lanes = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p)
+        if cfg.nv == 0:
+            return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
+        if pass_ == "grad_weight":
+            waste = -(-(p.co // p.g) // lanes) * lanes / (p.co // p.g)
+            seconds = flops * waste / (0.85 * rates.fma_gflops * 1e9 * threads)
+        else:
+            cycles = sum(_pass_cycles(r, cfg, threads, lanes) for r in shapes(p, pass_))
+            seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
+        return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        """grad_weight sums the pixels of a strip, then the strips."""
+        if pass_ != "grad_weight":
+            return plain_bound(p, pass_)
+        return plain_bound(p, pass_, max(1, _STRIP // p.ow) * p.ow)
+
+    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array | None:
+        if cfg.nv == 0:
+            return None
+        job = self._pass(p, "forward", cfg, 1)
+        raw = np.empty(job.sizes[0] + 16, w.dtype)
+        start = -raw.ctypes.data % 64 // p.itemsize
+        packed = raw[start : start + job.sizes[0]]
+        self.steps(p.dtype).runs_pack(w, packed, job.records[0], 1)
+        return packed
+
+    def forward(
+        self, p: ConvProblem, cfg: RunsConfig, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        threads: int, packed: Any = None, residual: Array | None = None, activation: int = 0,
+    ) -> None:  # fmt: skip
+        """Fill y (n, oh, ow, co) = activation(conv + bias + residual)."""
+        if cfg.nv == 0:
+            threads = threads if w.size > _SMALL else 1
+            self.steps(p.dtype).runs_few_pixels(x, w, bias, residual, y, p.n * p.oh * p.ow, p.g, activation, threads)
+            return
+        self._products(p, "forward", cfg, x, w, bias, residual, y, work, threads, packed, activation)
+
+    def grad_input(
+        self, p: ConvProblem, cfg: RunsConfig, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        self._products(p, "grad_input", cfg, dy, w, None, None, dx, work, threads, None, 0)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: RunsConfig, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        steps, job = self.steps(p.dtype), self._pass(p, "grad_weight", cfg, threads)
+        sums, scratch, (record,) = work[: job.work], work[job.work :], job.records
+        steps.runs_sums(x, dy, sums, scratch, record, threads)
+        shares = threads if cfg.private else 1
+        steps.runs_weights(sums, dw, record, shares, threads)
+
+    def _products(
+        self, p: ConvProblem, pass_: str, cfg: RunsConfig, x: Array, w: Array, bias: Array | None,
+        residual: Array | None, y: Array, work: Array, threads: int, packed: Any, activation: int,
+    ) -> None:  # fmt: skip
+        steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
+        for record in job.records:
+            steps.runs_products(x, packed, w, bias, residual, y, work, record, activation, threads)
+
+    def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
+        return _pass(p, pass_, cfg, threads, self._lanes(p))
+
+    def _lanes(self, p: ConvProblem) -> int:
+        return self.vector_bytes // p.itemsize
+
+
+@lru_cache(maxsize=1024)
+def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
+    """The phases of a pass, without block sizes."""
+    if pass_ == "grad_input":
+        rows = adjoint_axes(p.ih, p.kh, p.sh, p.pt, p.dh)
+        cols = adjoint_axes(p.iw, p.kw, p.sw, p.pl, p.dw)
+        n, h, w, c, cg, co, og, ow = p.n, p.oh, p.ow, p.co, p.co // p.g, p.ci, p.ci // p.g, p.iw
+    else:
+        rows, cols = [forward_axis(p.oh, p.kh, p.sh, p.pt, p.dh)], [forward_axis(p.ow, p.kw, p.sw, p.pl, p.dw)]
+        n, h, w, c, cg, co, og, ow = p.n, p.ih, p.iw, p.ci, p.ci // p.g, p.co, p.co // p.g, p.ow
+    oh = p.ih if pass_ == "grad_input" else p.oh
+    if p.kh == p.kw == p.sh == p.sw == 1 and (h, w) == (oh, ow) and rows[0].source == cols[0].source == 0:
+        pixels = n * h * w  # the same pixels of one row, or one column
+        n, h, w, oh, ow = (1, pixels, 1, pixels, 1) if pass_ == "grad_weight" else (1, 1, pixels, 1, pixels)
+        rows, cols = [forward_axis(oh, 1, 1, 0, 1)], [forward_axis(ow, 1, 1, 0, 1)]
+    phases = []
+    for a, b in product(rows, cols):
+        phase = RunsPass(
+            n, h, w, c, p.g, cg, og, a.outs, b.outs, a.taps, b.taps,
+            a.source, a.step, a.dilation, b.source, b.step, b.dilation,
+            (a.first * ow + b.first) * co, oh * ow * co, a.every * ow * co, b.every * co,
+            p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
+            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, keep=0, private=0,
+        )  # fmt: skip
+        phases.append(phase)
+    return tuple(phases)
+
+
+@lru_cache(maxsize=1024)
+def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int) -> Pass:
+    phases = [_sized(p, pass_, r, cfg, threads, lanes) for r in shapes(p, pass_)]
+    sizes = tuple(r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg for r in phases)
+    shares = threads if pass_ == "grad_weight" and cfg.private else 1
+    kept = _round(max(sizes) * shares) if pass_ == "grad_weight" else 0
+    room = max(r.room for r in phases)
+    return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * room)
+
+
+def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> RunsPass:
+    """A phase with its block sizes and the scratch memory that a thread needs."""
+    right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
+    copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
+    keep = False
+    row = (right - r.c0 if copied else r.w) * r.c * p.itemsize  # bytes
+    if pass_ == "grad_weight":
+        band = max(1, min(r.oh, _STRIP // r.ow))
+        rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
+    else:
+        columns = -(-r.ow // cfg.nr)
+        own = (
+            r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways
+            + cfg.nv * lanes * r.kh * r.kw * r.cg
+        )
+        keep = own * p.itemsize <= _KEPT
+        room = _BAND if keep else _COPY
+        if r.oh == 1:
+            band = max(1, room // (-(-row // columns)))
+        else:
+            band = max(1, room // (row * r.rs)) * columns
+        rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
+        panel = own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
+    high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
+    copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
+    return r._replace(
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, keep=int(keep),
+        room=_round(copy + panel) + 16, private=cfg.private,
+    )  # fmt: skip
+
+
+def _panels(outputs: int, nv: int, lanes: int) -> list[int]:
+    """Vectors of each panel of one group."""
+    vectors = -(-outputs // lanes)
+    return [min(nv, vectors - v) for v in range(0, vectors, nv)]
+
+
+def _width(outputs: int, nv: int, lanes: int) -> int:
+    """Numbers of all panels of a group, whole."""
+    return -(-outputs // (nv * lanes)) * nv * lanes
+
+
+def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> float:
+    """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
+    panels, crews, columns = _panels(r.og, cfg.nv, lanes) * r.groups, threads // cfg.ways, -(-r.ow // cfg.nr)
+    shares = [panels[len(panels) * k // cfg.ways : len(panels) * (k + 1) // cfg.ways] for k in range(cfg.ways)]
+    rows, terms = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw
+    own = max(map(sum, shares)) * lanes * terms
+    work = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
+    return work + _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
+
+
+def _cycles(panels: list[int], ow: int, columns: int) -> float:
+    """Cycles of a step of a row of outputs: multiply-adds, loads, or what a chain of sums waits for."""
+    wide, narrow = -(-ow // columns), ow // columns
+    many = ow - narrow * columns
+    return sum(many * _block(wide, v) + (columns - many) * _block(narrow, v) for v in panels)
+
+
+def _block(pixels: int, vectors: int) -> float:
+    loads = pixels * (1 if vectors < 4 else 2) + vectors
+    return max(pixels * vectors, 4) + 0.1 * loads
+
+
+def _round(numbers: int) -> int:
+    return -(-numbers // 16) * 16

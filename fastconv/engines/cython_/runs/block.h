@@ -1,0 +1,149 @@
+/* The register block of direct convolution on channels-last arrays, for all three passes:
+
+       a[r][j] += x[r] * w[j]        nr broadcast numbers x nv vectors
+
+   while runs of the source stream by. In the products (forward, grad_input) r is a pixel and a step goes on to the
+   next number of a kernel row; in the sums (grad_weight) r is a number of a kernel row and a step goes on to the
+   next pixel. Sizes are constants of always-inline functions, instantiated and tabled below. */
+#ifndef FC_RUNS_BLOCK_H
+#define FC_RUNS_BLOCK_H
+#include <stddef.h>
+#include "ground/vector.h"
+
+typedef struct {
+    ptrdiff_t rows, taps, n;  /* runs: kernel rows, runs a row, numbers a run */
+    ptrdiff_t row, tap;       /* numbers of the source between kernel rows, between runs of a row */
+    ptrdiff_t pixel;          /* between neighbouring pixels of the block; in sums: between steps */
+    ptrdiff_t out;            /* numbers between neighbouring pixels (sums: numbers) of the result */
+    const real *bias;         /* nv vectors, or NULL */
+    int lanes;                /* of the last vector, that are outputs */
+    int onto;                 /* 1: the result holds sums to go on from */
+    int finish;               /* 1: these runs are the last, bias, residual and activation follow */
+    int activation;
+} runs_job;
+
+typedef void runs_kernel(const runs_job *, const real *x, const real *w, real *y, const real *residual);
+
+enum { RUNS_LINEAR, RUNS_RELU };
+
+/* GCC would read one of the vectors from memory for every multiply-add; so it stays in a register */
+#if defined(__AVX512F__)
+#define FC_HOLD(v) __asm__ volatile("" : "+v"(v))
+#elif defined(__FMA__)
+#define FC_HOLD(v) __asm__ volatile("" : "+x"(v))
+#else
+#define FC_HOLD(v) (void)0
+#endif
+
+#define FC_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
+
+FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const runs_job *job, const real *x,
+                             const real *w) {
+    const int held = nv == 4 ? 2 : nv; /* with four and 28 sums there is no register for what is broadcast */
+    const ptrdiff_t px = sums ? 1 : job->pixel, step = sums ? job->pixel : 1, n = job->n;
+    for (ptrdiff_t u = 0; u < job->rows; u++)
+        for (ptrdiff_t t = 0; t < job->taps; t++) {
+            const real *q[5];
+            FC_UNROLL for (int k = 0; 3 * k < nr; k++) {
+                q[k] = x + u * job->row + t * job->tap + 3 * k * px;
+                FC_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
+            }
+            for (ptrdiff_t c = 0; c < n; c++) {
+                FC_UNROLL for (int j = 0; j < nv; j += held) {
+                    vec b[3];
+                    FC_UNROLL for (int k = 0; k < held; k++) {
+                        b[k] = vload(w + (j + k) * LANES);
+                        FC_HOLD(b[k]);
+                    }
+                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) FC_HOLD_POINTER(q[k]); /* broadcast anew */
+                    FC_UNROLL for (int r = 0; r < nr; r++) {
+                        vec s = vset(sums ? q[0][r] : q[r / 3][r % 3 * px]);
+                        FC_UNROLL for (int k = 0; k < held; k++) a[r][j + k] += s * b[k];
+                    }
+                }
+                w += nv * LANES;
+                FC_UNROLL for (int k = 0; 3 * k < nr; k++) q[k] += step;
+            }
+        }
+}
+
+FC_INLINE void runs_put(real *y, vec v, int lanes) {
+    if (lanes == LANES) vstore(y, v);
+    else vstore_part(y, v, lanes);
+}
+
+FC_INLINE vec runs_get(const real *y, int lanes) { return lanes == LANES ? vload(y) : vload_part(y, lanes); }
+
+/* The place of further activations, applied to a block that was just stored. */
+static __attribute__((noinline)) void runs_activate(int activation, int nr, int nv, int lanes, real *y, ptrdiff_t out) {
+    (void)activation, (void)nr, (void)nv, (void)lanes, (void)y, (void)out;
+}
+
+FC_INLINE real runs_finish(real s, const real *bias, ptrdiff_t o, const real *residual, ptrdiff_t at, int activation) {
+    if (bias) s += bias[o];
+    if (residual) s += residual[at];
+    return activation == RUNS_RELU && s < 0 ? 0 : s;
+}
+
+FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
+                             const real *residual) {
+    vec a[14][4];
+    const ptrdiff_t out = job->out;
+    FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = vzero();
+    if (job->onto)
+        FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
+            a[r][j] = runs_get(y + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
+    runs_multiply(nv, nr, 0, a, job, x, w);
+    if (job->finish && job->bias)
+        FC_UNROLL for (int j = 0; j < nv; j++) {
+            vec b = runs_get(job->bias + j * LANES, j < nv - 1 ? LANES : job->lanes);
+            FC_UNROLL for (int r = 0; r < nr; r++) a[r][j] += b;
+        }
+    if (job->finish && residual)
+        FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
+            a[r][j] += runs_get(residual + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
+    if (job->finish && job->activation == RUNS_RELU)
+        FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
+            a[r][j] = (vec)((ivec)a[r][j] & ~(ivec)(a[r][j] < vzero())); /* NaN stays */
+    FC_UNROLL for (int r = 0; r < nr; r++) {
+        FC_UNROLL for (int j = 0; j < nv - 1; j++) vstore(y + r * out + j * LANES, a[r][j]);
+        runs_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], job->lanes);
+    }
+    if (job->finish && job->activation > RUNS_RELU) runs_activate(job->activation, nr, nv, job->lanes, y, out);
+}
+
+FC_INLINE void runs_sums(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
+                         const real *residual) {
+    vec a[14][4];
+    (void)residual;
+    FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = vzero();
+    runs_multiply(nv, nr, 1, a, job, x, w);
+    if (job->onto) /* a strip's sum is its own: errors grow with the length of a strip only */
+        FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
+            a[r][j] += vload(y + r * job->out + j * LANES);
+    FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
+        vstore(y + r * job->out + j * LANES, a[r][j]);
+}
+
+/* All blocks X(nv, nr) whose sums fit the registers. */
+#define FC_TO_4(X, v) X(v, 1) X(v, 2) X(v, 3) X(v, 4)
+#define FC_TO_7(X, v) FC_TO_4(X, v) X(v, 5) X(v, 6) X(v, 7)
+#define FC_TO_9(X, v) FC_TO_7(X, v) X(v, 8) X(v, 9)
+#define FC_TO_12(X, v) FC_TO_9(X, v) X(v, 10) X(v, 11) X(v, 12)
+#define FC_TO_14(X, v) FC_TO_12(X, v) X(v, 13) X(v, 14)
+#if VBYTES == 64
+#define RUNS_BLOCKS(X) FC_TO_14(X, 1) FC_TO_14(X, 2) FC_TO_9(X, 3) FC_TO_7(X, 4)
+#else
+#define RUNS_BLOCKS(X) FC_TO_12(X, 1) FC_TO_4(X, 2) X(2, 5) X(2, 6) FC_TO_4(X, 3)
+#endif
+
+#define RUNS_ARGS const runs_job *job, const real *x, const real *w, real *y, const real *residual
+#define RUNS_DEFINE(v, r)                                                                                 \
+    static __attribute__((noinline)) void runs_products_##v##_##r(RUNS_ARGS) { runs_products(v, r, job, x, w, y, residual); } \
+    static __attribute__((noinline)) void runs_sums_##v##_##r(RUNS_ARGS) { runs_sums(v, r, job, x, w, y, residual); }
+#define RUNS_PRODUCTS(v, r) [v][r] = runs_products_##v##_##r,
+#define RUNS_SUMS(v, r) [v][r] = runs_sums_##v##_##r,
+RUNS_BLOCKS(RUNS_DEFINE)
+static runs_kernel *runs_of_products[5][15] = {RUNS_BLOCKS(RUNS_PRODUCTS)};
+static runs_kernel *runs_of_sums[5][15] = {RUNS_BLOCKS(RUNS_SUMS)};
+#endif

@@ -1,0 +1,119 @@
+# forward and grad_input: bands of register blocks, panel by panel of weights.
+
+
+cdef struct RunsProducts:
+    const RunsPass* r
+    const real* x
+    const real* u                                           # packed weights; NULL: every thread packs its panels
+    const real* w
+    const real* bias
+    const real* residual
+    real* y
+    real* work
+    int activation
+
+
+cdef inline const real* _place(const real* a, intp at) noexcept nogil:
+    """a[at:], of an array that may be absent."""
+    if a == NULL:
+        return NULL
+    return a + at
+
+
+cdef intp _band_end(const RunsPass* r, intp b, intp last, intp columns) noexcept nogil:
+    """One behind the last register block of the band that begins with block b: whole images, whole rows or part of one."""
+    cdef intp image = r.oh * columns, images = min(r.band, last - b) // image, e
+    if b % image == 0 and images:
+        return b + images * image
+    e = min(min(last, b + r.band), b - b % image + image)
+    return e // columns * columns if e < last and e // columns * columns > b else e
+
+
+cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    cdef const RunsProducts* a = <const RunsProducts*> arguments
+    cdef const RunsPass* r = a.r
+    cdef intp columns = (r.ow + r.nr - 1) // r.nr, image = r.oh * columns, width = r.nv * LANES
+    cdef intp panels = r.groups * ((r.og + width - 1) // width), crews = nthr // r.ways, crew = ithr // r.ways
+    cdef intp b, e, last, p, begin, end, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
+    cdef intp first
+    cdef real* scratch = a.work + ithr * r.room
+    cdef real* panel
+    cdef View v
+    if crew >= crews:
+        return
+    begin, end = _split(panels, r.ways, mine), _split(panels, r.ways, mine + 1)
+    b = first = _split(r.n * image, crews, crew)
+    last = _split(r.n * image, crews, crew + 1)
+    while b < last:
+        e = _band_end(r, b, last, columns)
+        n0, n1 = b // image, (e - 1) // image + 1
+        i0, i1, j0, j1 = 0, r.oh, 0, r.ow
+        if n1 - n0 == 1:
+            i0, i1 = b % image // columns, (e - 1) % image // columns + 1
+        if i1 - i0 == 1:
+            j0, j1 = _split(r.ow, columns, b % columns), _split(r.ow, columns, (e - 1) % columns + 1)
+        v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
+        for p in range(begin, end):
+            panel = scratch + r.copied + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
+            _band_products(a, &v, panel, b > first and r.keep, p, b, e, columns)
+        b = e
+
+
+cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint packed, intp p, intp b, intp e,
+                         intp columns) noexcept nogil:
+    """Register blocks [b, e) of one panel of outputs; panel: a thread's place for weights, packed: that are there."""
+    cdef const RunsPass* r = a.r
+    cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
+    cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, taps = r.kh * r.kw
+    cdef intp c0, c1, t, i, k, j, row, top, bottom, block
+    cdef intp place = r.y0 + g * r.og + first, at
+    cdef runs_kernel** kernels = runs_of_products[nv]
+    cdef const real* u = _place(a.u, p * width * taps * r.cg)
+    cdef const real* w
+    cdef const real* x
+    cdef runs_job job
+    job.row, job.pixel, job.out = r.rd * v.row, r.cs * v.pixel, r.ypixel
+    job.bias = _place(a.bias, g * r.og + first)
+    job.lanes, job.activation = <int> (outputs - (nv - 1) * LANES), a.activation
+    for t in range((r.cg + r.chunk - 1) // r.chunk):
+        c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)
+        if u == NULL:
+            w = panel + r.keep * c0 * taps * nv * LANES
+            if not packed:
+                _pack_chunk(r, a.w, g, first, outputs, nv, c0, c1, panel + r.keep * c0 * taps * nv * LANES)
+        else:
+            w = u + c0 * taps * nv * LANES
+        job.onto, job.finish = t > 0, c1 == r.cg
+        job.taps, job.n, job.tap = r.kw, c1 - c0, r.cd * v.pixel
+        if job.tap == job.n:                                # neighbouring taps are one run
+            job.taps, job.n = 1, r.kw * job.n
+        x = v.x + r.c0 * v.pixel + g * r.cg + c0
+        block = b
+        while block < e:                                    # a row of outputs, or part of it
+            i, k = block // columns, block % columns
+            row = r.r0 + i % r.oh * r.rs
+            top, bottom = _outside(row, r.rd, r.kh), _inside(row, r.rd, r.kh, r.h)
+            job.rows = max(<intp> 0, bottom - top)
+            for k in range(k, min(columns, k + e - block)):
+                j = _split(r.ow, columns, k)
+                at = place + i // r.oh * r.yimage + i % r.oh * r.yrow + j * r.ypixel
+                kernels[_split(r.ow, columns, k + 1) - j](
+                    &job, x + i // r.oh * v.image + (row + top * r.rd) * v.row + j * job.pixel,
+                    w + top * r.kw * (c1 - c0) * nv * LANES, a.y + at, _place(a.residual, at))
+            block += columns - block % columns
+
+
+def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work, cnp.ndarray record,
+                  int activation, int threads):
+    """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or a phase of grad_input.
+
+    u IN: packed weights, or None, then w IN (co, ci // groups, kh, kw) is packed panel by panel. bias IN (co,),
+    residual IN as y, or None. work WORK [threads][room].
+    """
+    cdef RunsProducts a
+    a.r, a.x, a.w, a.y, a.work, a.activation = read_RunsPass(record), data(x), data(w), data(y), data(work), activation
+    a.u = NULL if u is None else data(u)
+    a.bias = NULL if bias is None else data(bias)
+    a.residual = NULL if residual is None else data(residual)
+    with nogil:
+        _run_shares(_products_share, &a, threads)

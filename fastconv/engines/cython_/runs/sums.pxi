@@ -1,0 +1,147 @@
+# grad_weight: numbers of a kernel row x vectors of outputs stay in registers while the pixels of a strip stream by.
+
+
+cdef struct RunsSums:
+    const RunsPass* r
+    const real* x
+    const real* dy
+    real* sums
+    real* work
+    intp size                                               # numbers of one thread's sums
+
+
+cdef inline void _strip_lanes(const real* dy, intp step, intp pixels, intp outputs, intp nv, real* d) noexcept nogil:
+    """[pixels][nv * LANES] of outputs, side by side: rows of dy far apart would meet in few sets of the cache."""
+    cdef intp k, j, lanes = outputs - (nv - 1) * LANES
+    for k in range(pixels):
+        for j in range(nv - 1):
+            vstore(d + j * LANES, vload(dy + j * LANES))
+        vstore(d + (nv - 1) * LANES, vload(dy + (nv - 1) * LANES) if lanes == LANES else vload_part(dy + (nv - 1) * LANES, <int> lanes))
+        d += nv * LANES
+        dy += step
+
+
+cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    cdef const RunsSums* a = <const RunsSums*> arguments
+    cdef const RunsPass* r = a.r
+    cdef intp width = r.nv * LANES, panels = r.groups * ((r.og + width - 1) // width)
+    cdef intp whole = r.cd * r.c == r.cg, run = r.kw * r.cg if whole else r.cg
+    cdef intp blocks = (run + r.nr - 1) // r.nr, runs = r.kh * (1 if whole else r.kw)  # a panel: runs x blocks of them
+    cdef intp q = 0, last = r.n * r.oh, e, task, tasks = panels * runs * blocks, begin = 0, end = tasks, p, first = 0
+    cdef real* sums = a.sums
+    cdef real* scratch = a.work + ithr * r.room
+    cdef View v
+    if r.private:
+        q, last = _split(r.n * r.oh, nthr, ithr), _split(r.n * r.oh, nthr, ithr + 1)
+        sums += ithr * a.size
+        first = q
+    else:
+        begin, end = _split(tasks, nthr, ithr), _split(tasks, nthr, ithr + 1)
+    if begin == end:
+        return
+    while q < last:
+        e = min(min(last, q + r.band), q - q % r.oh + r.oh)
+        v = _source(r, a.x, scratch, q // r.oh, q // r.oh + 1, q % r.oh, (e - 1) % r.oh + 1, 0, r.ow)
+        task = begin
+        while task < end:                                   # panel by panel
+            p = task // (runs * blocks)
+            _strip_sums(a, &v, scratch + r.copied, sums, p, task - p * runs * blocks, min(end - p * runs * blocks, runs * blocks),
+                        q, e, blocks, run, q > first)
+            task = (p + 1) * runs * blocks
+        q = e
+
+
+cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q, intp e,
+                      intp blocks, intp run, int onto) noexcept nogil:
+    """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
+    cdef const RunsPass* r = a.r
+    cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, o = p % panels * width
+    cdef intp outputs = min(width, r.og - o), nv = (outputs + LANES - 1) // LANES, co = r.groups * r.og
+    cdef intp task, k, u, t, l, row, i0, i1, n = q // r.oh, i = q % r.oh, each = 1 if run == r.kw * r.cg else r.kw
+    cdef runs_kernel** kernels = runs_of_sums[nv]
+    cdef const real* x = v.x + n * v.image + g * r.cg
+    cdef runs_job job
+    sums += p * width * r.kh * r.kw * r.cg
+    _strip_lanes(a.dy + q * r.ow * co + g * r.og + o, co, (e - q) * r.ow, outputs, nv, lanes)
+    job.taps, job.n, job.tap = 1, r.ow, 0
+    job.row, job.pixel, job.out, job.onto = r.rs * v.row, r.cs * v.pixel, nv * LANES, onto
+    for task in range(begin, end):
+        k = task % blocks
+        u = task // blocks // each
+        t = task // blocks % each
+        l = _split(run, blocks, k)
+        row = r.r0 + i * r.rs + u * r.rd
+        i0, i1 = _outside(row, r.rs, e - q), _inside(row, r.rs, e - q, r.h)     # output rows that meet the image
+        job.rows = max(<intp> 0, i1 - i0)
+        kernels[_split(run, blocks, k + 1) - l](
+            &job, x + (row + i0 * r.rs) * v.row + (r.c0 + t * r.cd) * v.pixel + l, lanes + i0 * r.ow * nv * LANES,
+            sums + ((u * r.kw + t) * r.cg + l) * nv * LANES, NULL)
+
+
+def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record, int threads):
+    """sums OUT [threads, if private][groups][panels][kh][kw][channel][nv * LANES] of x IN (n, h, w, ci) and
+    dy IN (n, oh, ow, co). work WORK [threads][room]."""
+    cdef RunsSums a
+    a.r, a.x, a.dy, a.sums, a.work = read_RunsPass(record), data(x), data(dy), data(sums), data(work)
+    a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
+    with nogil:
+        _run_shares(_sums_share, &a, threads)
+
+
+cdef struct RunsWeights:
+    const RunsPass* r
+    const real* sums
+    real* dw
+    intp size
+    intp shares
+
+
+cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    """Vectors of outputs: shares are added up, [kh][kw][channel][lane] becomes [lane][channel][kh][kw]."""
+    cdef const RunsWeights* a = <const RunsWeights*> arguments
+    cdef const RunsPass* r = a.r
+    cdef intp T = r.kh * r.kw, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
+    cdef intp vectors = (r.og + LANES - 1) // LANES, i, o, nv, lanes, k, k_, q, j, c, t, s
+    cdef const real* p
+    cdef const real* from_
+    cdef real* d
+    cdef vec m[LANES]
+    cdef vec total
+    for i in range(_split(r.groups * vectors, nthr, ithr), _split(r.groups * vectors, nthr, ithr + 1)):
+        o = i % vectors * LANES
+        nv = min(r.nv, vectors - o // width * r.nv)
+        lanes = min(<intp> LANES, r.og - o)
+        p = a.sums + (i // vectors * panels + o // width) * width * K + o % width
+        d = a.dw + (i // vectors * r.og + o) * K
+        c = t = 0
+        for k_ in range((K + LANES - 1) // LANES):
+            k = k_ * LANES
+            q = min(<intp> LANES, K - k)
+            for j in range(LANES):
+                if j >= q:
+                    m[j] = vzero()
+                    continue
+                from_ = p + (t * r.cg + c) * nv * LANES
+                total = vload(from_)
+                for s in range(1, a.shares):
+                    total += vload(from_ + s * a.size)
+                m[j] = total
+                t += 1
+                if t == T:
+                    t = 0
+                    c += 1
+            vtranspose(m)
+            for j in range(lanes):
+                if q == LANES:
+                    vstore(d + j * K + k, m[j])
+                else:
+                    vstore_part(d + j * K + k, m[j], <int> q)
+
+
+def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int shares, int threads):
+    """dw OUT (co, ci // groups, kh, kw): all shares of sums IN together."""
+    cdef RunsWeights a
+    a.r, a.sums, a.dw, a.shares = read_RunsPass(record), data(sums), data(dw), shares
+    a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
+    with nogil:
+        _run_shares(_weights_share, &a, threads)

@@ -1,0 +1,77 @@
+# Direct convolution on channels-last arrays as contiguous runs: how blocks meet the source.
+#
+# A kernel row of kw * c numbers is one run of the image at any stride; with dilation, or in groups, every tap is one.
+# Rows outside the image are runs left out. Where columns lie outside, a thread copies its band of rows, zeros beside it.
+from libc.string cimport memcpy, memset
+
+cdef extern from "runs/block.h" nogil:
+    ctypedef struct runs_job:
+        intp rows, taps, n, row, tap, pixel, out
+        const real* bias
+        int lanes, onto, finish, activation
+    ctypedef void runs_kernel(const runs_job* job, const real* x, const real* w, real* y, const real* residual) noexcept
+    real runs_finish(real s, const real* bias, intp o, const real* residual, intp at, int activation)
+    runs_kernel* runs_of_products[5][15]
+    runs_kernel* runs_of_sums[5][15]
+
+ctypedef void (*share)(const void* arguments, intp ithr, intp nthr) noexcept nogil
+
+
+cdef void _run_shares(share f, const void* arguments, int threads) noexcept nogil:
+    """f(arguments, ithr, threads) once on every thread."""
+    cdef int i
+    if threads == 1:
+        f(arguments, 0, 1)
+        return
+    for i in prange(threads, schedule="static", num_threads=threads):
+        f(arguments, i, threads)
+
+
+cdef struct View:
+    const real* x                                           # pixel (0, 0) of image 0, even if it is not there
+    intp image, row, pixel                                  # numbers between images, rows, pixels
+
+
+cdef inline intp _split(intp size, intp parts, intp k) noexcept nogil:
+    """Where part k of an even split begins."""
+    return size * k // parts
+
+
+cdef inline intp _outside(intp start, intp step, intp k) noexcept nogil:
+    """How many of k taps from `start` on lie before 0."""
+    return 0 if start >= 0 else min(k, (-start + step - 1) // step)
+
+
+cdef inline intp _inside(intp start, intp step, intp k, intp size) noexcept nogil:
+    """How many of k taps from `start` on lie before `size`."""
+    return 0 if start >= size else min(k, (size - start + step - 1) // step)
+
+
+cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1, intp i0, intp i1, intp j0,
+                  intp j1) noexcept nogil:
+    """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy with zeros beside it."""
+    cdef View v
+    cdef intp row, n, top, bottom, left, right, a, e
+    cdef real* d
+    v.pixel = r.c
+    if r.copied == 0:
+        v.x, v.image, v.row = x, r.h * r.w * r.c, r.w * r.c
+        return v
+    top, bottom = max(<intp> 0, r.r0 + i0 * r.rs), min(r.h, r.r0 + (i1 - 1) * r.rs + (r.kh - 1) * r.rd + 1)
+    left, right = r.c0 + j0 * r.cs, r.c0 + (j1 - 1) * r.cs + (r.kw - 1) * r.cd + 1
+    a, e = min(max(left, <intp> 0), right), max(left, min(right, r.w))      # the columns that there are
+    if e < a:
+        a = e = min(max(a, left), right)
+    bottom = max(bottom, top)
+    v.row = (right - left) * r.c
+    v.image = (bottom - top) * v.row
+    for n in range(n0, n1):
+        for row in range(top, bottom):
+            d = copy + (n - n0) * v.image + (row - top) * v.row
+            if r.kh == 1 and (row - r.r0) % r.rs:           # a row that no tap meets
+                continue
+            memset(d, 0, (a - left) * r.c * sizeof(real))
+            memcpy(d + (a - left) * r.c, x + ((n * r.h + row) * r.w + a) * r.c, (e - a) * r.c * sizeof(real))
+            memset(d + (e - left) * r.c, 0, (right - e) * r.c * sizeof(real))
+    v.x = copy - n0 * v.image - top * v.row - left * r.c
+    return v
