@@ -28,6 +28,15 @@ FC_INLINE vec fc_dw_hold(vec v) { /* or the compiler loads it again for each of 
     return v;
 }
 
+/* the next of some neighbours: one addition each, where the compiler would keep all their distances in registers */
+FC_INLINE real *fc_dw_next(const real *p, ptrdiff_t step) {
+    p += step;
+#if defined(__x86_64__)
+    __asm__("" : "+r"(p));
+#endif
+    return (real *)p;
+}
+
 FC_INLINE vec fc_dw_take(const real *p, const int part, int lanes) { return part ? vload_part(p, lanes) : vload(p); }
 FC_INLINE void fc_dw_put(real *p, vec v, const int part, int lanes) {
     if (part) vstore_part(p, v, lanes);
@@ -68,7 +77,7 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
     const ptrdiff_t groups = f->h.taps / KW, column = S ? 1 : f->h.step, group = S ? KW : f->h.dilation;
     const ptrdiff_t i0 = f->v.source + i * f->v.step, j0 = f->h.source + j * f->h.step, pixel = column * f->pixel;
     const int window = S ? S * (T - 1) + KW : T; /* columns of the source */
-    vec a[R][T];
+    vec a[3][7]; /* room for every tile: an array of variable size would live in memory */
     {
         vec b = bias ? fc_dw_take(bias, part, lanes) : vzero();
         FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = b;
@@ -76,15 +85,17 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
     for (ptrdiff_t u = 0; u < f->v.taps; u++) {
         const real *row = x + (i0 + u * f->v.dilation) * f->line + j0 * f->pixel;
         for (ptrdiff_t g = 0; g < groups; g++) {
-            vec k[KW];
+            vec k[7];
             FC_UNROLL for (int n = 0; n < KW; n++) k[n] = fc_dw_hold(vload(w + n * LANES));
             w += KW * LANES;
             FC_UNROLL for (int r = 0; r < R; r++) {
                 if (r >= rows || (size_t)(i0 + u * f->v.dilation + r * f->v.step) >= (size_t)f->height) continue;
                 const real *p = row + r * f->v.step * f->line + g * group * f->pixel;
                 FC_UNROLL for (int c = 0; c < window; c++) {
+                    const real *at = p;
+                    p = fc_dw_next(p, pixel);
                     if (edge && (size_t)(j0 + g * group + c * column) >= (size_t)f->width) continue;
-                    vec q = fc_dw_hold(fc_dw_take(p + c * pixel, part, lanes));
+                    vec q = fc_dw_hold(fc_dw_take(at, part, lanes));
                     FC_UNROLL for (int t = 0; t < T; t++) {
                         const int n = S ? c - S * t : (c == t ? 0 : -1);
                         if (n >= 0 && n < KW) a[r][t] += q * k[n];
@@ -93,15 +104,25 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             }
         }
     }
+    if (residual) {
+        FC_UNROLL for (int r = 0; r < R; r++) {
+            if (r >= rows) continue;
+            FC_UNROLL for (int t = 0; t < T; t++) {
+                if (edge && t >= cols) continue;
+                a[r][t] += fc_dw_take(residual + r * f->out_line + t * f->out_pixel, part, lanes);
+            }
+        }
+    }
+    if (f->activation) {
+        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = fc_dw_activate(a[r][t], f->activation);
+    }
     FC_UNROLL for (int r = 0; r < R; r++) {
         if (r >= rows) continue;
+        real *q = y + r * f->out_line;
         FC_UNROLL for (int t = 0; t < T; t++) {
             if (edge && t >= cols) continue;
-            const ptrdiff_t at = r * f->out_line + t * f->out_pixel;
-            vec v = a[r][t];
-            if (residual) v += fc_dw_take(residual + at, part, lanes);
-            if (f->activation) v = fc_dw_activate(v, f->activation);
-            fc_dw_put(y + at, v, part, lanes);
+            fc_dw_put(q, a[r][t], part, lanes);
+            q = fc_dw_next(q, f->out_pixel);
         }
     }
 }
@@ -191,7 +212,7 @@ static void fc_dw_pack(const real *w, ptrdiff_t taps, int n, const ptrdiff_t *or
     for (ptrdiff_t q = 0; q < taps; q += LANES) {
         ptrdiff_t at = q + LANES <= taps || taps < LANES ? q : taps - LANES;
         int count = taps < LANES ? (int)taps : LANES;
-        vec m[LANES];
+        vec m[16];
         FC_UNROLL for (int l = 0; l < LANES; l++)
             m[l] = l >= n ? vzero() : count == LANES ? vload(w + l * taps + at) : vload_part(w + l * taps + at, count);
         vtranspose(m);
@@ -204,7 +225,7 @@ static void fc_dw_unpack(const real *s, ptrdiff_t taps, int n, real *w) {
     for (ptrdiff_t q = 0; q < taps; q += LANES) {
         ptrdiff_t at = q + LANES <= taps || taps < LANES ? q : taps - LANES;
         int count = taps < LANES ? (int)taps : LANES;
-        vec m[LANES];
+        vec m[16];
         FC_UNROLL for (int l = 0; l < LANES; l++) m[l] = l < count ? vload(s + (at + l) * LANES) : vzero();
         vtranspose(m);
         FC_UNROLL for (int l = 0; l < LANES; l++) if (l < n) {

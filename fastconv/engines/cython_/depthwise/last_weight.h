@@ -34,19 +34,24 @@ FC_INLINE void fc_dw_sum_taps(const int U, const int T, const int KW, const int 
     const int window = S ? S * (T - 1) + KW : T;
     const int N = S ? KW : T; /* sums a kernel row: one tap has one a column, so that they do not wait for each other */
     for (ptrdiff_t g = 0; g < groups; g++) {
-        vec a[U][N];
+        vec a[3][7]; /* room for every U and N */
         FC_UNROLL for (int q = 0; q < U; q++) FC_UNROLL for (int n = 0; n < N; n++) a[q][n] = vzero();
         for (ptrdiff_t r = i; r < i + rows; r++) {
-            vec d[T];
-            FC_UNROLL for (int t = 0; t < T; t++)
-                d[t] = fc_dw_hold(fc_dw_take(dy + r * f->dy_line + (j + t) * f->dy_pixel, part, lanes));
+            vec d[7];
+            const real *of = dy + r * f->dy_line + j * f->dy_pixel;
+            FC_UNROLL for (int t = 0; t < T; t++) {
+                d[t] = fc_dw_hold(fc_dw_take(of, part, lanes));
+                of = fc_dw_next(of, f->dy_pixel);
+            }
             FC_UNROLL for (int q = 0; q < U; q++) {
                 const ptrdiff_t line = f->v.source + r * f->v.step + (u + q) * f->v.dilation;
                 if ((size_t)line >= (size_t)f->height) continue;
                 const real *p = x + line * f->line + (j0 + g * group) * f->pixel;
                 FC_UNROLL for (int c = 0; c < window; c++) {
+                    const real *at = p;
+                    p = fc_dw_next(p, pixel);
                     if (edge && (size_t)(j0 + g * group + c * column) >= (size_t)f->width) continue;
-                    vec s = fc_dw_hold(fc_dw_take(p + c * pixel, part, lanes));
+                    vec s = fc_dw_hold(fc_dw_take(at, part, lanes));
                     FC_UNROLL for (int t = 0; t < T; t++) {
                         const int n = S ? c - S * t : (c == t ? t : -1);
                         if (n >= 0 && n < N) a[q][n] += s * d[t];
