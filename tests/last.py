@@ -1,6 +1,6 @@
 """Runs the channels-last depthwise kernels on NCHW data, and on arrays that lie between forbidden pages.
 
-    python -m tests.last
+python -m tests.last
 """
 
 import sys
@@ -67,8 +67,9 @@ def run(
     if pass_ == "forward":
         y = room((p.n, p.oh, p.ow, p.co))
         packed = lie(last.prepare(p, cfg, steps, w)) if extra.pop("prepared", False) else None
-        extra = {k: lie(turned(v) if k == "residual" else v) if isinstance(v, np.ndarray) else v for k, v in extra.items()}
-        last.forward(p, cfg, steps, x, w, extra.pop("bias", None), y, work, threads, packed, **extra)
+        bias, residual = lie(extra.get("bias")), extra.get("residual")
+        residual = None if residual is None else lie(turned(residual))
+        last.forward(p, cfg, steps, x, w, bias, y, work, threads, packed, residual, extra.get("activation"))
         return y.transpose(0, 3, 1, 2)
     if pass_ == "grad_input":
         dx = room((p.n, p.ih, p.iw, p.ci))

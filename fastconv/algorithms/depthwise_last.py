@@ -14,12 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
 from ..engines.records import DepthwiseAxis, DepthwiseLast, pack
-from .base import Array
+from .base import Array, Cost, Rates
 
 _LINE = 64  # bytes of a cache line
-_NEAR = 1 << 18  # bytes of a band that should stay in a core's own cache
+_NEAR = 3 << 18  # bytes that stay in a core's own cache
+_FAR = 8 << 20  # bytes of arrays that come from beyond the caches
+_ROWS = 6  # of outputs that a band should have, at least
+_CHUNK = 8  # vectors of channels of a job
+_SLOWNESS = 2.2  # time of the kernels as a multiple of what the products take: 7x7, AVX-512, batches of 4
 ACTIVATIONS = {None: 0, "relu": 1}
 
 
@@ -47,25 +52,22 @@ def serves(p: ConvProblem) -> bool:
 
 def configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> LastConfig:
     lanes = vector_bytes // p.itemsize
-    vectors = -(-p.co // lanes)
-    back, multiplied = pass_ == "grad_input", p.co > p.ci
-    every = p.sh if back else 1
+    vectors, back, multiplied = -(-p.co // lanes), pass_ == "grad_input", p.co > p.ci
     outputs = -(-p.ih // p.sh) if back else p.oh
-    width = max(p.ow, p.iw)
-    step = 1 if back else p.sh
-    near = max(1, _NEAR // (width * p.co * p.itemsize * max(step, every)))
-    rows = min(outputs, -(-near // 12) * 12)
-    if threads > 1:  # bands for all
-        rows = min(rows, max(1, -(-outputs * p.n // (4 * threads) // 12) * 12))
-    bands = p.n * -(-outputs // rows)
-    small = bands < 4 * threads or bands % threads
-    if pass_ == "grad_weight":
-        if multiplied or vectors < threads or not small:
-            return LastConfig(rows, vectors, min(threads, bands), lanes)
-        return LastConfig(rows, max(1, vectors // threads), 1, lanes)
-    if small and not multiplied and vectors >= threads > 1:
-        return LastConfig(outputs, -(-vectors // (threads * -(-vectors // (8 * threads)))), 1, lanes)
-    return LastConfig(rows, vectors, 1, lanes)
+    bands = threads // gcd(p.n, threads)
+    few = _bytes(p) < threads * _NEAR or outputs < _ROWS * bands  # a thread's pixels stay in its cache, or few rows
+    if few and not multiplied and vectors >= threads > 1:
+        return LastConfig(outputs, -(-vectors // threads) if vectors < _CHUNK * threads else _CHUNK, 1, lanes)
+    rows = -(-outputs // bands)
+    if multiplied:  # a band of every lane lies in scratch memory
+        line = max(p.ow, p.iw) * p.co * p.itemsize * p.sh
+        rows = min(rows, max(_ROWS, _NEAR // 4 // line))
+    parts = min(threads, p.n * -(-outputs // rows)) if pass_ == "grad_weight" else 1
+    return LastConfig(rows, vectors, parts, lanes)
+
+
+def _bytes(p: ConvProblem) -> int:
+    return (p.n * p.ih * p.iw * p.ci + p.n * p.oh * p.ow * p.co) * p.itemsize
 
 
 def _axis(pass_: str, size: int, out: int, k: int, stride: int, pad: int, dilation: int) -> list[Any]:
@@ -85,7 +87,7 @@ def _span(axes: list[Any], rows: int, height: int) -> int:
     """Most source rows that a band meets."""
     first = min(a.source for a, _ in axes)
     last = max(a.source + (rows - 1) * a.step + max(0, a.taps - 1) * a.dilation for a, _ in axes)
-    return max(1, min(height, last - first + 1))
+    return int(max(1, min(height, last - first + 1)))
 
 
 @lru_cache(maxsize=1024)
@@ -107,8 +109,9 @@ def tables(p: ConvProblem, pass_: str, cfg: LastConfig) -> Tables:
         room = min(cfg.rows * p.sh, out[0]) * out[1] * p.co
     share = _up(room + (cfg.chunk * p.kh * p.kw * cfg.lanes if pass_ != "grad_weight" else 0), _LINE // p.itemsize)
     record = DepthwiseLast(
-        p.n, p.co, repeat, fold, *source, *out, len(v), len(h), p.kh * p.kw, cfg.rows, cfg.chunk, cfg.parts, share
-    )
+        p.n, p.co, repeat, fold, *source, *out, len(v), len(h), p.kh * p.kw, cfg.rows, cfg.chunk, cfg.parts,
+        int(_bytes(p) > _FAR), share,
+    )  # fmt: skip
     return Tables(pack(record), pack([a for a, _ in v + h]), order)
 
 
@@ -122,6 +125,15 @@ def workspace(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int) -> int:
 def _packed(p: ConvProblem, cfg: LastConfig) -> int:
     """Numbers of all weights, whole vectors of channels."""
     return -(-p.co // cfg.lanes) * cfg.lanes * p.kh * p.kw
+
+
+def cost(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int, rates: Rates) -> Cost:
+    """Products at a part of the FMA rate, or the arrays at copy speed, whichever takes longer."""
+    flops, moved = nominal_flops(p), compulsory_bytes(p)
+    busy = flops * _SLOWNESS / (rates.fma_gflops * 1e9 * threads)
+    bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
+    arrives = moved / (2e9 * bandwidth) * min(1.0, moved / (threads * _NEAR))
+    return Cost(flops, moved, max(busy, arrives) + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
 
 def prepare(p: ConvProblem, cfg: LastConfig, steps: Any, w: Array) -> Array:

@@ -48,6 +48,7 @@ class DepthwiseLast(NamedTuple):
     rows: int  # of each phase, in a band
     chunk: int  # vectors of channels of a job
     parts: int  # of the pixels that have sums of their own: grad_weight
+    ahead: int  # 1: arrays are beyond the caches, rows are fetched before they are needed
     share: int  # numbers of scratch memory a thread
 
 

@@ -55,7 +55,7 @@ typedef struct { /* what the tiles of one phase of one image have in common */
     ptrdiff_t out_line, out_pixel; /* and of the phase's outputs */
     ptrdiff_t height, width;
     DepthwiseAxis v, h;
-    ptrdiff_t ahead; /* numbers from a tile's source to what is fetched meanwhile, or 0 */
+    int ahead; /* fetch the rows that the next block meets: they come from beyond the caches */
     int activation;
 } fc_dw_phase;
 
@@ -76,7 +76,7 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
                           const real *w, const real *bias, real *y, const real *residual, int lanes) {
     const ptrdiff_t groups = f->h.taps / KW, column = S ? 1 : f->h.step, group = S ? KW : f->h.dilation;
     const ptrdiff_t i0 = f->v.source + i * f->v.step, j0 = f->h.source + j * f->h.step, pixel = column * f->pixel;
-    const int window = S ? S * (T - 1) + KW : T; /* columns of the source */
+    const int window = S ? S * (T - 1) + KW : T, fresh = S ? S * T : T; /* columns of the source, the next tile's own */
     vec a[3][7]; /* room for every tile: an array of variable size would live in memory */
     {
         vec b = bias ? fc_dw_take(bias, part, lanes) : vzero();
@@ -84,6 +84,16 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
     }
     for (ptrdiff_t u = 0; u < f->v.taps; u++) {
         const real *row = x + (i0 + u * f->v.dilation) * f->line + j0 * f->pixel;
+        if (f->ahead && !edge) { /* rows that the next block meets first */
+            const ptrdiff_t next = R * f->v.step;
+            for (ptrdiff_t r = u; r < next; r += f->v.taps) {
+                const real *q = x + (i0 + (f->v.taps - 1) * f->v.dilation + 1 + r) * f->line + j0 * f->pixel;
+                FC_UNROLL for (int c = 0; c < fresh; c++) {
+                    fetch_l2(q);
+                    q = fc_dw_next(q, pixel);
+                }
+            }
+        }
         for (ptrdiff_t g = 0; g < groups; g++) {
             vec k[7];
             FC_UNROLL for (int n = 0; n < KW; n++) k[n] = fc_dw_hold(vload(w + n * LANES));
@@ -319,7 +329,8 @@ static void fc_dw_forward_share(const void *args, int ithr, int nthr) {
     real *weights = a->work + ithr * r->share, *room = weights + r->chunk * r->taps * LANES;
     ptrdiff_t packed = -1;
     fc_dw_phase f = {.panel = r->taps * LANES, .line = r->width * r->channels, .pixel = r->channels,
-                     .height = r->height, .width = r->width, .activation = a->activation};
+                     .height = r->height, .width = r->width,
+                     .activation = a->activation, .ahead = (int)r->ahead};
     for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
         const ptrdiff_t n = job / chunks / bands, i0 = job / chunks % bands * r->rows, v0 = job % chunks * r->chunk;
         const ptrdiff_t i1 = fc_dw_least(i0 + r->rows, a->axes[0].outputs), c0 = v0 * LANES;
