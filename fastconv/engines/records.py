@@ -124,6 +124,43 @@ class RunsPass(NamedTuple):
     private: int  # grad_weight: threads share the pixels and have sums of their own
 
 
+class DepthwiseAxis(NamedTuple):
+    """How the outputs of a phase meet the source along one axis.
+
+    Output ``o`` of ``outputs`` lies at ``first + o * every``; tap ``t`` of ``taps`` meets source pixel
+    ``source + o * step + t * dilation`` for it.
+    """
+
+    outputs: int
+    first: int
+    every: int
+    source: int
+    step: int
+    taps: int
+    dilation: int
+
+
+class DepthwiseLast(NamedTuple):
+    """Channel-wise convolution of channels-last arrays, any pass."""
+
+    images: int
+    channels: int  # numbers of a pixel that are computed side by side: those of y or dy
+    repeat: int  # a source channel stands for so many of them
+    fold: int  # so many of them are added into one channel of the result
+    height: int  # of the source
+    width: int
+    out_height: int  # of the result; of dy in grad_weight
+    out_width: int
+    phases_v: int  # of the rows of the result, and of its columns
+    phases_h: int
+    taps: int  # of a whole kernel
+    rows: int  # of each phase, in a band
+    chunk: int  # vectors of channels of a job
+    parts: int  # of the pixels that have sums of their own: grad_weight
+    ahead: int  # 1: arrays are beyond the caches, rows are fetched before they are needed
+    share: int  # numbers of scratch memory a thread
+
+
 def pack(record: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A record as an array of intp, as steps take it."""
     packed = np.array(record, np.intp)
@@ -146,10 +183,16 @@ def cython_source() -> str:
     """The C structs of all records, and for each a function that reads one from an array."""
     text = "# Written by setup.py from engines/records.py: a struct a record, and how a step reads it.\n"
     for name, kind in kinds().items():
-        fields = "".join(f"    intp {field}\n" for field in kind._fields)
+        fields = "".join(f"        intp {field}\n" for field in kind._fields)
+        members = "".join(f"        ptrdiff_t {field};\n" for field in kind._fields)
         text += f"""
 
-cdef struct {name}:
+cdef extern from *:
+    \"\"\"
+    typedef struct {{
+{members}    }} {name};
+    \"\"\"
+    ctypedef struct {name}:
 {fields}
 
 cdef inline const {name}* read_{name}(cnp.ndarray a) except NULL:
