@@ -99,9 +99,9 @@ def test_any_bands(name: str, text: str, pass_: str) -> None:
     rows = want.shape[2]
     for bands in range(1, rows + 1):
         most = -(-rows // bands)
-        share = cfg.share // cfg.rows * max(most, cfg.rows) + cfg.share
-        work, out = np.full(2 * share, np.nan), np.full(want.shape, np.nan)
-        mine = cfg._replace(rows=most, bands=bands, share=share)
+        room = cfg.per_thread // cfg.rows * max(most, cfg.rows) + cfg.per_thread
+        work, out = np.full(2 * room, np.nan), np.full(want.shape, np.nan)
+        mine = cfg._replace(rows=most, bands=bands, per_thread=room)
         first = d.x if pass_ == "forward" else d.dy
         getattr(backend, pass_)(p, mine, first, d.w, *((None,) if pass_ == "forward" else ()), out, work, 2)
         np.testing.assert_array_equal(out, want)

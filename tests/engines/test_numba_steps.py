@@ -9,6 +9,7 @@ from numba import get_num_threads, prange, set_num_threads
 from numba.core.errors import TypingError
 
 from fastconv.engines import numba_ as engine
+from fastconv.engines import records
 from fastconv.engines.numba_.ground import launch
 from fastconv.engines.numba_.ground.launch import shared_step, step
 from fastconv.engines.records import ConvGeometry, pack
@@ -203,6 +204,7 @@ SAFETY = """
 import os, sys, threading
 import numba, numpy as np
 from fastconv.engines import numba_ as engine
+from fastconv.engines.records import ConvGeometry, pack
 
 rng = np.random.default_rng(0)
 x, w = rng.integers(-9, 9, (2, 3, 40, 40)).astype(np.float64), rng.integers(-9, 9, (4, 3, 3, 3)).astype(np.float64)
@@ -269,8 +271,8 @@ def test_parallel_hazards(layer, what):
 
 STEPS = """
 from numba import prange
-from copied.launch import step
-from copied import vector as v
+from copied.ground.launch import step
+from copied.ground import vector as v
 
 def make(k):
     @step("y")
@@ -299,7 +301,8 @@ print(sum(hits), len(hits))
 def copy(tmp_path):
     """A folder with the engine and some steps in it; a call is a fresh process that answers how many were cached."""
     shutil.copytree(Path(engine.__file__).parent, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "copied/__init__.py").write_text("from . import target")
+    shutil.copy(records.__file__, tmp_path)
+    (tmp_path / "copied/__init__.py").write_text("from .ground import target")
     (tmp_path / "steps.py").write_text(STEPS)
 
     def use(**environment):
@@ -314,7 +317,7 @@ def test_cache_across_processes(copy):
     """Numbers in a closure, dtypes, and serial and parallel code are told apart; any source of the engine counts."""
     assert copy() == (0, 8)
     assert copy() == (8, 8)
-    with (copy.folder / "copied/emit.py").open("a") as source:
+    with (copy.folder / "copied/ground/emit.py").open("a") as source:
         source.write("# changed\n")
     assert copy() == (0, 8)
     assert copy() == (8, 8)
@@ -337,7 +340,7 @@ def test_cache_is_never_trusted(copy):
 
 def test_nowhere_to_cache(copy):
     """No folder can be written: everything still works."""
-    for name in ("__pycache__", "copied/__pycache__", "home"):
+    for name in ("__pycache__", "copied/ground/__pycache__", "home"):
         shutil.rmtree(copy.folder / name, ignore_errors=True)
         (copy.folder / name).write_text("a file, where a folder would have to be")
     home = str(copy.folder / "home")

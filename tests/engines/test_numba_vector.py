@@ -240,8 +240,8 @@ def test_forced_instruction_set(isa, want):
 GUARD = """
 import numpy as np
 from numba import njit
-from fastconv.engines.numba_ import target
-from fastconv.engines.numba_ import vector as v
+from fastconv.engines.numba_.ground import target
+from fastconv.engines.numba_.ground import vector as v
 from tests.guard import Guarded
 
 @njit

@@ -4,6 +4,9 @@ ground/ is what every step stands on (see there); the other files and folders ho
 engines/steps.py lists them.
 """
 
+from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
+
+# isort: split
 from .depthwise.channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
 from .depthwise.steps import depthwise_forward, depthwise_grad_input
 from .depthwise.weight import depthwise_grad_weight
@@ -16,7 +19,6 @@ from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
 from .fft_tiled.weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
-from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
 from .ground.peak import abs_peak
 from .ground.probe import fma_probe
 from .im2col import col2im_add, im2col_pack
