@@ -9,6 +9,7 @@ from numba import get_num_threads, prange, set_num_threads
 from numba.core.errors import TypingError
 
 from fastconv.engines import numba_ as engine
+from fastconv.engines import records
 from fastconv.engines.numba_.ground import launch
 from fastconv.engines.numba_.ground.launch import shared_step, step
 from fastconv.engines.records import ConvGeometry, pack
@@ -167,7 +168,7 @@ def test_threads_are_used_and_put_back():
             set_num_threads(mine)
             for threads in (2, 1, 10**6):
                 count_threads(x, y, threads)
-                most = launch.get_thread_count()  # type: ignore[attr-defined]
+                most = launch.get_thread_count()
                 assert (y == (mine if threads == 1 else min(threads, most))).all()
                 assert get_num_threads() == mine
     finally:
@@ -203,6 +204,7 @@ SAFETY = """
 import os, sys, threading
 import numba, numpy as np
 from fastconv.engines import numba_ as engine
+from fastconv.engines.records import ConvGeometry, pack
 
 rng = np.random.default_rng(0)
 x, w = rng.integers(-9, 9, (2, 3, 40, 40)).astype(np.float64), rng.integers(-9, 9, (4, 3, 3, 3)).astype(np.float64)
@@ -299,7 +301,7 @@ print(sum(hits), len(hits))
 def copy(tmp_path):
     """A folder with the engine and some steps in it; a call is a fresh process that answers how many were cached."""
     shutil.copytree(Path(engine.__file__).parent, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(Path(engine.__file__).parents[1] / "records.py", tmp_path)
+    shutil.copy(records.__file__, tmp_path)
     (tmp_path / "copied/__init__.py").write_text("from .ground import target")
     (tmp_path / "steps.py").write_text(STEPS)
 
@@ -307,7 +309,7 @@ def copy(tmp_path):
         out = child.run_code(USE, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR="", **environment)
         return tuple(map(int, out.split()))
 
-    use.folder = tmp_path  # type: ignore[attr-defined]
+    use.folder = tmp_path
     return use
 
 
@@ -338,7 +340,7 @@ def test_cache_is_never_trusted(copy):
 
 def test_nowhere_to_cache(copy):
     """No folder can be written: everything still works."""
-    for name in ("__pycache__", "copied/__pycache__", "home"):
+    for name in ("__pycache__", "copied/ground/__pycache__", "home"):
         shutil.rmtree(copy.folder / name, ignore_errors=True)
         (copy.folder / name).write_text("a file, where a folder would have to be")
     home = str(copy.folder / "home")

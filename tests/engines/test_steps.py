@@ -204,6 +204,8 @@ def images_and_pooling() -> None:
     y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
     fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index)
     fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1)
+    with pytest.raises(ValueError, match="indices must lie in their windows"):
+        fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index[..., ::-1, :])
     fastconv.max_pool2d(x, 3, stride=3)
     fastconv.avg_pool2d_backward(fastconv.avg_pool2d(x, 3), x, 3)
     image = rng.integers(0, 255, (40, 50, 3)).astype(np.uint8)
