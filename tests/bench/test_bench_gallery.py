@@ -47,9 +47,10 @@ def test_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(others, "TRANSPOSED", ((1, 3, 5, 2, 3, 2, 1, 1),))
     monkeypatch.setattr(others, "POOLS", ((1, 2, 9, (3, 2, 1)),))
     rows = others.measure([], 0.02, 1)
-    assert [row.operation for row in rows] == ["transposed", "max", "average", "max, backward", "average, backward"]
+    transposed = ["transposed", "transposed, channels last"]
+    assert [row.operation for row in rows] == [*transposed, "max", "average", "max, backward", "average, backward"]
     assert all(row.right and row.ours > 0 and row.theirs > 0 for row in rows)
-    tables = others.tables([rows[1], rows[2]._replace(right=False)])
+    tables = others.tables([rows[2], rows[3]._replace(right=False)])
     assert [table.title for table in tables] == ["average", "max"]
     assert str(next(iter(tables[0].columns[0].cells))).startswith("WRONG")
     assert [row.operation for row in others.measure(["max*"], 0.02, 1)] == ["max", "max, backward"]
