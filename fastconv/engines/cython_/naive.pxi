@@ -24,7 +24,7 @@ def naive_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray q, in
 
 
 cdef void _naive_forward(const void* args, intp ithr, intp nthr) noexcept nogil:
-    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef NaiveSizes s = (<const NaiveSizes*> args)[0]
     cdef intp t, c, u, v, i, j, row, col
     cdef const real* x
     cdef const real* w
@@ -55,7 +55,7 @@ def naive_grad_input(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, cnp.ndarray 
 
 
 cdef void _naive_grad_input(const void* args, intp ithr, intp nthr) noexcept nogil:
-    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef NaiveSizes s = (<const NaiveSizes*> args)[0]
     cdef intp t, c, o, u, v, r, q, i, j
     cdef const real* d
     cdef const real* w
@@ -88,7 +88,7 @@ def naive_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray
 
 
 cdef void _naive_grad_weight(const void* args, intp ithr, intp nthr) noexcept nogil:
-    cdef const NaiveSizes* s = <const NaiveSizes*> args
+    cdef NaiveSizes s = (<const NaiveSizes*> args)[0]
     cdef intp t, o, n, u, v, i, j, row, col
     cdef const real* d
     cdef const real* x

@@ -31,7 +31,7 @@ cdef extern from *:
     intp POOL_AHEAD
 
 cdef struct Pool:
-    const PoolWindows* q
+    PoolWindows q
     intp planes, H, W, OH, OW
     intp bands  # tasks of a plane
     const intp* taps  # where a tap of a kernel row stands in the line
@@ -50,7 +50,7 @@ cdef Pool _pool(cnp.ndarray x, cnp.ndarray y, cnp.ndarray q, bint gradient) exce
     """x or dx, y or dy; what a step takes besides is filled in by it."""
     cdef Pool f
     memset(&f, 0, sizeof(f))
-    f.q = read_PoolWindows(q)
+    f.q = read_PoolWindows(q)[0]
     f.planes, f.H, f.W, f.OH, f.OW = x.shape[0], x.shape[1], x.shape[2], y.shape[1], y.shape[2]
     f.bands = ((f.H if gradient else f.OH) + f.q.band - 1) // f.q.band
     return f
