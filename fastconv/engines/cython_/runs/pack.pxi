@@ -81,7 +81,7 @@ cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, p, c, first, outputs, nv, total = r.groups * panels
     cdef intp taps = r.kh * r.kw
     cdef real* u
-    for p in range(_split(total, nthr, ithr), _split(total, nthr, ithr + 1)):
+    for p in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):
         first = p % panels * width
         outputs = min(width, r.og - first)
         nv = (outputs + LANES - 1) // LANES
@@ -96,4 +96,4 @@ def runs_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, int threads):
     cdef PackRuns a
     a.r, a.w, a.u = read_RunsPass(record), data(w), data(u)
     with nogil:
-        _run_shares(_pack_share, &a, threads)
+        launch(_pack_share, &a, threads)
