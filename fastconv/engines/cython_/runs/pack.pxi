@@ -54,6 +54,11 @@ cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp 
                 t = (r.u0 + k // r.kw * r.us) * r.tw + r.v0 + k % r.kw * r.vs
                 if T == 1:
                     m[0] = vload(p) if lanes == LANES else vload_part(p, <int> lanes)
+                elif taps <= 2 < T:                         # too few of a row for a transpose
+                    for l in range(lanes):
+                        d[k * size * nv * LANES + j * LANES + l] = p[l * T + t]
+                    memset(d + k * size * nv * LANES + j * LANES + lanes, 0, (LANES - lanes) * sizeof(real))
+                    continue
                 elif first_tap != t - t % LANES:            # lanes = taps, turned: lanes = outputs
                     first_tap = t - t % LANES
                     _runs_transpose(p + first_tap, T, lanes, min(<intp> LANES, T - first_tap), m)
