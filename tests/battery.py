@@ -8,7 +8,7 @@ oracle. A failure names the backend, the pass and the problem; the same is repea
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ import fastconv
 from fastconv.algorithms.base import Backend
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
+from fastconv.planning.plan import stored
 from tests import oracle
 from tests.problems import Data, geometry, integer_data, options, real_data
 
@@ -105,20 +106,37 @@ def aligned(nbytes: int, dtype: str) -> Any:
     return work
 
 
-def raw(backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None) -> Any:
-    """The backend's own method, as a plan would call it, with output and scratch memory full of NaN."""
+def raw(
+    backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None,
+    copy: Callable[[Any], Any] = np.asarray,
+) -> Any:  # fmt: skip
+    """The backend's own method, as a plan would call it, with output and scratch memory full of NaN.
+
+    Operands are moved to where the backend wants their channels, and handed over as ``copy`` makes them.
+    """
+    x_last, y_last = backend.layout(p, pass_)
+    p = p._replace(x_last=x_last, y_last=y_last)
     if backend.by_value:
         backend = backend.with_weights(p, pass_, d.w, None) or backend
     cfg = backend.configure(p, pass_, threads)
     size = -(-backend.workspace(p, pass_, cfg, threads) // 8) * 8
     work = aligned(size, p.dtype) if work is None else work
-    out = np.full(result_shape(p, pass_), np.nan, p.dtype) if out is None else out
-    first, second = operands(pass_, d)
+    shape = result_shape(p, pass_)
+    last = {"forward": y_last, "grad_input": x_last, "grad_weight": False}[pass_]
+    out = np.full(shape, np.nan, p.dtype) if out is None else out
+    out = out.reshape(stored(shape, last))  # type: ignore[arg-type]
+    moved = d._replace(x=lying(d.x, x_last), dy=lying(d.dy, y_last))
+    first, second = (copy(a) for a in operands(pass_, moved))
     if pass_ == "forward":
         backend.forward(p, cfg, first, second, None, out, work, threads, backend.prepare(p, cfg, second))
     else:
         getattr(backend, pass_)(p, cfg, first, second, out, work, threads)
-    return out
+    return out.transpose(0, 3, 1, 2) if last else out
+
+
+def lying(a: Any, last: bool) -> Any:
+    """An NCHW array with its channels last, or as it is."""
+    return np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if last else a
 
 
 def scale(p: ConvProblem, pass_: str, d: Data) -> Any:

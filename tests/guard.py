@@ -67,7 +67,7 @@ def run(name: str, pass_: str, p: ConvProblem, threads: int, at_end: bool) -> No
     work = memory.empty((size // p.itemsize,), p.dtype, at_end)
     work[...] = np.nan
     whole = p._replace(dtype="float64")
-    got = battery.raw(backend, pass_, p, d, threads, out, work)
+    got = battery.raw(backend, pass_, p, plain, threads, out, work, lambda a: memory.copy(a, at_end))
     battery.compare(backend, pass_, p, plain, got, want=battery.kept(whole, pass_, "integer"))
     if pass_ == "forward" and threads == 2:
         out[...] = np.nan

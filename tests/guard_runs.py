@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.algorithms.base import Epilogue
 from fastconv.algorithms.runs import BLOCKS, Runs, RunsConfig
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
@@ -49,14 +50,14 @@ def configs(runs: Runs, p: ConvProblem, pass_: str, threads: int) -> Iterator[Ru
 
 def run(
     runs: Runs, pass_: str, p: ConvProblem, d: Data, cfg: RunsConfig, threads: int, make: Any, packed: bool = False,
-    bias: Any = None, residual: Any = None, activation: int = 0,
+    bias: Any = None, residual: Any = None, activation: str = "",
 ) -> Any:  # fmt: skip
     """One pass; arrays are those of `make(shape)`, filled with NaN. The result has channels first."""
     work = make((-(-max(1, runs.workspace(p, pass_, cfg, threads)) // 64) * 64 // p.itemsize,))
     if pass_ == "forward":
         y = make((p.n, p.oh, p.ow, p.co))
         weights = runs.prepare(p, cfg, d.w) if packed else None
-        runs.forward(p, cfg, d.x, d.w, bias, y, work, threads, weights, residual, activation)
+        runs.forward(p, cfg, d.x, d.w, Epilogue(bias, residual, activation), y, work, threads, weights)
         return first(y)
     if pass_ == "grad_input":
         dx = make((p.n, p.ih, p.iw, p.ci))

@@ -50,7 +50,7 @@ class Blocks(NamedTuple):
 class Direct(Backend):
     """Register-blocked loops over a packed copy."""
 
-    algorithm = "direct"
+    algorithm = "direct_plain"
     adds_bias = True
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:

@@ -22,7 +22,7 @@ import numpy as np
 from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
 from ..engines.records import RunsPass, pack
-from .base import Array, Backend, Cost, Rates, plain_bound
+from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
@@ -35,6 +35,7 @@ _KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to ba
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
 _SUMS = 1 << 20  # bytes of a thread's own sums
 _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
+_NOTHING = Epilogue(None, None, "")
 
 
 class RunsConfig(NamedTuple):
@@ -90,8 +91,11 @@ class Pass(NamedTuple):
 class Runs(Backend):
     """Register-blocked loops over contiguous runs of the image."""
 
-    algorithm = "runs"
-    adds_bias = True
+    algorithm = "direct"
+    adds_bias = fuses = True
+
+    def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
+        return True, True
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
         if pass_ == "grad_weight":
@@ -148,20 +152,22 @@ class Runs(Backend):
         return packed
 
     def forward(
-        self, p: ConvProblem, cfg: RunsConfig, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, packed: Any = None, residual: Array | None = None, activation: int = 0,
+        self, p: ConvProblem, cfg: RunsConfig, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
+        threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
         """Fill y (n, oh, ow, co) = activation(conv + bias + residual)."""
+        after = bias or _NOTHING
         if cfg.nv == 0:
-            threads = threads if w.size > _SMALL else 1
-            self.steps(p.dtype).runs_few_pixels(x, w, bias, residual, y, p.n * p.oh * p.ow, p.g, activation, threads)
+            threads, pixels = threads if w.size > _SMALL else 1, p.n * p.oh * p.ow
+            few = self.steps(p.dtype).runs_few_pixels
+            few(x, w, after.bias, after.residual, y, pixels, p.g, after.code, threads)
             return
-        self._products(p, "forward", cfg, x, w, bias, residual, y, work, threads, packed, activation)
+        self._products(p, "forward", cfg, x, w, after, y, work, threads, packed)
 
     def grad_input(
         self, p: ConvProblem, cfg: RunsConfig, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
-        self._products(p, "grad_input", cfg, dy, w, None, None, dx, work, threads, None, 0)
+        self._products(p, "grad_input", cfg, dy, w, _NOTHING, dx, work, threads, None)
 
     def grad_weight(
         self, p: ConvProblem, cfg: RunsConfig, dy: Array, x: Array, dw: Array, work: Array, threads: int
@@ -173,12 +179,12 @@ class Runs(Backend):
         steps.runs_weights(sums, dw, record, shares, threads)
 
     def _products(
-        self, p: ConvProblem, pass_: str, cfg: RunsConfig, x: Array, w: Array, bias: Array | None,
-        residual: Array | None, y: Array, work: Array, threads: int, packed: Any, activation: int,
+        self, p: ConvProblem, pass_: str, cfg: RunsConfig, x: Array, w: Array, after: Epilogue, y: Array,
+        work: Array, threads: int, packed: Any,
     ) -> None:  # fmt: skip
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
         for record in job.records:
-            steps.runs_products(x, packed, w, bias, residual, y, work, record, activation, threads)
+            steps.runs_products(x, packed, w, after.bias, after.residual, y, work, record, after.code, threads)
 
     def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
         return _pass(p, pass_, cfg, threads, self._lanes(p))
@@ -256,12 +262,6 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     )  # fmt: skip
 
 
-def _panels(outputs: int, nv: int, lanes: int) -> list[int]:
-    """Vectors of each panel of one group."""
-    vectors = -(-outputs // lanes)
-    return [min(nv, vectors - v) for v in range(0, vectors, nv)]
-
-
 def _width(outputs: int, nv: int, lanes: int) -> int:
     """Numbers of all panels of a group, whole."""
     return -(-outputs // (nv * lanes)) * nv * lanes
@@ -269,19 +269,24 @@ def _width(outputs: int, nv: int, lanes: int) -> int:
 
 def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> float:
     """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
-    panels, crews, columns = _panels(r.og, cfg.nv, lanes) * r.groups, threads // cfg.ways, -(-r.ow // cfg.nr)
-    shares = [panels[len(panels) * k // cfg.ways : len(panels) * (k + 1) // cfg.ways] for k in range(cfg.ways)]
+    crews, columns, vectors = threads // cfg.ways, -(-r.ow // cfg.nr), -(-r.og // lanes)
+    panels, tail = -(-vectors // cfg.nv), (vectors - 1) % cfg.nv + 1  # of a group; vectors of the last one
+    whole, part = _row_cycles(r.ow, columns, cfg.nv), _row_cycles(r.ow, columns, tail)
     rows, terms = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw
-    own = max(map(sum, shares)) * lanes * terms
-    work = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
-    return work + _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
+    work = own = 0.0
+    for k in range(cfg.ways):
+        first, end = (r.groups * panels * i // cfg.ways for i in (k, k + 1))
+        tails = end // panels - first // panels
+        work = max(work, (end - first - tails) * whole + tails * part)
+        own = max(own, (end - first - tails) * cfg.nv + tails * tail)
+    return work * rows * terms + _PACK * own * lanes * terms + _READ * r.n * r.h * r.w * r.c / crews
 
 
-def _cycles(panels: list[int], ow: int, columns: int) -> float:
+def _row_cycles(ow: int, columns: int, vectors: int) -> float:
     """Cycles of a step of a row of outputs: multiply-adds, loads, or what a chain of sums waits for."""
     wide, narrow = -(-ow // columns), ow // columns
     many = ow - narrow * columns
-    return sum(many * _block(wide, v) + (columns - many) * _block(narrow, v) for v in panels)
+    return many * _block(wide, vectors) + (columns - many) * _block(narrow, vectors)
 
 
 def _block(pixels: int, vectors: int) -> float:

@@ -449,6 +449,60 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def runs_pack(
+        self,
+        w: Array,
+        u: Array,
+        record: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def runs_products(
+        self,
+        x: Array,
+        u: Array | None,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        work: Array,
+        record: Array,
+        activation: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def runs_few_pixels(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        pixels: int,
+        groups: int,
+        activation: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def runs_sums(
+        self,
+        x: Array,
+        dy: Array,
+        sums: Array,
+        work: Array,
+        record: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def runs_weights(
+        self,
+        sums: Array,
+        dw: Array,
+        record: Array,
+        shares: int,
+        threads: int,
+        /,
+    ) -> None: ...
     def winograd_lanes(
         self,
         a: Array,

@@ -74,6 +74,7 @@ SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "colum
        *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
 PLANES = array(IN, "x", "planes ih iw")
+RUNS = record("record", "RunsPass")
 GEOMETRY, POOL = record("q", "ConvGeometry"), record("q", "PoolWindows")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
@@ -86,8 +87,8 @@ STEPS = (
          (array(IN, "x", "n c h w"), array(OUT, "out", "n h w c"), THREADS)),
     Step("to_channels_first", "and back",
          (array(IN, "x", "n h w c"), array(OUT, "out", "n c h w"), THREADS)),
-    Step("epilogue", "activation(y + bias + residual); code: its place in algorithms.base.ACTIVATIONS",
-         (array(INOUT, "y", "n c h w, or n h w c"), array(IN, "bias", "c, or none"),
+    Step("epilogue", "activation(y + bias + residual), channels first or last; code: place in base.ACTIVATIONS",
+         (array(INOUT, "y", "n c h w"), array(IN, "bias", "c, or none"),
           array(IN, "residual", "as y, or none"), *ints("code"), flag("channels_last"), THREADS)),
     Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
          (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
@@ -166,6 +167,21 @@ STEPS = (
          (DY, W, DX, *ints("sh sw pt pl dh dw first start height width share"), SCRATCH, THREADS)),
     Step("depthwise_map_grad_weight", "its adjoint in w",
          (DY, X, DW_, *ints("sh sw pt pl dh dw height width share"), SCRATCH, THREADS)),
+    # ---- direct: contiguous runs of channels-last arrays ----
+    Step("runs_pack", "weights in the order in which the products read them",
+         (W, array(OUT, "u", "numbers"), RUNS, THREADS), engines=("cython",)),
+    Step("runs_products", "activation(conv + bias + residual), or a phase of grad_input; without u, w is packed",
+         (array(IN, "x", "n h w c"), array(IN, "u", "numbers, or none"), W, BIAS,
+          array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co"), SCRATCH, RUNS,
+          *ints("activation"), THREADS), engines=("cython",)),
+    Step("runs_few_pixels", "the same for 1x1 kernels over very few pixels",
+         (array(IN, "x", "n h w c"), W, BIAS, array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co"),
+          *ints("pixels groups activation"), THREADS), engines=("cython",)),
+    Step("runs_sums", "sums for dw, threads one behind the other if private",
+         (array(IN, "x", "n h w c"), array(IN, "dy", "n oh ow co"), array(OUT, "sums", "numbers"), SCRATCH, RUNS,
+          THREADS), engines=("cython",)),
+    Step("runs_weights", "dw from the sums, those of all threads together",
+         (array(IN, "sums", "numbers"), DW, RUNS, *ints("shares"), THREADS), engines=("cython",)),
     # ---- winograd ----
     Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
     Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO_GRID,

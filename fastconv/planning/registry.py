@@ -14,6 +14,7 @@ from ..algorithms.im2col import Im2col
 from ..algorithms.naive import Naive
 from ..algorithms.planar import Planar
 from ..algorithms.reference import Reference
+from ..algorithms.runs import Runs
 from ..algorithms.separable import Separable
 from ..algorithms.split_bf16 import SplitBf16, SplitBf16x1, SplitBf16x6
 from ..algorithms.winograd import Winograd
@@ -25,6 +26,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Planar, "numba"),
     (Depthwise, "cython"),
     (Depthwise, "numba"),
+    (Runs, "cython"),
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.algorithms.runs import adjoint_axes
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
@@ -63,17 +64,22 @@ def test_blocks_chunks_and_shares(pass_: str, text: str, threads: int) -> None:
         np.testing.assert_array_equal(got, want, str(cfg))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("text", BLOCKS)
-def test_epilogue(text: str) -> None:
-    runs, p = backend(), with_dtype(text, "float32")
-    d, more = integer_data(p), integer_data(p, salt=3).dy
-    want = oracle.forward(d.x, d.w, d.b, geometry(p)) + more
+def test_epilogue(text: str, dtype: str) -> None:
+    """In the last store as in three steps, bit by bit, in every block."""
+    runs, p = backend(), with_dtype(text, dtype)
+    d, more, step = integer_data(p), integer_data(p, salt=3).dy, loader.first(dtype).epilogue
+    more, bias = last(more / 7), d.b / 3
     for cfg in configs(runs, p, "forward", 2):
-        for activation, result in ((0, want), (1, np.maximum(want, 0))):
-            got = guard_runs.run(
-                runs, "forward", p, moved(d), cfg, 2, filled("float32"), False, d.b, last(more), activation
-            )
-            np.testing.assert_array_equal(got, result, str(cfg))
+        plain = last(guard_runs.run(runs, "forward", p, moved(d), cfg, 2, filled(dtype)))
+        for code, name in enumerate(ACTIVATIONS):
+            for b, r in ((bias, more), (None, more), (bias, None), (None, None)):
+                want = plain.copy()
+                given = [np.empty(0, dtype) if a is None else a for a in (b, r)]
+                step(want, given[0], given[1], code, True, 1)
+                got = guard_runs.run(runs, "forward", p, moved(d), cfg, 2, filled(dtype), False, b, r, name)
+                np.testing.assert_array_equal(last(got), want, f"{cfg} {name}")
 
 
 def test_relu_keeps_nan() -> None:
@@ -81,7 +87,7 @@ def test_relu_keeps_nan() -> None:
     d = integer_data(p)
     d.x[0, 1, 2, 3] = np.nan
     cfg = runs.configure(p, "forward", 1)
-    got = guard_runs.run(runs, "forward", p, moved(d), cfg, 1, filled("float32"), activation=1)
+    got = guard_runs.run(runs, "forward", p, moved(d), cfg, 1, filled("float32"), activation="relu")
     np.testing.assert_array_equal(got, np.maximum(oracle.forward(d.x, d.w, None, geometry(p)), 0))
 
 

@@ -200,6 +200,11 @@ UNCALLED = {"fma_probe"}  # of the benchmark
 
 def images_and_pooling() -> None:
     rng = np.random.default_rng(0)
+    a, flipped = np.ones((2, 3, 4, 5), np.float32), np.empty((2, 4, 5, 3), np.float32)
+    common = loader.first("float32")  # what plans do around their backends
+    common.to_channels_last(a, flipped, 1)
+    common.epilogue(flipped, a[0, :, 0, 0].copy(), flipped.copy(), 1, True, 1)
+    common.to_channels_first(flipped, a, 1)
     x = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
     y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
     fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index)

@@ -8,7 +8,7 @@
 #ifndef FC_RUNS_BLOCK_H
 #define FC_RUNS_BLOCK_H
 #include <stddef.h>
-#include "ground/vector.h"
+#include "ground/epilogue.h"
 
 typedef struct {
     ptrdiff_t rows, taps, n;  /* runs: kernel rows, runs a row, numbers a run */
@@ -23,8 +23,6 @@ typedef struct {
 } runs_job;
 
 typedef void runs_kernel(const runs_job *, const real *x, const real *w, real *y, const real *residual);
-
-enum { RUNS_LINEAR, RUNS_RELU };
 
 /* GCC would read one of the vectors from memory for every multiply-add; so it stays in a register */
 #if defined(__AVX512F__)
@@ -74,15 +72,10 @@ FC_INLINE void runs_put(real *y, vec v, int lanes) {
 
 FC_INLINE vec runs_get(const real *y, int lanes) { return lanes == LANES ? vload(y) : vload_part(y, lanes); }
 
-/* The place of further activations, applied to a block that was just stored. */
-static __attribute__((noinline)) void runs_activate(int activation, int nr, int nv, int lanes, real *y, ptrdiff_t out) {
-    (void)activation, (void)nr, (void)nv, (void)lanes, (void)y, (void)out;
-}
-
-FC_INLINE real runs_finish(real s, const real *bias, ptrdiff_t o, const real *residual, ptrdiff_t at, int activation) {
-    if (bias) s += bias[o];
-    if (residual) s += residual[at];
-    return activation == RUNS_RELU && s < 0 ? 0 : s;
+/* What costs more than a comparison is applied to a block that was just stored. */
+static __attribute__((noinline)) void runs_activate(const runs_job *job, int nv, int nr, real *y) {
+    for (int r = 0; r < nr; r++)
+        fc_epilogue_rows(job->activation, y + r * job->out, NULL, NULL, 0, 1, (nv - 1) * LANES + job->lanes, 1, 0);
 }
 
 FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
@@ -102,14 +95,14 @@ FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, co
     if (job->finish && residual)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
             a[r][j] += runs_get(residual + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
-    if (job->finish && job->activation == RUNS_RELU)
+    if (job->finish && job->activation == FC_RELU)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
-            a[r][j] = (vec)((ivec)a[r][j] & ~(ivec)(a[r][j] < vzero())); /* NaN stays */
+            a[r][j] = fc_activate(a[r][j], FC_RELU);
     FC_UNROLL for (int r = 0; r < nr; r++) {
         FC_UNROLL for (int j = 0; j < nv - 1; j++) vstore(y + r * out + j * LANES, a[r][j]);
         runs_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], job->lanes);
     }
-    if (job->finish && job->activation > RUNS_RELU) runs_activate(job->activation, nr, nv, job->lanes, y, out);
+    if (job->finish && job->activation > FC_RELU) runs_activate(job, nv, nr, y);
 }
 
 FC_INLINE void runs_sums(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,

@@ -14,21 +14,20 @@ cdef struct FewPixels:
 cdef void _few_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
     """Outputs four by four: a row of weights each, lanes = channels."""
     cdef const FewPixels* a = <const FewPixels*> arguments
-    cdef intp fours = (a.og + 3) // 4, co = a.groups * a.og, k, g, o, p, c, rest
+    cdef intp fours = (a.og + 3) // 4, outputs = min(<intp> 4, a.og), co = a.groups * a.og, k, g, o, p, c, rest
     cdef int t
     cdef vec s[4]
+    cdef real sums[4]
     cdef vec b
     cdef const real* w[4]
     cdef const real* x
-    cdef real* y
-    for k in range(_split(a.groups * fours, nthr, ithr), _split(a.groups * fours, nthr, ithr + 1)):
+    for k in range(split(a.groups * fours, ithr, nthr), split(a.groups * fours, ithr + 1, nthr)):
         g = k // fours
         o = g * a.og + min(k % fours * 4, max(<intp> 0, a.og - 4))  # the last four may be some of those before
         for t in range(4):
             w[t] = a.w + min(o + t, co - 1) * a.cg
         for p in range(a.pixels):
             x = a.x + (p * a.groups + g) * a.cg
-            y = a.y + p * co + o
             for t in range(4):
                 s[t] = vzero()
             for c in range(a.cg // LANES):
@@ -41,8 +40,10 @@ cdef void _few_share(const void* arguments, intp ithr, intp nthr) noexcept nogil
                 b = vload_part(x + c, <int> rest)
                 for t in range(4):
                     s[t] += vload_part(w[t] + c, <int> rest) * b
-            for t in range(<int> min(<intp> 4, a.og)):
-                y[t] = runs_finish(vsum(s[t]), a.bias, o + t, a.residual, p * co + o + t, a.activation)
+            for t in range(4):
+                sums[t] = vsum(s[t])
+            fc_epilogue_rows(a.activation, sums, _place(a.bias, o), _place(a.residual, p * co + o), 0, 1, outputs, 1, 1)
+            memcpy(a.y + p * co + o, sums, outputs * sizeof(real))
 
 
 def runs_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, intp pixels, intp groups, int activation,
@@ -54,4 +55,4 @@ def runs_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y,
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)
     with nogil:
-        _run_shares(_few_share, &a, threads)
+        launch(_few_share, &a, threads)

@@ -54,6 +54,11 @@ cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp 
                 t = (r.u0 + k // r.kw * r.us) * r.tw + r.v0 + k % r.kw * r.vs
                 if T == 1:
                     m[0] = vload(p) if lanes == LANES else vload_part(p, <int> lanes)
+                elif taps <= 2 < T:                         # too few of a row for a transpose
+                    for l in range(lanes):
+                        d[k * size * nv * LANES + j * LANES + l] = p[l * T + t]
+                    memset(d + k * size * nv * LANES + j * LANES + lanes, 0, (LANES - lanes) * sizeof(real))
+                    continue
                 elif first_tap != t - t % LANES:            # lanes = taps, turned: lanes = outputs
                     first_tap = t - t % LANES
                     _runs_transpose(p + first_tap, T, lanes, min(<intp> LANES, T - first_tap), m)
@@ -81,7 +86,7 @@ cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, p, c, first, outputs, nv, total = r.groups * panels
     cdef intp taps = r.kh * r.kw
     cdef real* u
-    for p in range(_split(total, nthr, ithr), _split(total, nthr, ithr + 1)):
+    for p in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):
         first = p % panels * width
         outputs = min(width, r.og - first)
         nv = (outputs + LANES - 1) // LANES
@@ -96,4 +101,4 @@ def runs_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, int threads):
     cdef PackRuns a
     a.r, a.w, a.u = read_RunsPass(record), data(w), data(u)
     with nogil:
-        _run_shares(_pack_share, &a, threads)
+        launch(_pack_share, &a, threads)

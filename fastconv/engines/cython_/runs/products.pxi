@@ -41,9 +41,9 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
     cdef View v
     if crew >= crews:
         return
-    begin, end = _split(panels, r.ways, mine), _split(panels, r.ways, mine + 1)
-    b = first = _split(r.n * image, crews, crew)
-    last = _split(r.n * image, crews, crew + 1)
+    begin, end = split(panels, mine, r.ways), split(panels, mine + 1, r.ways)
+    b = first = split(r.n * image, crew, crews)
+    last = split(r.n * image, crew + 1, crews)
     while b < last:
         e = _band_end(r, b, last, columns)
         n0, n1 = b // image, (e - 1) // image + 1
@@ -51,7 +51,7 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
         if n1 - n0 == 1:
             i0, i1 = b % image // columns, (e - 1) % image // columns + 1
         if i1 - i0 == 1:
-            j0, j1 = _split(r.ow, columns, b % columns), _split(r.ow, columns, (e - 1) % columns + 1)
+            j0, j1 = split(r.ow, b % columns, columns), split(r.ow, (e - 1) % columns + 1, columns)
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
         for p in range(begin, end):
             panel = scratch + r.copied + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
@@ -95,9 +95,9 @@ cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint
             top, bottom = _outside(row, r.rd, r.kh), _inside(row, r.rd, r.kh, r.h)
             job.rows = max(<intp> 0, bottom - top)
             for k in range(k, min(columns, k + e - block)):
-                j = _split(r.ow, columns, k)
+                j = split(r.ow, k, columns)
                 at = place + i // r.oh * r.yimage + i % r.oh * r.yrow + j * r.ypixel
-                kernels[_split(r.ow, columns, k + 1) - j](
+                kernels[split(r.ow, k + 1, columns) - j](
                     &job, x + i // r.oh * v.image + (row + top * r.rd) * v.row + j * job.pixel,
                     w + top * r.kw * (c1 - c0) * nv * LANES, a.y + at, _place(a.residual, at))
             block += columns - block % columns
@@ -116,4 +116,4 @@ def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)
     with nogil:
-        _run_shares(_products_share, &a, threads)
+        launch(_products_share, &a, threads)

@@ -32,11 +32,11 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef real* scratch = a.work + ithr * r.room
     cdef View v
     if r.private:
-        q, last = _split(r.n * r.oh, nthr, ithr), _split(r.n * r.oh, nthr, ithr + 1)
+        q, last = split(r.n * r.oh, ithr, nthr), split(r.n * r.oh, ithr + 1, nthr)
         sums += ithr * a.size
         first = q
     else:
-        begin, end = _split(tasks, nthr, ithr), _split(tasks, nthr, ithr + 1)
+        begin, end = split(tasks, ithr, nthr), split(tasks, ithr + 1, nthr)
     if begin == end:
         return
     while q < last:
@@ -69,11 +69,11 @@ cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums,
         k = task % blocks
         u = task // blocks // each
         t = task // blocks % each
-        l = _split(run, blocks, k)
+        l = split(run, k, blocks)
         row = r.r0 + i * r.rs + u * r.rd
         i0, i1 = _outside(row, r.rs, e - q), _inside(row, r.rs, e - q, r.h)     # output rows that meet the image
         job.rows = max(<intp> 0, i1 - i0)
-        kernels[_split(run, blocks, k + 1) - l](
+        kernels[split(run, k + 1, blocks) - l](
             &job, x + (row + i0 * r.rs) * v.row + (r.c0 + t * r.cd) * v.pixel + l, lanes + i0 * r.ow * nv * LANES,
             sums + ((u * r.kw + t) * r.cg + l) * nv * LANES, NULL)
 
@@ -85,7 +85,7 @@ def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work,
     a.r, a.x, a.dy, a.sums, a.work = read_RunsPass(record), data(x), data(dy), data(sums), data(work)
     a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
     with nogil:
-        _run_shares(_sums_share, &a, threads)
+        launch(_sums_share, &a, threads)
 
 
 cdef struct RunsWeights:
@@ -107,7 +107,7 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
     cdef real* d
     cdef vec m[LANES]
     cdef vec total
-    for i in range(_split(r.groups * vectors, nthr, ithr), _split(r.groups * vectors, nthr, ithr + 1)):
+    for i in range(split(r.groups * vectors, ithr, nthr), split(r.groups * vectors, ithr + 1, nthr)):
         o = i % vectors * LANES
         nv = min(r.nv, vectors - o // width * r.nv)
         lanes = min(<intp> LANES, r.og - o)
@@ -144,4 +144,4 @@ def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int share
     a.r, a.sums, a.dw, a.shares = read_RunsPass(record), data(sums), data(dw), shares
     a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
     with nogil:
-        _run_shares(_weights_share, &a, threads)
+        launch(_weights_share, &a, threads)

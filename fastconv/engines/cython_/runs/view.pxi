@@ -10,31 +10,13 @@ cdef extern from "runs/block.h" nogil:
         const real* bias
         int lanes, onto, finish, activation
     ctypedef void runs_kernel(const runs_job* job, const real* x, const real* w, real* y, const real* residual) noexcept
-    real runs_finish(real s, const real* bias, intp o, const real* residual, intp at, int activation)
     runs_kernel* runs_of_products[5][15]
     runs_kernel* runs_of_sums[5][15]
-
-ctypedef void (*share)(const void* arguments, intp ithr, intp nthr) noexcept nogil
-
-
-cdef void _run_shares(share f, const void* arguments, int threads) noexcept nogil:
-    """f(arguments, ithr, threads) once on every thread."""
-    cdef int i
-    if threads == 1:
-        f(arguments, 0, 1)
-        return
-    for i in prange(threads, schedule="static", num_threads=threads):
-        f(arguments, i, threads)
 
 
 cdef struct View:
     const real* x                                           # pixel (0, 0) of image 0, even if it is not there
     intp image, row, pixel                                  # numbers between images, rows, pixels
-
-
-cdef inline intp _split(intp size, intp parts, intp k) noexcept nogil:
-    """Where part k of an even split begins."""
-    return size * k // parts
 
 
 cdef inline intp _outside(intp start, intp step, intp k) noexcept nogil:
