@@ -17,8 +17,9 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
+from ..engines.records import pack
 from . import winograd_matrices as transforms
-from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
 from .winograd_layout import (
     ROWS,
     Blocks,
@@ -47,19 +48,21 @@ _WEIGHTS = {"forward": 3, "grad_input": 3, "grad_weight": 12}
 _OUTPUTS: dict[int, tuple[int, ...]] = {3: (4, 3, 2), 5: (4, 2)}  # taps: outputs of a tile along an axis
 _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for kernels of one axis
 
+_NOTHING = Epilogue(None, None, "")
+
 
 @lru_cache(4096)
 def _arrays(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Array, Array, int]:
-    """Grid and coefficients as arrays, and the numbers of transformed weights."""
+    """The record and the coefficients as arrays, and the numbers of transformed weights."""
     grid, _ = layout(p, pass_, cfg, threads, lanes)
-    return np.array(grid, np.intp), np.array(transforms.table(grid.m, grid.r), p.dtype), weights_size(grid, lanes)
+    return pack(grid), np.array(transforms.table(grid.m, grid.r), p.dtype), weights_size(grid, lanes)
 
 
 class Winograd(Backend):
     """F(2x2,3x3), F(3x3,3x3), F(4x4,3x3), F(2x2,5x5) and one-dimensional forms."""
 
     algorithm = "winograd"
-    adds_bias = True
+    fuses = True
     spreads_nonfinite = True
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
@@ -70,6 +73,10 @@ class Winograd(Backend):
         if p.g > 1 and min(p.ci, p.co) // p.g < 8:
             return f"{min(p.ci, p.co) // p.g} channels a group: fewer than 8 leave the vectors empty"
         return None
+
+    def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
+        """Both, each as it lies: channels that lie last are vectors already."""
+        return p.x_last, p.y_last
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:
         m = _tile(p, pass_)
@@ -142,38 +149,39 @@ class Winograd(Backend):
         return u
 
     def forward(
-        self, p: ConvProblem, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
-        packed: Any = None,
+        self, p: ConvProblem, cfg: Blocks, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
+        threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
-        self._run(p, "forward", cfg, x, w, bias, y, work, threads, packed)
+        self._run(p, "forward", cfg, x, w, bias or _NOTHING, y, work, threads, packed)
 
     def grad_input(
         self, p: ConvProblem, cfg: Blocks, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
-        self._run(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+        self._run(p, "grad_input", cfg, dy, w, _NOTHING, dx, work, threads, None)
 
     def grad_weight(
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps = self.steps(p.dtype)
         grid, coef, _ = _arrays(p, "grad_weight", cfg, threads, steps.winograd_lanes(x))
-        steps.winograd_grad_weight(dy, x, dw, work, grid, coef, cfg.by_panels, threads)
+        steps.winograd_grad_weight(dy, x, dw, work, grid, coef, bool(cfg.by_panels), threads)
 
     def _run(
-        self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
+        self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, after: Epilogue, y: Array, work: Array,
         threads: int, u: Any,
     ) -> None:  # fmt: skip
         steps = self.steps(p.dtype)
         grid, coef, size = _arrays(p, pass_, cfg, threads, steps.winograd_lanes(x))
         none = coef[:0]
-        bias = none if bias is None else bias
+        bias, residual = (none if a is None else a for a in (after.bias, after.residual))
         if cfg.by_panels:
-            steps.winograd_panels(x, w, none if u is None else u, bias, y, work, grid, coef, threads)
+            u = none if u is None else u
+            steps.winograd_panels(x, w, u, bias, residual, y, work, grid, coef, after.code, threads)
             return
         if u is None:
             u, work = work[:size], work[whole_lines(size) :]
             steps.winograd_weights(w, u, grid, coef, threads)
-        steps.winograd_tiles(x, u, bias, y, work, grid, coef, threads)
+        steps.winograd_tiles(x, u, bias, residual, y, work, grid, coef, after.code, threads)
 
 
 def _outputs(p: ConvProblem) -> tuple[int, ...]:

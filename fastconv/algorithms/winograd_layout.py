@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..core.problem import ConvProblem
+from ..engines.records import WinogradPass
 
 _BATCH = 16 << 20  # bytes of transforms that grad_weight holds at once, in the shared cache
 ROWS = 8  # outputs of any engine's register block divide it
@@ -22,70 +23,6 @@ class Blocks(NamedTuple):
     col_blocks: int
     chunk: int  # input channels
     sum: int  # products that are summed by themselves before they are added to the rest
-
-
-class Grid(NamedTuple):
-    """What the steps want to know, in the order of the engines' struct (winograd/blocks.pxi says what they are)."""
-
-    n: int
-    ci: int
-    ih: int
-    iw: int
-    co: int
-    oh: int
-    ow: int
-    g: int
-    pt: int
-    pl: int
-    dh: int
-    dw: int
-    mh: int
-    rh: int
-    mw: int
-    rw: int
-    so: int
-    sc: int
-    flip: int
-    points: int
-    m: int
-    r: int
-    flat: int
-    along_w: int
-    sum: int
-    row_blocks: int
-    col_blocks: int
-    kc: int
-    cip: int
-    tiles: int
-    in_slots: int
-    in_pixels: int
-    out_pixels: int
-    runs: int
-    vf: int
-    mf: int
-    uf: int
-    chunk: int
-    group_v: int
-    held: int
-    batch: int
-    qf: int
-    square: int
-    rows: int
-    cols: int
-    at_x: int
-    at_q: int
-    at_s: int
-    part_s: int
-    parts: int
-    segment: int
-    shared: int
-    at_v: int
-    at_m: int
-    at_in: int
-    at_out: int
-    at_u: int
-    at_table: int
-    per_thread: int
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -104,7 +41,7 @@ def dense(p: ConvProblem, pass_: str) -> ConvProblem:
 
 
 @lru_cache(4096)
-def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Grid, int]:
+def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[WinogradPass, int]:
     """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
     q = dense(p, pass_)
     ci, co, taps, weights = q.ci // q.g, q.co // q.g, q.kh * q.kw, pass_ == "grad_weight"
@@ -161,8 +98,9 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
     k = max(q.kh, q.kw)
     m, r = (k, cfg.m) if weights else (cfg.m, k)
     flat = q.kh == 1 or q.kw == 1
-    grid = Grid(
-        q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw, mh, q.kh, mw, q.kw, so, sc, int(backward),
+    grid = WinogradPass(
+        q.n, ci, q.ih, q.iw, co, q.oh, q.ow, q.g, q.pt, q.pl, q.dh, q.dw,
+        int(q.x_last), int(q.y_last), mh, q.kh, mw, q.kw, so, sc, int(backward),
         m + r - 1, m, r, int(flat), int(not flat or q.kh == 1),
         cfg.sum, cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
@@ -192,7 +130,7 @@ def _sums(co: int, vectors: int, line: int, threads: int) -> tuple[int, int]:
     return min(range(1, most + 1), key=share) * ROWS, cols
 
 
-def weights_size(grid: Grid, lanes: int) -> int:
+def weights_size(grid: WinogradPass, lanes: int) -> int:
     """Numbers of all transformed weights."""
     return grid.g * ceil_div(grid.co, 2 * lanes) * ceil_div(grid.ci, grid.kc) * grid.chunk
 

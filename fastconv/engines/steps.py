@@ -69,7 +69,7 @@ DW_ = DW._replace(name="dw_")
 SCRATCH = array(WORK, "work", "numbers")
 COEF, TWIDDLES = array(IN, "coef", "numbers"), array(IN, "twiddles", "numbers")
 TAPS, POS = array(IN, "taps", "numbers", "intp"), array(IN, "pos", "taps", "intp")
-WINO_GRID, FT_GRID = array(IN, "grid", "59", "intp"), array(IN, "grid", "68 and places", "intp")
+WINO, FT_GRID = record("q", "WinogradPass"), array(IN, "grid", "68 and places", "intp")
 SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "columns of the window", "intp"),
        *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
@@ -184,13 +184,19 @@ STEPS = (
          (array(IN, "sums", "numbers"), DW, RUNS, *ints("shares"), THREADS), engines=("cython",)),
     # ---- winograd ----
     Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
-    Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO_GRID,
-         COEF, THREADS)),
+    Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO, COEF,
+         THREADS)),
     Step("winograd_tiles", "a thread takes its tiles through all stages",
-         (X, array(IN, "u", "numbers"), BIAS, Y, SCRATCH, WINO_GRID, COEF, THREADS)),
-    Step("winograd_panels", "threads share the tiles and split the outputs; u may be empty",
-         (X, W, array(IN, "u", "numbers"), BIAS, Y, SCRATCH, WINO_GRID, COEF, THREADS)),
-    Step("winograd_grad_weight", "dw", (DY, X, DW, SCRATCH, WINO_GRID, COEF, *ints("by_panels"), THREADS)),
+         (array(IN, "x", "n ci ih iw, or n ih iw ci"), array(IN, "u", "numbers"), BIAS,
+          array(IN, "residual", "as y, or none"), array(OUT, "y", "n co oh ow, or n oh ow co"), SCRATCH, WINO, COEF,
+          *ints("activation"), THREADS)),
+    Step("winograd_panels", "threads share the tiles and split the outputs",
+         (array(IN, "x", "n ci ih iw, or n ih iw ci"), W, array(IN, "u", "numbers, or none"), BIAS,
+          array(IN, "residual", "as y, or none"), array(OUT, "y", "n co oh ow, or n oh ow co"), SCRATCH, WINO, COEF,
+          *ints("activation"), THREADS)),
+    Step("winograd_grad_weight", "dw",
+         (array(IN, "dy", "n co oh ow, or n oh ow co"), array(IN, "x", "n ci ih iw, or n ih iw ci"), DW, SCRATCH, WINO,
+          COEF, flag("by_panels"), THREADS)),
     # ---- fft_tiled ----
     Step("fft_tiled_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
     Step("fft_tiled_weights", "row transforms of the weights", (W, array(OUT, "r", "numbers"), SCRATCH, FT_GRID,

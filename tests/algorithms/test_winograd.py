@@ -9,6 +9,7 @@ import pytest
 import fastconv
 from fastconv.algorithms import winograd
 from fastconv.algorithms import winograd_matrices as transforms
+from fastconv.algorithms.base import Epilogue
 from fastconv.algorithms.winograd import Winograd
 from fastconv.algorithms.winograd_layout import Blocks
 from fastconv.core.problem import ConvProblem, parse
@@ -181,7 +182,7 @@ def test_prepared_weights_change_nothing(name: str) -> None:
         outs = []
         for packed in (None, backend.prepare(p, cfg, d.w)):
             outs.append(np.full(p.y_shape, np.nan, p.dtype))
-            backend.forward(p, cfg, d.x, d.w, d.b, outs[-1], work, 2, packed)
+            backend.forward(p, cfg, d.x, d.w, Epilogue(d.b, None, ""), outs[-1], work, 2, packed)
         assert np.array_equal(outs[0], outs[1])
         battery.compare(backend, "forward", p, d, outs[0], bias=d.b, exact=False)
 

@@ -1,6 +1,5 @@
-# Winograd: which pixels and tiles belong to a block, and their way between NCHW planes and slots. A slot is LANES
-# numbers: one pixel of LANES channels. All sizes come in one array, in the order of Grid of
-# algorithms/winograd_layout.py.
+# Winograd: which pixels and tiles belong to a block, and their way between images and slots. A slot is LANES numbers:
+# one pixel of LANES channels; where channels lie last, it is copied as it lies.
 
 cdef extern from *:
     """
@@ -8,19 +7,6 @@ cdef extern from *:
     """
     enum:
         WINO_TILES
-
-cdef struct WinoGrid:
-    intp n, ci, ih, iw, co, oh, ow, g  # channels are those of one group
-    intp pt, pl, dh, dw, mh, rh, mw, rw  # a tile: mh x mw outputs of rh x rw taps
-    intp so, sc, flip  # weights: steps of outputs and inputs; whether the taps are reversed
-    intp points, m, r, flat, along_w  # which transform; of one axis, along the width
-    intp sum  # channels (or tiles) whose products are summed by themselves: shorter sums, smaller errors
-    intp row_blocks, col_blocks, kc, cip  # blocks of tiles; channels a chunk of weights; channels in whole lanes
-    intp tiles, in_slots, in_pixels, out_pixels, runs  # most in a block
-    intp vf, mf, uf, chunk, group_v  # numbers from a frequency to the next; in a chunk of weights; in V of a group
-    intp held, batch, qf, square, rows, cols  # grad_weight: tiles, blocks held at once; a block of sums, its squares
-    intp at_x, at_q, at_s, part_s, parts, segment  # where its transforms and sums lie; blocks that have own sums
-    intp shared, at_v, at_m, at_in, at_out, at_u, at_table, per_thread  # where things lie in the workspace
 
 cdef struct WinoRun:
     intp image, first, count  # pixels of a plane in one piece
@@ -58,7 +44,7 @@ cdef void _wino_region(WinoPixels* k, intp image, intp w, intp h0, intp h1, intp
             k.count += 1
 
 
-cdef void _wino_make_block(const WinoGrid* q, intp index, real* room, WinoBlock* k) noexcept nogil:
+cdef void _wino_make_block(const WinogradPass* q, intp index, real* room, WinoBlock* k) noexcept nogil:
     """Which pixels and tiles belong to a block. A slot is LANES numbers: one pixel of LANES channels."""
     cdef intp SH = q.mh * q.dh, SW = q.mw * q.dw, TH = _wino_ceil(q.oh, SH), TW = _wino_ceil(q.ow, SW)
     cdef intp R = index // q.col_blocks, C = index % q.col_blocks
@@ -95,8 +81,8 @@ cdef void _wino_make_block(const WinoGrid* q, intp index, real* room, WinoBlock*
     k.outs = out
 
 
-cdef void _wino_pack(const real* x, intp cs, intp channels, intp count, const int* slot,
-                     real* dst) noexcept nogil:
+cdef void _wino_pack_planes(const real* x, intp cs, intp channels, intp count, const int* slot,
+                            real* dst) noexcept nogil:
     """Pixels of up to LANES planes, cs apart, to slots; the last piece steps back, not to read too far."""
     cdef vec r[LANES]
     cdef intp p, i, c, n = min(count, <intp> LANES)
@@ -118,20 +104,100 @@ cdef void _wino_pack(const real* x, intp cs, intp channels, intp count, const in
                 vstore(dst + <intp> slot[c] * LANES, r[c])
 
 
-cdef void _wino_unpack(real* y, intp cs, intp channels, intp count, const int* slot, const real* src,
-                       vec bias) noexcept nogil:
-    """Slots to pixels of up to LANES planes, with the bias of their channels."""
-    cdef vec r[LANES]
-    cdef intp p, i, c, n = min(count, <intp> LANES)
-    for p in range(_wino_ceil(count, LANES)):
-        i = max(0, min(p * LANES, count - LANES))
-        for c in range(LANES):
-            r[c] = vload(src + <intp> slot[i + c if i + c < count else 0] * LANES) + bias
-        vtranspose(r)
-        if channels == LANES and n == LANES:
-            for c in range(LANES):
-                fetch_w(y + c * cs + i + 4 * LANES)
-                vstore(y + c * cs + i, r[c])
+cdef void _wino_pack_pixels(const real* x, intp step, intp channels, intp count, const int* slot,
+                            real* dst) noexcept nogil:
+    """Up to LANES channels of pixels `step` apart to slots."""
+    cdef intp p
+    if channels == LANES:
+        for p in range(count):
+            vstore(dst + <intp> slot[p] * LANES, vload(x + p * step))
+    else:
+        for p in range(count):
+            vstore(dst + <intp> slot[p] * LANES, vload_part(x + p * step, <int> channels))
+
+
+cdef void _wino_pack(const WinoPixels* k, const real* x, intp groups, intp group, intp channels, intp c, intp plane,
+                     bint last, real* slots) noexcept nogil:
+    """Channels c .. c + LANES of a group to slots; `last`: the channels of x lie last."""
+    cdef intp i, p = 0, all = groups * channels, n = min(channels - c, <intp> LANES), first = group * channels + c
+    for i in range(k.runs):
+        if last:
+            _wino_pack_pixels(x + (k.run[i].image * plane + k.run[i].first) * all + first, all, n, k.run[i].count,
+                              k.slot + p, slots)
         else:
-            for c in range(channels):
-                vstore_part(y + c * cs + i, r[c], <int> n)
+            _wino_pack_planes(x + (k.run[i].image * all + first) * plane + k.run[i].first, plane, n, k.run[i].count,
+                              k.slot + p, slots)
+        p += k.run[i].count
+
+
+cdef struct WinoStore:
+    const real* slots
+    const int* slot  # of every pixel
+    real* y  # the first pixel, and the same of the residual, or NULL
+    const real* residual
+    vec bias
+    intp step, channels, count  # numbers from a plane, or pixel, to the next
+
+
+cdef inline void _wino_unpack_planes(int which, const void* args) noexcept nogil:
+    """Slots to pixels of up to LANES planes; which - 1: the activation."""
+    cdef const WinoStore* a = <const WinoStore*> args
+    cdef vec r[LANES]
+    cdef intp p, i, c, at, n = min(a.count, <intp> LANES)
+    for p in range(_wino_ceil(a.count, LANES)):
+        i = max(0, min(p * LANES, a.count - LANES))
+        for c in range(LANES):
+            r[c] = vload(a.slots + <intp> a.slot[i + c if i + c < a.count else 0] * LANES) + a.bias
+        vtranspose(r)
+        if a.channels == LANES and n == LANES:
+            if a.residual != NULL:
+                for c in range(LANES):
+                    r[c] += vload(a.residual + c * a.step + i)
+            for c in range(LANES):
+                at = c * a.step + i
+                fetch_w(a.y + at + 4 * LANES)
+                vstore(a.y + at, fc_activate(r[c], which - 1))
+        else:
+            for c in range(a.channels):
+                at = c * a.step + i
+                if a.residual != NULL:
+                    r[c] += vload_part(a.residual + at, <int> n)
+                vstore_part(a.y + at, fc_activate(r[c], which - 1), <int> n)
+
+
+cdef inline void _wino_unpack_pixels(int which, const void* args) noexcept nogil:
+    """Slots to up to LANES channels of pixels."""
+    cdef const WinoStore* a = <const WinoStore*> args
+    cdef intp p, n = a.channels
+    cdef vec v
+    for p in range(a.count):
+        v = vload(a.slots + <intp> a.slot[p] * LANES) + a.bias
+        if n == LANES:
+            if a.residual != NULL:
+                v += vload(a.residual + p * a.step)
+            vstore(a.y + p * a.step, fc_activate(v, which - 1))
+        else:
+            if a.residual != NULL:
+                v += vload_part(a.residual + p * a.step, <int> n)
+            vstore_part(a.y + p * a.step, fc_activate(v, which - 1), <int> n)
+
+
+cdef void _wino_unpack(const WinogradPass* q, const WinoPixels* k, const real* slots, const real* bias,
+                       const real* residual, real* y, intp group, intp c, int activation) noexcept nogil:
+    """Slots to channels c .. c + LANES of a group of y, and all that follows a convolution; bias, residual or NULL."""
+    cdef intp i, at, p = 0, all = q.g * q.co, plane = q.oh * q.ow, first = group * q.co + c
+    cdef WinoStore a
+    a.slots, a.residual, a.channels = slots, NULL, min(q.co - c, <intp> LANES)
+    a.bias = vzero() if bias == NULL else vload_part(bias + first, <int> a.channels)
+    a.step = all if q.y_last else plane
+    for i in range(k.runs):
+        at = k.run[i].image * all * plane
+        at += k.run[i].first * all + first if q.y_last else first * plane + k.run[i].first
+        a.y, a.slot, a.count = y + at, k.slot + p, k.run[i].count
+        if residual != NULL:
+            a.residual = residual + at
+        if q.y_last:
+            fc_cases(_wino_unpack_pixels, activation + 1, 9, &a)
+        else:
+            fc_cases(_wino_unpack_planes, activation + 1, 9, &a)
+        p += k.run[i].count

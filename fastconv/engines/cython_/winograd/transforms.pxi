@@ -109,7 +109,7 @@ cdef inline void _wino_spread(const real* coef, vec* c, const int count) noexcep
         c[i] = vset(coef[i])
 
 
-cdef inline void _wino_input_loop(const int n, const bint flat, const WinoGrid* q, const WinoBlock* k,
+cdef inline void _wino_input_loop(const int n, const bint flat, const WinogradPass* q, const WinoBlock* k,
                                   const vec* slots, real* V, intp c, const real* coef) noexcept nogil:
     cdef vec z[32]
     cdef int P = (n - 1) // 2
@@ -125,7 +125,7 @@ cdef inline void _wino_input_loop(const int n, const bint flat, const WinoGrid* 
             v += LANES
 
 
-cdef void _wino_inputs(const WinoGrid* q, const WinoBlock* k, const real* slots, real* V, intp c,
+cdef void _wino_inputs(const WinogradPass* q, const WinoBlock* k, const real* slots, real* V, intp c,
                        const real* coef) noexcept nogil:
     """The tiles of a block, channels c .. c + LANES, from slots to V."""
     cdef const vec* s = <const vec*> slots
@@ -139,7 +139,7 @@ cdef void _wino_inputs(const WinoGrid* q, const WinoBlock* k, const real* slots,
     else: _wino_input_loop(8, 0, q, k, s, V, c, coef)
 
 
-cdef inline void _wino_output_loop(const int n, const int m, const bint flat, const WinoGrid* q,
+cdef inline void _wino_output_loop(const int n, const int m, const bint flat, const WinogradPass* q,
                                    const WinoBlock* k, const vec* M, vec* slots,
                                    const real* coef) noexcept nogil:
     cdef vec a[32]
@@ -150,7 +150,7 @@ cdef inline void _wino_output_loop(const int n, const int m, const bint flat, co
         _wino_output_tile(n, m, flat, M + t, q.mf // LANES, slots + k.tile[2 * t + 1], rs, cs, a)
 
 
-cdef void _wino_outputs(const WinoGrid* q, const WinoBlock* k, const real* M, real* slots,
+cdef void _wino_outputs(const WinogradPass* q, const WinoBlock* k, const real* M, real* slots,
                         const real* coef) noexcept nogil:
     """One vector of output channels of all tiles, from M to slots."""
     cdef const vec* v = <const vec*> M
@@ -185,7 +185,7 @@ cdef void _wino_gather(const real* w, intp step, intp rows, intp count, intp roo
         i += LANES
 
 
-cdef inline void _wino_weight_loop(const int n, const int r, const bint flat, const WinoGrid* q,
+cdef inline void _wino_weight_loop(const int n, const int r, const bint flat, const WinogradPass* q,
                                    const real* w, intp room, intp outputs, intp ci, real* U,
                                    const real* coef) noexcept nogil:
     cdef vec t[16 * 25 + 16]
@@ -206,7 +206,7 @@ cdef inline void _wino_weight_loop(const int n, const int r, const bint flat, co
         c += many
 
 
-cdef void _wino_weights(const WinoGrid* q, const real* w, intp room, intp outputs, intp ci, real* U,
+cdef void _wino_weights(const WinogradPass* q, const real* w, intp room, intp outputs, intp ci, real* U,
                         const real* coef) noexcept nogil:
     """One vector of output channels, ci input channels: to U[f][ci][2*LANES]."""
     if q.flat:
@@ -221,7 +221,7 @@ cdef void _wino_weights(const WinoGrid* q, const real* w, intp room, intp output
     else: _wino_weight_loop(6, 3, 0, q, w, room, outputs, ci, U, coef)
 
 
-cdef void _wino_weight_panel(const WinoGrid* q, const real* w, intp group, intp o, intp k, intp ci, real* U,
+cdef void _wino_weight_panel(const WinogradPass* q, const real* w, intp group, intp o, intp k, intp ci, real* U,
                              const real* coef) noexcept nogil:
     """Outputs o .. o + 2*LANES of a group, input channels k .. k + ci."""
     cdef intp per_group = q.ci * q.co * q.rh * q.rw, at, s

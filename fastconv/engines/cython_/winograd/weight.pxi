@@ -11,7 +11,7 @@ cdef extern from *:
         WINO_ROWS
 
 
-cdef inline void _wino_dy_loop(const int n, const int r, const bint flat, const WinoGrid* q, const WinoBlock* k,
+cdef inline void _wino_dy_loop(const int n, const int r, const bint flat, const WinogradPass* q, const WinoBlock* k,
                                const vec* slots, real* Q, const real* coef) noexcept nogil:
     cdef vec g[32]
     cdef int P = (n - 1) // 2
@@ -21,7 +21,7 @@ cdef inline void _wino_dy_loop(const int n, const int r, const bint flat, const 
         _wino_weight_tile(n, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * LANES), q.qf // LANES, g)
 
 
-cdef void _wino_dy_tiles(const WinoGrid* q, const WinoBlock* k, const real* slots, real* Q,
+cdef void _wino_dy_tiles(const WinogradPass* q, const WinoBlock* k, const real* slots, real* Q,
                          const real* coef) noexcept nogil:
     """The tiles of dy, one vector of channels, from slots to Q."""
     cdef const vec* s = <const vec*> slots
@@ -49,7 +49,7 @@ cdef inline void _wino_put(const int taps, const vec* t, real* w, const int chan
                 vstore_part(w + at, t[b * LANES + c], min(taps - b * LANES, <int> LANES))
 
 
-cdef inline void _wino_taps_loop(const int n, const int m, const bint flat, const WinoGrid* q, const real* S,
+cdef inline void _wino_taps_loop(const int n, const int m, const bint flat, const WinogradPass* q, const real* S,
                                  intp parts, real* w, intp channels, const real* coef) noexcept nogil:
     """One output, LANES input channels: the parts of S are added, transformed back and stored, [ci][taps]."""
     cdef vec a[32]
@@ -77,7 +77,7 @@ cdef inline void _wino_taps_loop(const int n, const int m, const bint flat, cons
         _wino_put(taps, t, w, <int> channels)
 
 
-cdef void _wino_taps(const WinoGrid* q, const real* S, intp parts, real* w, intp channels,
+cdef void _wino_taps(const WinogradPass* q, const real* S, intp parts, real* w, intp channels,
                      const real* coef) noexcept nogil:
     if q.flat:
         if q.m == 3: _wino_taps_loop(6, 3, 1, q, S, parts, w, channels, coef)
@@ -132,7 +132,7 @@ cdef void _wino_sum(bint pair, const real* Q, const real* X, intp xs, real* S, i
         _wino_sum_block(1, Q, X, xs, S, vs, ss, tiles, first, next)
 
 
-cdef void _wino_sums(const WinoGrid* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1, intp c0,
+cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1, intp c0,
                      intp c1, bint first) noexcept nogil:
     """S (+)= so many tiles, outputs o0..o1, vectors c0..c1 of inputs; o0 is a multiple of WINO_ROWS."""
     cdef intp stride = q.held * LANES, row = q.cols * q.square, sums = _wino_ceil(tiles, q.sum)
@@ -162,7 +162,7 @@ cdef void _wino_sums(const WinoGrid* q, const real* Q, const real* X, real* S, i
                               min(tiles - t, q.sum), first and j == 0, next + t * LANES)
 
 
-cdef void _wino_taps_rows(const WinoGrid* q, const real* S, intp parts, real* dw, intp group, intp o0, intp o1,
+cdef void _wino_taps_rows(const WinogradPass* q, const real* S, intp parts, real* dw, intp group, intp o0, intp o1,
                           intp c0, intp c1, const real* coef) noexcept nogil:
     """Sums of outputs o0..o1, vectors c0..c1 of inputs, to dw (Co, Ci/g, taps)."""
     cdef intp taps = q.rh * q.rw, o, c, i
@@ -176,112 +176,108 @@ cdef void _wino_taps_rows(const WinoGrid* q, const real* S, intp parts, real* dw
                        min(q.ci - c * LANES, <intp> LANES), coef)
 
 
-cdef void _wino_dy_part(const WinoGrid* q, const real* dy, intp group, intp first, intp stop,
+cdef void _wino_dy_part(const WinogradPass* q, const real* dy, intp group, intp first, intp stop,
                         const WinoBlock* k, real* Q, real* area, const real* coef) noexcept nogil:
     """Pack and transform vectors first .. stop of a group's channels of dy."""
-    cdef intp plane = q.oh * q.ow, v, c, i, p
+    cdef intp v
     cdef real* slots = area + q.at_out
     memset(slots, 0, k.outs * LANES * sizeof(real))
     for v in range(first, stop):
-        c, p = v * LANES, 0
-        for i in range(k.y.runs):
-            _wino_pack(dy + ((k.y.run[i].image * q.g + group) * q.co + c) * plane + k.y.run[i].first, plane,
-                  min(q.co - c, <intp> LANES), k.y.run[i].count, k.y.slot + p, slots)
-            p += k.y.run[i].count
-        _wino_dy_tiles(q, k, slots, Q + c * q.held, coef)
+        _wino_pack(&k.y, dy, q.g, group, q.co, v * LANES, q.oh * q.ow, q.y_last, slots)
+        _wino_dy_tiles(q, k, slots, Q + v * LANES * q.held, coef)
 
 
-cdef void _wino_own_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef, intp group,
-                          intp part) noexcept nogil:
+cdef struct WinoSums:
+    const WinogradPass* q
+    const real* dy
+    const real* x
+    real* dw
+    real* work
+    const real* coef
+    intp group, first  # first block of a batch
+
+
+cdef void _wino_own_tiles(const void* args, intp ithr, intp nthr) noexcept nogil:
     """A thread's share of the blocks of tiles: their sums, in segments that are added up by themselves."""
-    cdef intp blocks = q.row_blocks * q.col_blocks, i0 = blocks * part // q.parts, i, j
-    cdef real* area = work + q.shared + part * q.per_thread
-    cdef real* total = work + part * q.part_s
+    cdef const WinoSums* a = <const WinoSums*> args
+    cdef const WinogradPass* q = a.q
+    cdef intp blocks = q.row_blocks * q.col_blocks, i0 = split(blocks, ithr, nthr), i1 = split(blocks, ithr + 1, nthr)
+    cdef intp i, j
+    cdef real* area = a.work + q.shared + ithr * q.per_thread
+    cdef real* total = a.work + ithr * q.part_s
     cdef real* S
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    for i in range(i0, blocks * (part + 1) // q.parts):
+    for i in range(i0, i1):
         S = total if i - i0 < q.segment else area + q.at_s
         _wino_make_block(q, i, <real*> (k + 1), k)
-        _wino_input_part(q, x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_x, area, coef)
-        _wino_dy_part(q, dy, group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, coef)
+        _wino_input_part(q, a.x, a.group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_x, area, a.coef)
+        _wino_dy_part(q, a.dy, a.group, 0, _wino_ceil(q.co, LANES), k, area + q.at_q, area, a.coef)
         _wino_sums(q, area + q.at_q, area + q.at_x, S, k.tiles, 0, q.co, 0, q.cols, (i - i0) % q.segment == 0)
-        if S != total and ((i - i0 + 1) % q.segment == 0 or i + 1 == blocks * (part + 1) // q.parts):
+        if S != total and ((i - i0 + 1) % q.segment == 0 or i + 1 == i1):
             for j in range(q.part_s // LANES):
                 vstore(total + j * LANES, vload(total + j * LANES) + vload(S + j * LANES))
 
 
-cdef void _wino_own_taps(const WinoGrid* q, real* dw, const real* work, const real* coef, intp group, intp part,
-                         intp parts) noexcept nogil:
-    cdef intp o0 = q.co * part // parts, o1 = q.co * (part + 1) // parts
-    _wino_taps_rows(q, work + o0 * q.cols * q.square, q.parts, dw, group, o0, o1, 0, q.cols, coef)
+cdef void _wino_own_taps(const void* args, intp ithr, intp nthr) noexcept nogil:
+    """A share of the outputs: the sums of all threads, transformed back."""
+    cdef const WinoSums* a = <const WinoSums*> args
+    cdef const WinogradPass* q = a.q
+    cdef intp o = split(q.co, ithr, nthr)
+    _wino_taps_rows(q, a.work + o * q.cols * q.square, q.parts, a.dw, a.group, o, split(q.co, ithr + 1, nthr), 0,
+                    q.cols, a.coef)
 
 
-cdef void _wino_shared_tiles(const WinoGrid* q, const real* dy, const real* x, real* work, const real* coef,
-                             intp group, intp first, intp part, intp parts) noexcept nogil:
+cdef void _wino_shared_tiles(const void* args, intp ithr, intp nthr) noexcept nogil:
     """A thread's share of the channels of a batch of blocks; its tiles are counted in its table."""
+    cdef const WinoSums* a = <const WinoSums*> args
+    cdef const WinogradPass* q = a.q
     cdef intp vx = _wino_ceil(q.ci, LANES), total = vx + _wino_ceil(q.co, LANES), tiles = 0, i
-    cdef intp i0 = total * part // parts, i1 = total * (part + 1) // parts
-    cdef real* area = work + q.shared + part * q.per_thread
+    cdef intp i0 = split(total, ithr, nthr), i1 = split(total, ithr + 1, nthr)
+    cdef real* area = a.work + q.shared + ithr * q.per_thread
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    for i in range(first, min(first + q.batch, q.row_blocks * q.col_blocks)):
+    for i in range(a.first, min(a.first + q.batch, q.row_blocks * q.col_blocks)):
         _wino_make_block(q, i, <real*> (k + 1), k)
         if i0 < vx:
-            _wino_input_part(q, x, group, i0, min(i1, vx), k, work + q.at_x + tiles * LANES, area, coef)
+            _wino_input_part(q, a.x, a.group, i0, min(i1, vx), k, a.work + q.at_x + tiles * LANES, area, a.coef)
         if i1 > vx:
-            _wino_dy_part(q, dy, group, max(i0, vx) - vx, i1 - vx, k, work + q.at_q + tiles * LANES, area, coef)
+            _wino_dy_part(q, a.dy, a.group, max(i0, vx) - vx, i1 - vx, k, a.work + q.at_q + tiles * LANES, area,
+                          a.coef)
         tiles += k.tiles
     k.tiles = tiles
 
 
-cdef void _wino_shared_sums(const WinoGrid* q, real* dw, real* work, const real* coef, intp group, intp first,
-                            intp part, intp parts) noexcept nogil:
+cdef void _wino_shared_sums(const void* args, intp ithr, intp nthr) noexcept nogil:
     """A thread's share of the blocks of sums; transformed back after the last batch of tiles."""
+    cdef const WinoSums* a = <const WinoSums*> args
+    cdef const WinogradPass* q = a.q
     cdef intp high = _wino_ceil(q.co, q.rows), total = high * _wino_ceil(_wino_ceil(q.ci, LANES), q.cols), i, o, c
     cdef intp o1, c1
-    cdef bint last = first + q.batch >= q.row_blocks * q.col_blocks
-    cdef real* area = work + q.shared + part * q.per_thread
+    cdef bint last = a.first + q.batch >= q.row_blocks * q.col_blocks
+    cdef real* area = a.work + q.shared + ithr * q.per_thread
     cdef const WinoBlock* k = <WinoBlock*> (area + q.at_table)
     cdef real* S
-    for i in range(total * part // parts, total * (part + 1) // parts):
+    for i in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):
         o, c = i % high * q.rows, i // high * q.cols
         o1, c1 = min(q.co, o + q.rows), min(_wino_ceil(q.ci, LANES), c + q.cols)
-        S = area + q.at_s if first == 0 and last else work + q.at_s + i * q.part_s
-        _wino_sums(q, work + q.at_q, work + q.at_x, S, k.tiles, o, o1, c, c1, first == 0)
+        S = area + q.at_s if a.first == 0 and last else a.work + q.at_s + i * q.part_s
+        _wino_sums(q, a.work + q.at_q, a.work + q.at_x, S, k.tiles, o, o1, c, c1, a.first == 0)
         if last:
-            _wino_taps_rows(q, S, 1, dw, group, o, o1, c, c1, coef)
+            _wino_taps_rows(q, S, 1, a.dw, a.group, o, o1, c, c1, a.coef)
 
 
-def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray work, cnp.ndarray grid,
-                         cnp.ndarray coef, int by_panels, int threads):
+def winograd_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray work, cnp.ndarray q,
+                         cnp.ndarray coef, bint by_panels, int threads):
     """dw OUT. by_panels: threads share the tiles and split the sums; else they split the tiles and add at last."""
-    cdef const WinoGrid* q = <const WinoGrid*> cnp.PyArray_DATA(grid)
-    cdef real* dp = data(dy)
-    cdef real* xp = data(x)
-    cdef real* wp = data(dw)
-    cdef real* kp = data(work)
-    cdef real* cp = data(coef)
-    cdef intp group, i, first, blocks = q.row_blocks * q.col_blocks
-    cdef int t, parts = <int> q.parts
-    for group in range(q.g):
-        if not by_panels:
-            if threads == 1:
-                with nogil:
-                    _wino_own_tiles(q, dp, xp, kp, cp, group, 0)
-                    _wino_own_taps(q, wp, kp, cp, group, 0, 1)
+    cdef WinoSums a
+    cdef intp i
+    a.q, a.dy, a.x, a.dw, a.work, a.coef = read_WinogradPass(q), data(dy), data(x), data(dw), data(work), data(coef)
+    with nogil:
+        for a.group in range(a.q.g):
+            if not by_panels:
+                launch(_wino_own_tiles, &a, a.q.parts)
+                launch(_wino_own_taps, &a, threads)
                 continue
-            for t in prange(parts, nogil=True, schedule="static", num_threads=threads):
-                _wino_own_tiles(q, dp, xp, kp, cp, group, t)
-            for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                _wino_own_taps(q, wp, kp, cp, group, t, threads)
-            continue
-        for i in range(_wino_ceil(blocks, q.batch)):
-            first = i * q.batch
-            if threads == 1:
-                with nogil:
-                    _wino_shared_tiles(q, dp, xp, kp, cp, group, first, 0, 1)
-                    _wino_shared_sums(q, wp, kp, cp, group, first, 0, 1)
-                continue
-            for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                _wino_shared_tiles(q, dp, xp, kp, cp, group, first, t, threads)
-            for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-                _wino_shared_sums(q, wp, kp, cp, group, first, t, threads)
+            for i in range(_wino_ceil(a.q.row_blocks * a.q.col_blocks, a.q.batch)):
+                a.first = i * a.q.batch
+                launch(_wino_shared_tiles, &a, threads)
+                launch(_wino_shared_sums, &a, threads)

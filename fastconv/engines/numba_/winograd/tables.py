@@ -1,19 +1,18 @@
-"""Winograd: which pixels and tiles belong to a block, and their way between NCHW planes and slots.
+"""Winograd: which pixels and tiles belong to a block, and their way between images and slots.
 
-A slot is one vector: one pixel of as many channels as there are lanes. Tables are kept in the workspace, as int32.
+A slot is one vector: one pixel of as many channels as there are lanes; where channels lie last, it is copied as it
+lies. Tables are kept in the workspace, as int32.
 """
 
 from __future__ import annotations
 
+from ...records import WinogradPass, places
 from ..ground import vector as v
+from ..ground.epilogue import activate
 from ..ground.transpose import load_block
 from .blocks import gather, scatter, store_block
 
-#: places in the array of sizes, which are those of `Grid` in algorithms/winograd_layout.py
-(N, CI, IH, IW, CO, OH, OW, G, PT, PL, DH, DW, MH, RH, MW, RW, SO, SC, FLIP, POINTS, M, R, FLAT, ALONG_W, SUM,
- ROW_BLOCKS, COL_BLOCKS, KC, CIP, TILES_, IN_SLOTS, IN_PIXELS, OUT_PIXELS, RUNS, VF, MF, UF, CHUNK, GROUP_V, HELD,
- BATCH, QF, SQUARE, ROWS, COLS, AT_X, AT_Q, AT_S, PART_S, PARTS, SEGMENT, SHARED, AT_V, AT_M, AT_IN, AT_OUT, AT_U,
- AT_TABLE, PER_THREAD) = range(59)  # fmt: skip
+at = places(WinogradPass)
 
 #: a table: tiles, slots of input and output, slots in a row of them; runs and pixels of input and of output;
 #: then the runs (image, row, column, rows, columns), the slots of their pixels, and of tiles' first pixels
@@ -29,19 +28,19 @@ def ceil(a, b):
 @v.copied
 def runs_at(q, t, output):
     """Where the runs of the input or output begin."""
-    return t + HEAD + output * RUN * v.at(q, RUNS)
+    return t + HEAD + output * RUN * q[at.runs]
 
 
 @v.copied
 def slots_at(q, t, output):
     """Where the slots of the pixels of the input or output begin."""
-    return t + HEAD + 2 * RUN * v.at(q, RUNS) + output * v.at(q, IN_PIXELS)
+    return t + HEAD + 2 * RUN * q[at.runs] + output * q[at.in_pixels]
 
 
 @v.copied
 def tiles_at(q, t):
     """Where the (input slot, output slot) of the tiles' first pixels begin."""
-    return t + HEAD + 2 * RUN * v.at(q, RUNS) + v.at(q, IN_PIXELS) + v.at(q, OUT_PIXELS)
+    return t + HEAD + 2 * RUN * q[at.runs] + q[at.in_pixels] + q[at.out_pixels]
 
 
 @v.inline
@@ -67,14 +66,14 @@ def _region(q, table, t, output, image, w, h0, h1, c0, c1, base, top, left, widt
 @v.inline
 def make_block(q, index, table, t):
     """Which pixels and tiles belong to a block; the table from t on."""
-    dh, dw, oh, ow, ih, iw = v.at(q, DH), v.at(q, DW), v.at(q, OH), v.at(q, OW), v.at(q, IH), v.at(q, IW)
-    high, wide, row_blocks, col_blocks = v.at(q, MH) * dh, v.at(q, MW) * dw, v.at(q, ROW_BLOCKS), v.at(q, COL_BLOCKS)
+    dh, dw, oh, ow, ih, iw = q[at.dh], q[at.dw], q[at.oh], q[at.ow], q[at.ih], q[at.iw]
+    high, wide, row_blocks, col_blocks = q[at.mh] * dh, q[at.mw] * dw, q[at.row_blocks], q[at.col_blocks]
     down, across = ceil(oh, high), ceil(ow, wide)
     row, col = index // col_blocks, index % col_blocks
-    r, end = v.at(q, N) * down * row // row_blocks, v.at(q, N) * down * (row + 1) // row_blocks
+    r, end = q[at.n] * down * row // row_blocks, q[at.n] * down * (row + 1) // row_blocks
     t0, t1 = across * col // col_blocks, across * (col + 1) // col_blocks
-    left = t0 * wide - v.at(q, PL)
-    wi, wo = (t1 - t0) * wide + (v.at(q, RW) - 1) * dw, (t1 - t0) * wide
+    left = t0 * wide - q[at.pl]
+    wi, wo = (t1 - t0) * wide + (q[at.rw] - 1) * dw, (t1 - t0) * wide
     tiles = slots = outs = 0
     for k in range(X_RUNS, Y_PIXELS + 1):
         v.put(table, t + k, 0)
@@ -82,13 +81,13 @@ def make_block(q, index, table, t):
         image, h0 = r // down, r % down
         h1 = min(down, h0 + end - r)
         r += h1 - h0
-        top, rows = h0 * high - v.at(q, PT), (h1 - h0) * high + (v.at(q, RH) - 1) * dh
+        top, rows = h0 * high - q[at.pt], (h1 - h0) * high + (q[at.rh] - 1) * dh
         for output in range(2):  # one call: it is compiled into its place
             if output:
                 region = h0 * high, min(oh, h1 * high), t0 * wide, min(ow, t1 * wide), outs, h0 * high, t0 * wide, wo, 0
             else:
                 c0, c1 = (0, iw) if col_blocks == 1 else (max(0, left), min(iw, left + wi))
-                region = max(0, top), min(ih, top + rows), c0, c1, slots, top, left, wi, v.at(q, IN_SLOTS)
+                region = max(0, top), min(ih, top + rows), c0, c1, slots, top, left, wi, q[at.in_slots]
             _region(q, table, t, output, image, ow if output else iw, *region)
         for h in range(h0, h1):
             for a in range(min(dh, oh - h * high)):
@@ -111,33 +110,57 @@ def pack(q, x, group, c, table, t, output, out, o):
     output: x is laid out as the output is.
     """
     L, place = v.lanes(x), slots_at(q, t, output)
-    C, w = v.at(q, CO if output else CI), v.at(q, OW if output else IW)
-    plane, channels = v.at(q, OH if output else IH) * w, min(C - c, L)
-    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
+    C, w, last = q[at.co if output else at.ci], q[at.ow if output else at.iw], q[at.y_last if output else at.x_last]
+    plane, channels, pixel = q[at.oh if output else at.ih] * w, min(C - c, L), q[at.g] * C
+    first = group * C + c
     for k in range(v.at(table, t + X_RUNS + 2 * output)):
         run = runs_at(q, t, output) + RUN * k
-        i = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
+        image, start = v.at(table, run) * pixel * plane, v.at(table, run + 1) * w + v.at(table, run + 2)
         count = v.at(table, run + 3) * v.at(table, run + 4)
-        n = min(count, L)
-        for p in range(0, count, L):
-            at = max(0, min(p, count - L))
-            scatter(out, o, table, place + at, n, v.transpose(load_block(x, i + at, plane, channels, n)))
+        if last:
+            i = image + start * pixel + first
+            for p in range(count):
+                values = v.load(x, i + p * pixel) if channels == L else v.load_part(x, i + p * pixel, channels)
+                v.store(out, o + v.at(table, place + p) * L, values)
+        else:
+            n = min(count, L)
+            for p in range(0, count, L):
+                back = max(0, min(p, count - L))
+                rows = load_block(x, image + first * plane + start + back, plane, channels, n)
+                scatter(out, o, table, place + back, n, v.transpose(rows))
         place += count
 
 
 @v.inline
-def unpack(q, source, i, table, t, y, group, c, bias):
-    """Slots to pixels of channels c .. c + lanes of a group, with their bias; see `pack`."""
+def unpack(q, source, i, table, t, y, group, c, bias, residual, activation):
+    """Slots to pixels of channels c .. c + lanes of a group, and all that follows a convolution; see `pack`."""
     L, place = v.lanes(y), slots_at(q, t, 1)
-    C, w = v.at(q, CO), v.at(q, OW)
-    plane, channels = v.at(q, OH) * w, min(C - c, L)
-    images, first = v.at(q, G) * C * plane, (group * C + c) * plane
+    C, w, last = q[at.co], q[at.ow], q[at.y_last]
+    plane, channels, pixel = q[at.oh] * w, min(C - c, L), q[at.g] * C
+    first = group * C + c
+    add = v.load_part(bias, first, channels) if bias.size else v.zero(y)
     for k in range(v.at(table, t + Y_RUNS)):
         run = runs_at(q, t, 1) + RUN * k
-        o = first + v.at(table, run) * images + v.at(table, run + 1) * w + v.at(table, run + 2)
+        image, start = v.at(table, run) * pixel * plane, v.at(table, run + 1) * w + v.at(table, run + 2)
         count = v.at(table, run + 3) * v.at(table, run + 4)
-        n = min(count, L)
-        for p in range(0, count, L):
-            at = max(0, min(p, count - L))
-            store_block(y, o + at, plane, gather(source, i, table, place + at, n), bias, channels, n)
+        if last:
+            o = image + start * pixel + first
+            for p in range(count):
+                values = v.load(source, i + v.at(table, place + p) * L) + add
+                if residual.size:
+                    values = values + v.load_part(residual, o + p * pixel, channels)
+                v.store_part(y, o + p * pixel, activate(values, activation), channels)
+        else:
+            n, o = min(count, L), image + first * plane + start
+            for p in range(0, count, L):
+                back = max(0, min(p, count - L))
+                store_block(y, o + back, plane, gather(source, i, table, place + back, n), add, channels, n)
+            if residual.size > 0 or activation > 0:
+                for r in range(channels):
+                    for p in range(0, count, L):
+                        m = o + r * plane + p
+                        values = v.load_part(y, m, count - p)
+                        if residual.size:
+                            values = values + v.load_part(residual, m, count - p)
+                        v.store_part(y, m, activate(values, activation), count - p)
         place += count
