@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv.algorithms.base import Backend
+from fastconv.algorithms.base import Backend, Epilogue
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
+from fastconv.planning.plan import lying, stored
 from tests import oracle
 from tests.problems import Data, geometry, integer_data, options, real_data
 
@@ -92,7 +93,7 @@ def operands(pass_: str, d: Data) -> tuple[Any, Any]:
     return {"forward": (d.x, d.w), "grad_input": (d.dy, d.w), "grad_weight": (d.dy, d.x)}[pass_]
 
 
-def result_shape(p: ConvProblem, pass_: str) -> tuple[int, ...]:
+def result_shape(p: ConvProblem, pass_: str) -> tuple[int, int, int, int]:
     return {"forward": p.y_shape, "grad_input": p.x_shape, "grad_weight": p.w_shape}[pass_]
 
 
@@ -106,19 +107,38 @@ def aligned(nbytes: int, dtype: str) -> Any:
 
 
 def raw(backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None) -> Any:
-    """The backend's own method, as a plan would call it, with output and scratch memory full of NaN."""
+    """The backend's own method, as a plan would call it, with output and scratch memory full of NaN.
+
+    Channels lie as the backend wants them for a caller's problem p; data and result do not.
+    """
     if backend.by_value:
         backend = backend.with_weights(p, pass_, d.w, None) or backend
+    p = lying(p, backend, pass_)
     cfg = backend.configure(p, pass_, threads)
     size = -(-backend.workspace(p, pass_, cfg, threads) // 8) * 8
     work = aligned(size, p.dtype) if work is None else work
-    out = np.full(result_shape(p, pass_), np.nan, p.dtype) if out is None else out
+    last = {"forward": p.y_last, "grad_input": p.x_last, "grad_weight": False}[pass_]
+    made = np.full(stored(result_shape(p, pass_), last), np.nan, p.dtype) if out is None or last else out
     first, second = operands(pass_, d)
+    first = turned(first, p.x_last if pass_ == "forward" else p.y_last)
     if pass_ == "forward":
-        backend.forward(p, cfg, first, second, None, out, work, threads, backend.prepare(p, cfg, second))
+        none = Epilogue(None, None, "") if backend.fuses else None
+        backend.forward(p, cfg, first, second, none, made, work, threads, backend.prepare(p, cfg, second))
     else:
-        getattr(backend, pass_)(p, cfg, first, second, out, work, threads)
+        second = turned(second, pass_ == "grad_weight" and p.x_last)
+        getattr(backend, pass_)(p, cfg, first, second, made, work, threads)
+    if not last:
+        return made
+    plain = made.transpose(0, 3, 1, 2)
+    if out is None:
+        return plain
+    out[...] = plain
     return out
+
+
+def turned(a: Any, last: bool) -> Any:
+    """An (n, c, h, w) array as it is, or copied with its channels last."""
+    return np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if last else a
 
 
 def scale(p: ConvProblem, pass_: str, d: Data) -> Any:
