@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv.algorithms.base import Backend
+from fastconv.algorithms.base import Backend, Epilogue
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.planning.plan import stored
+from fastconv.planning.plan import lying, stored
 from tests import oracle
 from tests.problems import Data, geometry, integer_data, options, real_data
 
@@ -93,7 +93,7 @@ def operands(pass_: str, d: Data) -> tuple[Any, Any]:
     return {"forward": (d.x, d.w), "grad_input": (d.dy, d.w), "grad_weight": (d.dy, d.x)}[pass_]
 
 
-def result_shape(p: ConvProblem, pass_: str) -> tuple[int, ...]:
+def result_shape(p: ConvProblem, pass_: str) -> tuple[int, int, int, int]:
     return {"forward": p.y_shape, "grad_input": p.x_shape, "grad_weight": p.w_shape}[pass_]
 
 
@@ -114,28 +114,28 @@ def raw(
 
     Operands are moved to where the backend wants their channels, and handed over as ``copy`` makes them.
     """
-    x_last, y_last = backend.layout(p, pass_)
-    p = p._replace(x_last=x_last, y_last=y_last)
     if backend.by_value:
         backend = backend.with_weights(p, pass_, d.w, None) or backend
+    p = lying(p, backend, pass_)
     cfg = backend.configure(p, pass_, threads)
     size = -(-backend.workspace(p, pass_, cfg, threads) // 8) * 8
     work = aligned(size, p.dtype) if work is None else work
     shape = result_shape(p, pass_)
-    last = {"forward": y_last, "grad_input": x_last, "grad_weight": False}[pass_]
+    last = {"forward": p.y_last, "grad_input": p.x_last, "grad_weight": False}[pass_]
     out = np.full(shape, np.nan, p.dtype) if out is None else out
     out = out.reshape(stored(shape, last))  # type: ignore[arg-type]
-    moved = d._replace(x=lying(d.x, x_last), dy=lying(d.dy, y_last))
+    moved = d._replace(x=turned(d.x, p.x_last), dy=turned(d.dy, p.y_last))
     first, second = (copy(a) for a in operands(pass_, moved))
     if pass_ == "forward":
-        backend.forward(p, cfg, first, second, None, out, work, threads, backend.prepare(p, cfg, second))
+        none = Epilogue(None, None, "") if backend.fuses else None
+        backend.forward(p, cfg, first, second, none, out, work, threads, backend.prepare(p, cfg, second))
     else:
         getattr(backend, pass_)(p, cfg, first, second, out, work, threads)
     return out.transpose(0, 3, 1, 2) if last else out
 
 
-def lying(a: Any, last: bool) -> Any:
-    """An NCHW array with its channels last, or as it is."""
+def turned(a: Any, last: bool) -> Any:
+    """An (n, c, h, w) array as it is, or copied with its channels last."""
     return np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if last else a
 
 

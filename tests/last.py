@@ -3,12 +3,12 @@
 python -m tests.last
 """
 
-import sys
 from typing import Any
 
 import numpy as np
 
 from fastconv.algorithms import depthwise_last as last
+from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
 from tests import battery
@@ -69,7 +69,7 @@ def run(
         packed = lie(last.prepare(p, cfg, steps, w)) if extra.pop("prepared", False) else None
         bias, residual = lie(extra.get("bias")), extra.get("residual")
         residual = None if residual is None else lie(turned(residual))
-        last.forward(p, cfg, steps, x, w, bias, y, work, threads, packed, residual, extra.get("activation"))
+        last.forward(p, cfg, steps, x, w, bias, y, work, threads, packed, residual, extra.get("code", 0))
         return y.transpose(0, 3, 1, 2)
     if pass_ == "grad_input":
         dx = room((p.n, p.ih, p.iw, p.ci))
@@ -105,7 +105,11 @@ def main() -> None:
                 for threads in (1, 2):
                     for at_end in (True, False):
                         print(p, pass_, threads, at_end, flush=True)
-                        fused = {"bias": d.b, "residual": residual, "activation": "relu"} if pass_ == "forward" else {}
+                        fused = (
+                            {"bias": d.b, "residual": residual, "code": ACTIVATIONS.index("relu")}
+                            if pass_ == "forward"
+                            else {}
+                        )
                         got = run(steps, p, pass_, d, threads, memory, at_end, **fused)
                         want = battery.expected(p, pass_, d, d.b if fused else None)
                         np.testing.assert_array_equal(got, np.maximum(want + residual, 0) if fused else want)
@@ -113,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -16,8 +16,10 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
+from . import depthwise_last as last
 from .axes import sides, source
-from .base import Array, Backend, Cost, Rates, plain_bound
+from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
+from .depthwise_last import LastConfig
 
 _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
@@ -60,11 +62,20 @@ class Maps(NamedTuple):
     share: int
 
 
+Config = Bands | Maps | LastConfig
+
+
 class Depthwise(Backend):
     """Direct kernels for groups of few channels; the bias is added in the store."""
 
     algorithm = "depthwise"
     adds_bias = True
+    fuses = True
+
+    def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
+        """Channels last, both, where either lies so and a channel has outputs of its own."""
+        wanted = self.engine == "cython" and (p.x_last or p.y_last) and last.serves(p)
+        return wanted, wanted
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         pairs = (p.ci // p.g) * (p.co // p.g)
@@ -72,7 +83,9 @@ class Depthwise(Backend):
             return f"groups have {pairs} pairs of input and output channels, more than {_PAIRS}: not depthwise-like"
         return None
 
-    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Bands | Maps:
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> Config:
+        if p.x_last:
+            return last.configure(p, pass_, threads, self.vector_bytes)
         return self._maps(p, pass_, threads) or self._bands(p, pass_, threads)
 
     def _streams(self, p: ConvProblem) -> bool:
@@ -143,12 +156,16 @@ class Depthwise(Backend):
         return Bands(rows, height, left, columns, first, _up(share, line), parts)
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
-        """grad_weight has a sum in every lane."""
+        """grad_weight has a sum in every lane, where those are pixels."""
+        if p.x_last:
+            return last.error_bound(p, pass_)
         if pass_ != "grad_weight" or self._maps(p, pass_, 1):
             return plain_bound(p, pass_)
         return plain_bound(p, pass_, p.n * p.oh * -(-p.ow * p.itemsize // self.vector_bytes))
 
-    def workspace(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int) -> int:
+    def workspace(self, p: ConvProblem, pass_: str, cfg: Config, threads: int) -> int:
+        if isinstance(cfg, LastConfig):
+            return last.workspace(p, pass_, cfg, threads)
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
         tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
         tables += 0 if isinstance(cfg, Bands) else 8 * max(p.ih * p.iw, p.oh * p.ow)
@@ -156,7 +173,9 @@ class Depthwise(Backend):
         sums = p.co * (p.ci // p.g) * p.kh * p.kw * parts if parts > 1 else 0
         return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize
 
-    def cost(self, p: ConvProblem, pass_: str, cfg: Bands | Maps, threads: int, rates: Rates) -> Cost:
+    def cost(self, p: ConvProblem, pass_: str, cfg: Config, threads: int, rates: Rates) -> Cost:
+        if isinstance(cfg, LastConfig):
+            return last.cost(p, pass_, cfg, threads, rates)
         flops, moved = nominal_flops(p), compulsory_bytes(p)
         bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
         busy = flops * self._slowness(p, pass_, cfg) / (rates.fma_gflops * 1e9 * threads)
@@ -196,24 +215,37 @@ class Depthwise(Backend):
         slow += min(0.6, 1.6e-6 * max(0, band - (1 << 16))) + 0.35e-6 * max(0, band - (1 << 20))
         return slow * _up(across, lanes) / across
 
+    def prepare(self, p: ConvProblem, cfg: Config, w: Array) -> Array | None:
+        return last.prepare(p, cfg, self.steps(p.dtype), w) if isinstance(cfg, LastConfig) else None
+
     def forward(
-        self, p: ConvProblem, cfg: Bands | Maps, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, packed: None = None,
+        self, p: ConvProblem, cfg: Config, x: Array, w: Array, bias: Epilogue, y: Array, work: Array,
+        threads: int, packed: Array | None = None,
     ) -> None:  # fmt: skip
-        b = np.empty(0, p.dtype) if bias is None else bias
+        steps, (b, residual, _), code = self.steps(p.dtype), bias, bias.code
+        if isinstance(cfg, LastConfig):
+            last.forward(p, cfg, steps, x, w, b, y, work, threads, packed, residual, code)
+            return
+        none = np.empty(0, p.dtype)
+        b, residual = (none if a is None else a for a in (b, residual))
         if isinstance(cfg, Maps):
-            self.steps(p.dtype).depthwise_map_forward(
+            steps.depthwise_map_forward(
                 x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads
             )
-            return
-        self.steps(p.dtype).depthwise_forward(
-            x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
-            cfg.share, work, threads,
-        )  # fmt: skip
+        else:
+            steps.depthwise_forward(
+                x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
+                cfg.share, work, threads,
+            )  # fmt: skip
+        if residual.size or code:
+            steps.epilogue(y, none, residual, code, False, threads)
 
     def grad_input(
-        self, p: ConvProblem, cfg: Bands | Maps, dy: Array, w: Array, dx: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: Config, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
+        if isinstance(cfg, LastConfig):
+            last.grad_input(p, cfg, self.steps(p.dtype), dy, w, dx, work, threads)
+            return
         if isinstance(cfg, Maps):
             self.steps(p.dtype).depthwise_map_grad_input(
                 dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.first, cfg.start, cfg.height, cfg.width,
@@ -226,8 +258,11 @@ class Depthwise(Backend):
         )  # fmt: skip
 
     def grad_weight(
-        self, p: ConvProblem, cfg: Bands | Maps, dy: Array, x: Array, dw: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: Config, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
+        if isinstance(cfg, LastConfig):
+            last.grad_weight(p, cfg, self.steps(p.dtype), dy, x, dw, work, threads)
+            return
         if isinstance(cfg, Maps):
             self.steps(p.dtype).depthwise_map_grad_weight(
                 dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
 from ..engines.records import DepthwiseAxis, DepthwiseLast, pack
-from .base import Array, Cost, Rates
+from .base import Array, Cost, Rates, plain_bound
 
 _LINE = 64  # bytes of a cache line
 _NEAR = 3 << 18  # bytes that stay in a core's own cache
@@ -25,7 +25,6 @@ _FAR = 8 << 20  # bytes of arrays that come from beyond the caches
 _ROWS = 6  # of outputs that a band should have, at least
 _CHUNK = 8  # vectors of channels of a job
 _SLOWNESS = 2.2  # time of the kernels as a multiple of what the products take: 7x7, AVX-512, batches of 4
-ACTIVATIONS = {None: 0, "relu": 1}
 
 
 class LastConfig(NamedTuple):
@@ -112,7 +111,7 @@ def tables(p: ConvProblem, pass_: str, cfg: LastConfig) -> Tables:
         p.n, p.co, repeat, fold, *source, *out, len(v), len(h), p.kh * p.kw, cfg.rows, cfg.chunk, cfg.parts,
         int(_bytes(p) > _FAR), share,
     )  # fmt: skip
-    return Tables(pack(record), pack([a for a, _ in v + h]), order)
+    return Tables(pack(record), np.array([a for a, _ in v + h], np.intp), order)
 
 
 def workspace(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int) -> int:
@@ -125,6 +124,14 @@ def workspace(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int) -> int:
 def _packed(p: ConvProblem, cfg: LastConfig) -> int:
     """Numbers of all weights, whole vectors of channels."""
     return -(-p.co // cfg.lanes) * cfg.lanes * p.kh * p.kw
+
+
+def error_bound(p: ConvProblem, pass_: str) -> float:
+    """grad_weight sums the pixels of a tile in registers, then the tiles."""
+    if pass_ != "grad_weight":
+        return plain_bound(p, pass_)
+    tiles = p.n * -(-p.oh // 4) * -(-p.ow // 4)
+    return plain_bound(p, pass_, max(1, p.n * p.oh * p.ow // tiles))
 
 
 def cost(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int, rates: Rates) -> Cost:
@@ -145,12 +152,10 @@ def prepare(p: ConvProblem, cfg: LastConfig, steps: Any, w: Array) -> Array:
 
 def forward(
     p: ConvProblem, cfg: LastConfig, steps: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-    threads: int, packed: Array | None = None, residual: Array | None = None, activation: str | None = None,
+    threads: int, packed: Array | None = None, residual: Array | None = None, code: int = 0,
 ) -> None:  # fmt: skip
-    """y (n, oh, ow, co) = activation(conv(x (n, h, w, ci)) + bias + residual)."""
-    none = np.empty(0, p.dtype)
-    packed, bias, residual = (none if a is None else a for a in (packed, bias, residual))
-    t, code = tables(p, "forward", cfg), ACTIVATIONS[activation]
+    """y (n, oh, ow, co) = activation(conv(x (n, h, w, ci)) + bias + residual); code: see `base.Epilogue`."""
+    t = tables(p, "forward", cfg)
     steps.depthwise_last_forward(x, w, packed, bias, residual, y, *t, code, work, threads)
 
 
@@ -158,8 +163,7 @@ def grad_input(
     p: ConvProblem, cfg: LastConfig, steps: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int
 ) -> None:
     """dx (n, h, w, ci) of dy (n, oh, ow, co)."""
-    none = np.empty(0, p.dtype)
-    steps.depthwise_last_forward(dy, w, none, none, none, dx, *tables(p, "grad_input", cfg), 0, work, threads)
+    steps.depthwise_last_forward(dy, w, None, None, None, dx, *tables(p, "grad_input", cfg), 0, work, threads)
 
 
 def grad_weight(

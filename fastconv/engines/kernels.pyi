@@ -503,6 +503,44 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def depthwise_last_pack(
+        self,
+        w: Array,
+        packed: Array,
+        record: Array,
+        axes: Array,
+        order: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def depthwise_last_forward(
+        self,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        record: Array,
+        axes: Array,
+        order: Array,
+        code: int,
+        work: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def depthwise_last_grad_weight(
+        self,
+        dy: Array,
+        x: Array,
+        dw_: Array,
+        record: Array,
+        axes: Array,
+        order: Array,
+        work: Array,
+        threads: int,
+        /,
+    ) -> None: ...
     def winograd_lanes(
         self,
         a: Array,

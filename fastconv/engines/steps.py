@@ -79,6 +79,8 @@ GEOMETRY, POOL = record("q", "ConvGeometry"), record("q", "PoolWindows")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
 SPLIT, COPY = ("cython",), array(IN, "copy", "numbers")
+LAST_TABLES = (record("record", "DepthwiseLast"), array(IN, "axes", "a DepthwiseAxis a phase", "intp"),
+               array(IN, "order", "taps", "intp"))  # fmt: skip
 
 STEPS = (
     # ---- of all algorithms ----
@@ -182,6 +184,15 @@ STEPS = (
           THREADS), engines=("cython",)),
     Step("runs_weights", "dw from the sums, those of all threads together",
          (array(IN, "sums", "numbers"), DW, RUNS, *ints("shares"), THREADS), engines=("cython",)),
+    Step("depthwise_last_pack", "weights as the products read them, a vector of channels a tap",
+         (W, array(OUT, "packed", "numbers"), *LAST_TABLES, THREADS), engines=SPLIT),
+    Step("depthwise_last_forward", "channels last, lanes = channels; of grad_input a tap meets dy by axes of its own",
+         (array(IN, "x", "n h w ci"), W, array(IN, "packed", "numbers, or none"), BIAS,
+          array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co"), *LAST_TABLES, *ints("code"), SCRATCH,
+          THREADS), engines=SPLIT),
+    Step("depthwise_last_grad_weight", "its adjoint in w",
+         (array(IN, "dy", "n oh ow co"), array(IN, "x", "n h w ci"), DW_, *LAST_TABLES, SCRATCH, THREADS),
+         engines=SPLIT),
     # ---- winograd ----
     Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
     Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO, COEF,

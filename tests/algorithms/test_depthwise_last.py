@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from fastconv.algorithms import depthwise_last as last
+from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
 from tests import battery
-from tests.last import problems, run, steps_of
+from tests.last import problems, run, steps_of, turned
 from tests.problems import integer_data, random_problems, real_data, with_dtype
 
 pytestmark = pytest.mark.skipif(bool(loader.absent("cython")), reason="the compiled kernels are absent")
@@ -48,9 +48,23 @@ def test_epilogue(text):
     residual = integer_data(p, 5).dy
     want = battery.expected(p, "forward", d, d.b) + residual
     for prepared in (False, True):
-        for activation in last.ACTIVATIONS:
-            got = run(steps, p, "forward", d, 2, bias=d.b, residual=residual, activation=activation, prepared=prepared)
-            np.testing.assert_array_equal(got, np.maximum(want, 0) if activation else want)
+        for code in (0, ACTIVATIONS.index("relu")):
+            got = run(steps, p, "forward", d, 2, bias=d.b, residual=residual, code=code, prepared=prepared)
+            np.testing.assert_array_equal(got, np.maximum(want, 0) if code else want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_epilogue_is_that_of_the_step(activation, dtype):
+    """Bit by bit, on real numbers, whole vectors and parts of one."""
+    steps, code = steps_of(dtype), ACTIVATIONS.index(activation)
+    for text in ("n2ci35ih9iw10co35kh3kw3ph1pw1g35_f32", "n1ci9ih12iw11co18kh5kw5sh2sw2ph2pw2g9_f32"):
+        p = with_dtype(text, dtype)
+        d, residual = real_data(p), real_data(p, 5).dy
+        y = turned(run(steps, p, "forward", d, 2))
+        steps.epilogue(y, d.b, turned(residual), code, True, 1)
+        got = run(steps, p, "forward", d, 2, bias=d.b, residual=residual, code=code)
+        np.testing.assert_array_equal(turned(got), y)
 
 
 @pytest.mark.parametrize("pass_", PASSES)
@@ -79,7 +93,7 @@ def test_relu_keeps_nan():
     p, steps = with_dtype("n1ci16ih8iw8co16kh3kw3ph1pw1g16_f32", "float32"), steps_of("float32")
     d = integer_data(p)
     d.x[0, 3, 4, 4] = np.nan
-    got, want = run(steps, p, "forward", d, 1, activation="relu"), battery.expected(p, "forward", d)
+    got, want = run(steps, p, "forward", d, 1, code=ACTIVATIONS.index("relu")), battery.expected(p, "forward", d)
     np.testing.assert_array_equal(got, np.where(np.isnan(want), want, np.maximum(want, 0)))
 
 

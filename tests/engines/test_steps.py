@@ -30,6 +30,7 @@ PROBLEMS = [parse(text) for text in EDGE_PROBLEMS[::9]] + [
     parse("n1ci32ih12iw12co40kh1kw1_f32"),
     parse("n2ci32ih6iw7co32kh3kw3ph1pw1g32_f32"),
     parse("n4ci18ih40iw40co17kh3kw3ph1pw1_f32"),
+    parse("n2ci40ih9iw10co40kh3kw3ph1pw1g40_f32_nhwc"),
 ]
 
 

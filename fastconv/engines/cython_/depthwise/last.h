@@ -6,6 +6,7 @@
    The geometry (which pixel a tap meets) is in two axes, so that grad_input is the same kernel with other axes. */
 #ifndef FC_DW_LAST_H
 #define FC_DW_LAST_H
+#include "ground/epilogue.h"
 
 #if VBYTES == 64 /* 32 registers: rows and columns of a wide and of a narrow tile */
 #define FC_DW_WIDE_ROWS 3
@@ -59,15 +60,14 @@ typedef struct { /* what the tiles of one phase of one image have in common */
     int activation;
 } fc_dw_phase;
 
-FC_INLINE vec fc_dw_relu(vec v) { return (vec)((ivec)v & ~(ivec)(v < vzero())); } /* NaN stays */
-
-FC_INLINE vec fc_dw_activate(vec v, int activation) {
-    switch (activation) {
-    case 1:
-        return fc_dw_relu(v);
-    default:
-        return v;
-    }
+/* Any activation of outputs that were just stored: inlined into every tile the formulas would be most of the code. */
+static __attribute__((noinline)) void fc_dw_activate(int code, real *y, ptrdiff_t rows, int cols, ptrdiff_t line,
+                                                     ptrdiff_t pixel, const int part, int lanes) {
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (int t = 0; t < cols; t++) {
+            real *q = y + r * line + t * pixel;
+            fc_dw_put(q, fc_activate(fc_dw_take(q, part, lanes), code), part, lanes);
+        }
 }
 
 /* Outputs rows i.., columns j.. (cols of them); x, y, .. at this vector of channels. */
@@ -78,10 +78,7 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
     const ptrdiff_t i0 = f->v.source + i * f->v.step, j0 = f->h.source + j * f->h.step, pixel = column * f->pixel;
     const int window = S ? S * (T - 1) + KW : T, fresh = S ? S * T : T; /* columns of the source, the next tile's own */
     vec a[3][7]; /* room for every tile: an array of variable size would live in memory */
-    {
-        vec b = bias ? fc_dw_take(bias, part, lanes) : vzero();
-        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = b;
-    }
+    FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = vzero();
     for (ptrdiff_t u = 0; u < f->v.taps; u++) {
         const real *row = x + (i0 + u * f->v.dilation) * f->line + j0 * f->pixel;
         if (f->ahead && !edge) { /* rows that the next block meets first */
@@ -114,6 +111,10 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             }
         }
     }
+    if (bias) {
+        vec b = fc_dw_take(bias, part, lanes);
+        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] += b;
+    }
     if (residual) {
         FC_UNROLL for (int r = 0; r < R; r++) {
             if (r >= rows) continue;
@@ -123,9 +124,8 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             }
         }
     }
-    if (f->activation) {
-        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = fc_dw_activate(a[r][t], f->activation);
-    }
+    if (f->activation == FC_RELU)
+        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = fc_activate(a[r][t], FC_RELU);
     FC_UNROLL for (int r = 0; r < R; r++) {
         if (r >= rows) continue;
         real *q = y + r * f->out_line;
@@ -135,6 +135,8 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             q = fc_dw_next(q, f->out_pixel);
         }
     }
+    if (f->activation > FC_RELU)
+        fc_dw_activate(f->activation, y, rows < R ? rows : R, cols, f->out_line, f->out_pixel, part, lanes);
 }
 
 /* All vectors of channels of a tile of up to FC_DW_BLOCK rows. */
@@ -320,7 +322,7 @@ static void fc_dw_band(const fc_dw_call *a, fc_dw_phase *f, ptrdiff_t i0, ptrdif
     }
 }
 
-static void fc_dw_forward_share(const void *args, int ithr, int nthr) {
+static void fc_dw_forward_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const DepthwiseLast *r = a->r;
     const ptrdiff_t vectors = fc_dw_blocks(r->channels, LANES), chunks = fc_dw_blocks(vectors, r->chunk);
@@ -356,7 +358,7 @@ static void fc_dw_forward_share(const void *args, int ithr, int nthr) {
 }
 
 /* Weights of `prepare`: all vectors of channels. */
-static void fc_dw_pack_share(const void *args, int ithr, int nthr) {
+static void fc_dw_pack_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const ptrdiff_t vectors = fc_dw_blocks(a->r->channels, LANES), taps = a->r->taps;
     for (ptrdiff_t v = vectors * ithr / nthr; v < vectors * (ithr + 1) / nthr; v++)

@@ -18,25 +18,10 @@ cdef extern from * nogil:
         real* y
         real* work
         int activation
-    void fc_dw_forward_share(const void* args, int ithr, int nthr) noexcept nogil
-    void fc_dw_pack_share(const void* args, int ithr, int nthr) noexcept nogil
-    void fc_dw_weight_share(const void* args, int ithr, int nthr) noexcept nogil
-    void fc_dw_weight_end_share(const void* args, int ithr, int nthr) noexcept nogil
-
-ctypedef void (*fc_dw_share)(const void* args, int ithr, int nthr) noexcept nogil
-
-
-cdef void _dw_launch(fc_dw_share share, const void* args, int threads) noexcept nogil:
-    cdef int i
-    if threads == 1:
-        share(args, 0, 1)
-        return
-    for i in prange(threads, schedule="static", num_threads=threads):
-        share(args, i, threads)
-
-
-cdef inline const real* _dw_optional(cnp.ndarray a) noexcept:
-    return data(a) if cnp.PyArray_SIZE(a) else NULL
+    void fc_dw_forward_share(const void* args, intp ithr, intp nthr) noexcept nogil
+    void fc_dw_pack_share(const void* args, intp ithr, intp nthr) noexcept nogil
+    void fc_dw_weight_share(const void* args, intp ithr, intp nthr) noexcept nogil
+    void fc_dw_weight_end_share(const void* args, intp ithr, intp nthr) noexcept nogil
 
 
 cdef fc_dw_call _dw_call(cnp.ndarray record, cnp.ndarray axes, cnp.ndarray order, cnp.ndarray work):
@@ -56,30 +41,31 @@ def depthwise_last_pack(cnp.ndarray w, cnp.ndarray packed, cnp.ndarray record, c
     cdef fc_dw_call a = _dw_call(record, axes, order, packed)
     a.w, a.y = data(w), data(packed)
     with nogil:
-        _dw_launch(fc_dw_pack_share, &a, threads)
+        launch(fc_dw_pack_share, &a, threads)
 
 
-def depthwise_last_forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray packed, cnp.ndarray bias, cnp.ndarray residual,
-                           cnp.ndarray y, cnp.ndarray record, cnp.ndarray axes, cnp.ndarray order, int activation,
-                           cnp.ndarray work, int threads):
-    """x (n, h, w, ci), w (co, 1, kh, kw), packed, bias (co), residual (as y) IN, the last three may be empty;
+def depthwise_last_forward(cnp.ndarray x, cnp.ndarray w, packed, bias, residual, cnp.ndarray y, cnp.ndarray record,
+                           cnp.ndarray axes, cnp.ndarray order, int code, cnp.ndarray work, int threads):
+    """x (n, h, w, ci), w (co, 1, kh, kw), packed, bias (co), residual (as y) IN, the last three may be None;
     y (n, oh, ow, co) OUT; work WORK. grad_input is the same with axes of its own."""
     cdef fc_dw_call a = _dw_call(record, axes, order, work)
-    a.x, a.w, a.y, a.activation = data(x), data(w), data(y), activation
-    a.packed, a.bias, a.residual = _dw_optional(packed), _dw_optional(bias), _dw_optional(residual)
+    a.x, a.w, a.y, a.activation = data(x), data(w), data(y), code
+    a.packed = NULL if packed is None else data(packed)
+    a.bias = NULL if bias is None else data(bias)
+    a.residual = NULL if residual is None else data(residual)
     with nogil:
-        _dw_launch(fc_dw_forward_share, &a, threads)
+        launch(fc_dw_forward_share, &a, threads)
 
 
-def depthwise_last_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw, cnp.ndarray record, cnp.ndarray axes,
+def depthwise_last_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.ndarray record, cnp.ndarray axes,
                                cnp.ndarray order, cnp.ndarray work, int threads):
-    """dy (n, oh, ow, co), x (n, h, w, ci) IN; dw (co, 1, kh, kw) OUT; work WORK."""
+    """dy (n, oh, ow, co), x (n, h, w, ci) IN; dw_ (co, 1, kh, kw) OUT; work WORK."""
     cdef fc_dw_call a = _dw_call(record, axes, order, work)
     cdef intp vectors = (a.r.channels + LANES - 1) / LANES
     a.x, a.w, a.y = data(x), data(dy), data(work)
     a.work = data(work) + a.r.parts * vectors * a.r.taps * LANES
     with nogil:
-        _dw_launch(fc_dw_weight_share, &a, threads)
-    a.x, a.y = a.y, data(dw)
+        launch(fc_dw_weight_share, &a, threads)
+    a.x, a.y = a.y, data(dw_)
     with nogil:
-        _dw_launch(fc_dw_weight_end_share, &a, threads if vectors * a.r.taps * a.r.parts > 4096 else 1)
+        launch(fc_dw_weight_end_share, &a, threads if vectors * a.r.taps * a.r.parts > 4096 else 1)

@@ -128,7 +128,7 @@ static void fc_dw_sum_rows(const fc_dw_pair *f, ptrdiff_t i, ptrdiff_t rows) {
 }
 
 /* A job is a chunk of channels and a part of all bands of all images; sums [part][vector][tap][LANES] in a->y. */
-static void fc_dw_weight_share(const void *args, int ithr, int nthr) {
+static void fc_dw_weight_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const DepthwiseLast *r = a->r;
     const ptrdiff_t vectors = fc_dw_blocks(r->channels, LANES), chunks = fc_dw_blocks(vectors, r->chunk);
@@ -152,7 +152,7 @@ static void fc_dw_weight_share(const void *args, int ithr, int nthr) {
 }
 
 /* Parts added in their order, and out: a->x the sums, a->y the weights. */
-static void fc_dw_weight_end_share(const void *args, int ithr, int nthr) {
+static void fc_dw_weight_end_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const ptrdiff_t channels = a->r->channels, vectors = fc_dw_blocks(channels, LANES), taps = a->r->taps;
     for (ptrdiff_t v = vectors * ithr / nthr; v < vectors * (ithr + 1) / nthr; v++) {
