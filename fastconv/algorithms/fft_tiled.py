@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-import numpy as np
-
 from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
+from ..core.workspace import aligned
 from . import fft_tiled_search as search
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .fft_tiled_layout import CHANNELS, LENGTHS, Tiles, arrays, layout, lines, split
@@ -46,17 +45,15 @@ class FftTiled(Backend):
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Tiles:
-        return search.choose(p, pass_, threads, self.vector_bytes // p.itemsize)
+        return search.choose(p, pass_, threads, self._lanes(p))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int) -> int:
-        """The most of all vector lengths: that of the longest, but for shares of grad_weight."""
-        every = (2, 4, 8, 16) if pass_ == "grad_weight" else (16,)
-        return max(layout(p, pass_, cfg, threads, lanes)[3] for lanes in every) * p.itemsize
+        return layout(p, pass_, cfg, threads, self._lanes(p))[1].nbytes
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int, rates: Rates) -> Cost:
-        lanes = self.vector_bytes // p.itemsize
+        lanes = self._lanes(p)
         flops, moved = 2.0 * lanes * search.work(p, pass_, cfg, 1, lanes), compulsory_bytes(p)
-        held = moved + layout(p, pass_, cfg, threads, lanes)[3] * p.itemsize
+        held = moved + self.workspace(p, pass_, cfg, threads)
         work = 2.0 * lanes * search.work(p, pass_, cfg, threads, lanes)
         launches = 0 if threads == 1 else 3 * p.g if cfg.mode == CHANNELS else 2
         return Cost(
@@ -64,7 +61,7 @@ class FftTiled(Backend):
         )
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
-        lanes, moved = self.vector_bytes // p.itemsize, compulsory_bytes(p)
+        lanes, moved = self._lanes(p), compulsory_bytes(p)
         return min(
             _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates)
             for mode, work, held in search.floors(p, pass_, threads, lanes)
@@ -78,14 +75,14 @@ class FftTiled(Backend):
 
     def prepare(self, p: ConvProblem, cfg: Tiles, w: Array) -> Array | None:
         """Row transforms of the weights; their spectra would take longer to fetch than to make from these."""
-        steps = self.steps(p.dtype)
-        lanes = steps.fft_tiled_lanes(w)
-        grid, twiddles, s = arrays(p, "forward", cfg, 1, lanes)
-        size = p.g * s.sblocks // s.cib * s.ci * s.dblocks * s.unit_r * lanes
+        lanes = self._lanes(p)
+        q, room = layout(p, "forward", cfg, 1, lanes)
+        size = p.g * q.sblocks // q.cib * q.ci * q.dblocks * q.unit_r * lanes
         if cfg.mode != CHANNELS or size * p.itemsize > _KEPT:
             return None
-        rows, work = _aligned(size, p.dtype), _aligned(layout(p, "forward", cfg, 1, lanes)[3], p.dtype)
-        steps.fft_tiled_weights(w, rows, work, grid, twiddles, 1)
+        rows: Array = aligned(p.dtype, size * p.itemsize)[:size]
+        work = aligned(p.dtype, room.nbytes)
+        self.steps(p.dtype).fft_tiled_weights(w, rows, work, *arrays(p, "forward", cfg, 1, lanes), 1)
         return rows
 
     def forward(
@@ -102,25 +99,24 @@ class FftTiled(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        steps = self.steps(p.dtype)
-        grid, twiddles, _ = arrays(p, "grad_weight", cfg, threads, steps.fft_tiled_lanes(x))
-        if cfg.mode == CHANNELS:
-            steps.fft_tiled_channels_grad_weight(dy, x, dw, work, grid, twiddles, threads)
-        else:
-            steps.fft_tiled_points_grad_weight(dy, x, dw, work, grid, twiddles, threads)
+        steps, sizes = self.steps(p.dtype), arrays(p, "grad_weight", cfg, threads, self._lanes(p))
+        channels, points = steps.fft_tiled_channels_grad_weight, steps.fft_tiled_points_grad_weight
+        (channels if cfg.mode == CHANNELS else points)(dy, x, dw, work, *sizes, threads)
 
     def _run(
         self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
         threads: int, rows: Array | None,
     ) -> None:  # fmt: skip
-        steps = self.steps(p.dtype)
-        grid, twiddles, _ = arrays(p, pass_, cfg, threads, steps.fft_tiled_lanes(x))
-        none = twiddles[:0]
+        steps, sizes = self.steps(p.dtype), arrays(p, pass_, cfg, threads, self._lanes(p))
+        none = work[:0]
         rows, bias = none if rows is None else rows, none if bias is None else bias
         if cfg.mode == CHANNELS:
-            steps.fft_tiled_channels(x, w, rows, bias, y, work, grid, twiddles, threads)
+            steps.fft_tiled_channels(x, w, rows, bias, y, work, *sizes, threads)
         else:
-            steps.fft_tiled_points(x, w, bias, y, work, grid, twiddles, threads)
+            steps.fft_tiled_points(x, w, bias, y, work, *sizes, threads)
+
+    def _lanes(self, p: ConvProblem) -> int:
+        return self.vector_bytes // p.itemsize
 
 
 def _seconds(work: float, mode: int, held: int, moved: int, threads: int, rates: Rates) -> float:
@@ -129,13 +125,6 @@ def _seconds(work: float, mode: int, held: int, moved: int, threads: int, rates:
     measured = _NEAR[mode] + far * (_FAR[mode] - _NEAR[mode])
     copied = _MOVED * moved / ((rates.copy_gbs if threads == 1 else rates.copy_gbs_all) * 1e9)
     return measured * work / (rates.fma_gflops * 1e9) + copied + 3e-6
-
-
-def _aligned(size: int, dtype: str) -> Array:
-    """So many numbers, from a cache line on."""
-    room = np.empty(size + 16, dtype)
-    first = -room.ctypes.data % 64 // room.itemsize
-    return room[first : first + size]
 
 
 @lru_cache(4096)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from ..core.problem import ConvProblem
+from ..core.workspace import Scratch
+from ..engines.records import FftAxis, FftSide, FftTiles, pack
 from .base import Array
 
 RADICES = 4, 5, 6, 8, 9, 10, 12
@@ -36,95 +39,17 @@ CHANNELS, POINTWISE, IMAGES = range(3)
 
 
 class Line(NamedTuple):
-    """One axis of a pass as a dense problem: where pixels are, see FtAxis in fft_tiled/lanes.pxi."""
+    """One axis of a pass as a dense problem, see `records.FftAxis`."""
 
     outputs: int
     taps: int
     images: int
-    src: tuple[int, int, int, int, int]
-    dst: tuple[int, int, int, int, int]
+    src: FftSide
+    dst: FftSide
     sp: int
     dp: int
     lead: int  # rows of a tile that are zero for sure, before the image
     last: int  # one behind the last row that may be not
-
-
-class Axis(NamedTuple):
-    """FtAxis."""
-
-    t: int
-    n1: int
-    n2: int
-    m1: int
-    m2: int
-    out: int
-    tiles: int
-    taps: int
-    images: int
-    src: int
-    src_step: int
-    src_a: int
-    src_b: int
-    src_0: int
-    dst: int
-    dst_step: int
-    dst_a: int
-    dst_b: int
-    dst_0: int
-    sp: int
-    dp: int
-
-
-class Sizes(NamedTuple):
-    """FtGrid, after its two axes."""
-
-    n: int
-    g: int
-    ci: int
-    co: int
-    so: int
-    sc: int
-    taps: int
-    kernel: int
-    row_k: int
-    cib: int
-    cob: int
-    sblocks: int
-    dblocks: int
-    tiles: int
-    tile_block: int
-    dst_block: int
-    src_chunk: int
-    row_a: int
-    unit_a: int
-    row_x: int
-    unit_x: int
-    row_r: int
-    unit_r: int
-    row_z: int
-    unit_z: int
-    row_w: int
-    row_p: int
-    at_x: int
-    at_r: int
-    at_z: int
-    own: int
-    per_thread: int
-    own_row: int
-    own_col: int
-    own_y: int
-    own_a: int
-    own_taps: int
-    own_w: int
-    own_p: int
-    own_r: int
-    own_sums: int
-    twiddle_h: int
-    twiddle_w: int
-    twiddle_mh: int
-    twiddle_mw: int
-    lanes_are_tiles: int
-    parts: int
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -143,12 +68,12 @@ def lines(p: ConvProblem, pass_: str) -> tuple[Line, Line]:
         g = math.gcd(s, d)
         images, phases, step = d // g, s // g, s * d // g
         taps = ceil_div(k, phases)
-        pixels, outputs = (size, step, s, d, -before), (out, images, 1, 0, 0)
+        pixels, outputs = FftSide(size, step, s, d, -before), FftSide(out, images, 1, 0, 0)
         low = ceil_div(before - s * (images - 1) - d * (phases - 1), step)
         high = (size - 1 + before) // step + 1
         if pass_ == "grad_input":
-            src = (out, images, 1, 0, images * (low - taps + 1))
-            dst = (size, step, s, d, step * low - before)
+            src = outputs._replace(start=images * (low - taps + 1))
+            dst = pixels._replace(start=step * low - before)
             last = (out - 1) // images + taps - low
             found.append(Line(high - low, taps, images, src, dst, 1, phases, max(0, taps - 1 - low), last))
         else:
@@ -179,7 +104,7 @@ def factors(t: int, taps: int) -> tuple[int, int]:
     return max(half) if half else min(pairs, key=lambda pair: (abs(pair[1] - 8), pair[1]))
 
 
-def reach(a: Axis) -> int:
+def reach(a: FftAxis) -> int:
     """Numbers of a kernel's row that transforms read, zero from its taps on: see _ft_reach."""
     half = (a.m1 + 1) // 2 * a.m2
     return a.m2 if a.taps <= a.m2 else half if a.taps <= half else a.t
@@ -192,10 +117,9 @@ def _twiddles(n1: int, n2: int) -> Array:
 
 
 @lru_cache(4096)
-def axis(line: Line, t: int) -> Axis:
-    out, tiles = split(line, t)
-    return Axis(
-        t, *factors(t, t), *factors(t, line.taps), out, tiles, line.taps, line.images, *line.src, *line.dst,
+def axis(line: Line, t: int) -> FftAxis:
+    return FftAxis(
+        t, *factors(t, t), *factors(t, line.taps), *split(line, t), line.taps, line.images, line.src, line.dst,
         line.sp, line.dp,
     )  # fmt: skip
 
@@ -212,14 +136,9 @@ def places(p: ConvProblem, flip: bool, h: Line, w: Line, size: int) -> Array:
     return found
 
 
-def whole_lines(a: int) -> int:
-    """Numbers, rounded up to whole cache lines of either dtype."""
-    return ceil_div(a, 16) * 16
-
-
 @lru_cache(1 << 14)
-def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Axis, Axis, Sizes, int]:
-    """Sizes and places, and the numbers of workspace, for vectors of so many lanes."""
+def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[FftTiles, Scratch]:
+    """Sizes, for vectors of so many lanes, and the scratch memory with the places that they tell."""
     lh, lw = lines(p, pass_)
     h, w = axis(lh, cfg.th), axis(lw, cfg.tw)
     back, weights = pass_ == "grad_input", pass_ == "grad_weight"
@@ -237,46 +156,50 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     row_w, row_p, row_k = 4 * chunk * lanes + 2, 2 * h.t + 2, reach(w)
     kernel = sp * dp * pairs * 2 * row_k
     parts, kernels = 1, sp * ci * dp * cob * unit_r
-    x, z, rows, sums = tile_block * sp * cib * unit_x, 0, 0, 0
+    spectra, sums, own_kernels, own_sums = tile_block * sp * cib * unit_x, 0, 0, 0
     if cfg.mode == CHANNELS:
-        z = tile_block * (cob * unit_x if weights else dst_block * unit_z)
+        sums = tile_block * (cob * unit_x if weights else dst_block * unit_z)
         a, columns_w, product = unit_a, 0 if weights else h.t * row_w, 2 * (lanes if weights else tile_block) * row_p
     else:
-        x, columns_w, product = 0, 2 * h.t, 4 * h.t
+        spectra, columns_w, product = 0, 2 * h.t, 4 * h.t
         blocks = ceil_div(tiles, lanes) if cfg.mode == IMAGES else tiles
         if weights:
             units = (p.g * co if cfg.mode == IMAGES else ceil_div(p.g * co, lanes)) * ci
             parts = min(blocks, 1 if units >= 4 * threads else threads)
             a, kernels = (sp + 1) * unit_a, parts * units * sp * unit_r
-            sums = sp * columns * 2 * h.t if blocks > parts else 0
+            own_sums = sp * columns * 2 * h.t if blocks > parts else 0
         elif cfg.mode == IMAGES:
-            a, rows = (sp * ci + (co * dp > 1)) * unit_a, sp * dp * unit_r
+            a, own_kernels = (sp * ci + (co * dp > 1)) * unit_a, sp * dp * unit_r
             kernels = ceil_div(p.g * co * dp * sp * ci * columns * 2 * h.t, lanes)
         else:
-            a, rows, kernels = sp * ci * unit_a, sp * dp * ci * unit_r, 0
-    shared, own, tw = [0], [0], [0]
-    for size in (x, kernels, z):
-        shared.append(shared[-1] + whole_lines(size * lanes))
-    passes = ROW * max(h.n1, h.m1, w.n1, w.m1)
-    for size in (
-        2 * ceil_div(w.t, lanes) * lanes, 4 * h.t + 8, passes, a, kernel, columns_w, product, rows, sums,
-    ):  # fmt: skip
-        own.append(own[-1] + whole_lines(size * lanes))
-    for pair in (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2):
-        tw.append(tw[-1] + 2 * pair[0] * pair[1])
-    sizes = (
-        p.n, p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob,
-        tiles, tile_block, dst_block, chunk, row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p,
-        *shared, own[-1], *own[:-1], *tw[:-1], int(cfg.mode == IMAGES), parts,
+            a, own_kernels, kernels = sp * ci * unit_a, sp * dp * ci * unit_r, 0
+    own, room = Scratch(p.dtype), Scratch(p.dtype)
+    at_own = (
+        own.book("row", 2 * ceil_div(w.t, lanes) * lanes, lanes), own.book("column", 4 * h.t + 8, lanes),
+        own.book("pass", ROW * max(h.n1, h.m1, w.n1, w.m1), lanes), own.book("rows", a, lanes),
+        own.book("taps", kernel, lanes), own.book("weights", columns_w, lanes), own.book("products", product, lanes),
+        own.book("kernels", own_kernels, lanes), own.book("sums", own_sums, lanes),
     )  # fmt: skip
-    return h, w, Sizes._make(sizes), shared[-1] + threads * own[-1]
+    at = (
+        room.book("spectra", spectra, lanes), room.book("kernels", kernels, lanes), room.book("sums", sums, lanes),
+        room.book("own", threads, own.numbers),
+    )  # fmt: skip
+    twiddles = accumulate((2 * a * b for a, b in transforms(h, w)[:3]), initial=0)
+    return FftTiles(
+        h, w, lanes, int(cfg.mode == IMAGES), p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob,
+        tiles, tile_block, dst_block, chunk, parts, row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w,
+        row_p, *at, own.numbers, *at_own, *twiddles,
+    ), room  # fmt: skip
+
+
+def transforms(h: FftAxis, w: FftAxis) -> list[tuple[int, int]]:
+    """Factors of the transforms of columns and rows of tiles, then of kernels."""
+    return [(h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)]
 
 
 @lru_cache(4096)
-def arrays(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Array, Array, Sizes]:
-    """What the steps take: sizes, then the places of the taps; twiddle factors."""
-    h, w, sizes, _ = layout(p, pass_, cfg, threads, lanes)
-    table = places(p, pass_ == "grad_input", *lines(p, pass_), sizes.row_k)
-    grid = np.concatenate([np.array([*h, *w, *sizes], np.intp), table.astype(np.intp)])
-    pairs = (h.n1, h.n2), (w.n1, w.n2), (h.m1, h.m2), (w.m1, w.m2)
-    return grid, np.concatenate([_twiddles(*pair) for pair in pairs]).astype(p.dtype), sizes
+def arrays(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> tuple[Array, Array, Array]:
+    """What the steps take: the record, places of the taps, twiddle factors."""
+    q, _ = layout(p, pass_, cfg, threads, lanes)
+    place = places(p, pass_ == "grad_input", *lines(p, pass_), q.row_k).astype(np.intp)
+    return pack(q), place, np.concatenate([_twiddles(*pair) for pair in transforms(q.h, q.w)]).astype(p.dtype)

@@ -2,13 +2,14 @@
 
 A record is a NamedTuple of integers. It crosses the seam as an array of `intp`, made once by `pack` when a plan
 is made: the Cython engine reads it as a C struct, which setup.py writes from this file (``records.pxi``), the Numba
-engine as ``r[at.field]`` with ``at = places(Kind)``. Algorithms may import this file and nothing else of the engines.
+engine as ``r[at.field]`` with ``at = places(Kind)``. A field may be a record itself: ``q.h.t`` and ``q[at.h.t]``.
+Algorithms may import this file and nothing else of the engines.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -232,16 +233,119 @@ class WinogradPass(NamedTuple):
     per_thread: int  # numbers of a thread
 
 
-def pack(record: tuple[int, ...]) -> np.ndarray[Any, Any]:
+class FftSide(NamedTuple):
+    """Pixels of the source (or destination) along one axis of a tile of FFTs.
+
+    Row r of a tile is pixel ``step * (tile * out + r) + image * of the image + phase * of the phase + start``.
+    """
+
+    size: int  # pixels
+    step: int
+    image: int
+    phase: int
+    start: int
+
+
+class FftAxis(NamedTuple):
+    """One axis of tiles of FFTs, of a dense problem: phases of strides and dilations are images or channels."""
+
+    t: int  # length of transforms; its two factors for tiles, and for weights
+    n1: int
+    n2: int
+    m1: int
+    m2: int
+    out: int  # outputs of a tile
+    tiles: int
+    taps: int  # of a phase
+    images: int  # phases that are images of their own
+    src: FftSide
+    dst: FftSide
+    sp: int  # phases that are channels, of the source and of the destination
+    dp: int
+
+
+class FftTiles(NamedTuple):
+    """Convolution by tiles of FFTs. Sizes count vectors, unless they are channels or said to be numbers."""
+
+    h: FftAxis
+    w: FftAxis
+    lanes: int  # of a vector
+    lanes_are_tiles: int  # 1: lanes are tiles of a channel, otherwise channels
+    g: int
+    ci: int  # source and destination channels of a group
+    co: int
+    so: int  # numbers of the weights between outputs, between inputs
+    sc: int
+    taps: int  # of a whole kernel
+    kernel: int  # all phases of a kernel; a row of it, as far as transforms read
+    row_k: int
+    cib: int  # channels in vectors; with their phases
+    cob: int
+    sblocks: int
+    dblocks: int
+    tiles: int  # in all
+    tile_block: int  # tiles, vectors of outputs, vectors of inputs that are taken together
+    dst_block: int
+    src_chunk: int
+    parts: int  # grad_weight: runs of tiles that have sums of their own
+    row_a: int  # from one to the next: rows of a tile,
+    unit_a: int
+    row_x: int  # spectra of tiles,
+    unit_x: int
+    row_r: int  # row transforms of weights,
+    unit_r: int
+    row_z: int  # rows of sums,
+    unit_z: int
+    row_w: int  # frequencies of a column of weights, of products
+    row_p: int
+    spectra: int  # numbers in front of what threads share: spectra of tiles, row transforms of weights, sums,
+    kernels: int
+    sums: int
+    own: int  # and of what each has of its own
+    per_thread: int
+    own_row: int  # in there: two rows of pixels,
+    own_column: int  # a column of a tile, and of a kernel,
+    own_pass: int  # between the two passes of a transform,
+    own_rows: int  # rows of a tile,
+    own_taps: int  # kernels,
+    own_weights: int  # columns of weights,
+    own_products: int  # of products,
+    own_kernels: int  # row transforms of weights,
+    own_sums: int  # and spectra of sums
+    twiddle_h: int  # numbers in front of the twiddle factors of tiles' columns and rows, of kernels'
+    twiddle_w: int
+    twiddle_mh: int
+    twiddle_mw: int
+
+
+def pack(record: tuple[Any, ...]) -> np.ndarray[Any, Any]:
     """A record as an array of intp, as steps take it."""
-    packed = np.array(record, np.intp)
+    packed = np.array(_numbers(record), np.intp)
     packed.setflags(write=False)  # it is kept and shared
     return packed
 
 
-def places(kind: type[Record]) -> Record:
+def _numbers(record: tuple[Any, ...]) -> list[int]:
+    return [n for field in record for n in (_numbers(field) if isinstance(field, tuple) else (field,))]
+
+
+def places(kind: type[Record], start: int = 0) -> Record:
     """A record whose fields are their own places: ``array[places(Kind).field]``."""
-    return kind(*range(len(kind._fields)))  # type: ignore[attr-defined]
+    found: list[Any] = []
+    for inner in _kinds_of_fields(kind):
+        found.append(places(inner, start) if inner else start)
+        start += length(inner) if inner else 1
+    return kind(*found)
+
+
+def length(kind: type[Any]) -> int:
+    """Numbers of a packed record."""
+    return sum(length(inner) if inner else 1 for inner in _kinds_of_fields(kind))
+
+
+def _kinds_of_fields(kind: type[Any]) -> list[type[Any] | None]:
+    """Which record each field is; None: a number."""
+    return [None if found is int else found for found in get_type_hints(kind).values()]
 
 
 def kinds() -> dict[str, type[Any]]:
@@ -254,8 +358,10 @@ def cython_source() -> str:
     """The C structs of all records, and for each a function that reads one from an array."""
     text = "# Written by setup.py from engines/records.py: a struct a record, and how a step reads it.\n"
     for name, kind in kinds().items():
-        fields = "".join(f"        intp {field}\n" for field in kind._fields)
-        members = "".join(f"        ptrdiff_t {field};\n" for field in kind._fields)
+        inner = [found.__name__ if found else "" for found in _kinds_of_fields(kind)]
+        named = list(zip(inner, kind._fields, strict=True))
+        fields = "".join(f"        {record or 'intp'} {field}\n" for record, field in named)
+        members = "".join(f"        {record or 'ptrdiff_t'} {field};\n" for record, field in named)
         text += f"""
 
 cdef extern from *:
@@ -267,8 +373,8 @@ cdef extern from *:
 {fields}
 
 cdef inline const {name}* read_{name}(cnp.ndarray a) except NULL:
-    if cnp.PyArray_SIZE(a) != {len(kind._fields)}:
-        raise ValueError("a record of {name} has {len(kind._fields)} numbers")
+    if cnp.PyArray_SIZE(a) != {length(kind)}:
+        raise ValueError("a record of {name} has {length(kind)} numbers")
     return <const {name}*> cnp.PyArray_DATA(a)
 """
     return text

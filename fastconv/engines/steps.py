@@ -69,7 +69,8 @@ DW_ = DW._replace(name="dw_")
 SCRATCH = array(WORK, "work", "numbers")
 COEF, TWIDDLES = array(IN, "coef", "numbers"), array(IN, "twiddles", "numbers")
 TAPS, POS = array(IN, "taps", "numbers", "intp"), array(IN, "pos", "taps", "intp")
-WINO, FT_GRID = record("q", "WinogradPass"), array(IN, "grid", "68 and places", "intp")
+WINO = record("q", "WinogradPass")
+FFT_TILES = record("q", "FftTiles"), array(IN, "place", "kh*kw", "intp"), TWIDDLES
 SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "columns of the window", "intp"),
        *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
@@ -209,14 +210,13 @@ STEPS = (
          (array(IN, "dy", "n co oh ow, or n oh ow co"), array(IN, "x", "n ci ih iw, or n ih iw ci"), DW, SCRATCH, WINO,
           COEF, flag("by_panels"), THREADS)),
     # ---- fft_tiled ----
-    Step("fft_tiled_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
-    Step("fft_tiled_weights", "row transforms of the weights", (W, array(OUT, "r", "numbers"), SCRATCH, FT_GRID,
-         TWIDDLES, THREADS)),
-    Step("fft_tiled_channels", "lanes = channels; r may be empty", (X, W, array(IN, "r", "numbers"), BIAS, Y, SCRATCH,
-         FT_GRID, TWIDDLES, THREADS)),
-    Step("fft_tiled_channels_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
-    Step("fft_tiled_points", "lanes = tiles or groups", (X, W, BIAS, Y, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
-    Step("fft_tiled_points_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, FT_GRID, TWIDDLES, THREADS)),
+    Step("fft_tiled_weights", "row transforms of the weights",
+         (W, array(OUT, "r", "numbers"), SCRATCH, *FFT_TILES, THREADS)),
+    Step("fft_tiled_channels", "lanes = channels; r: row transforms of the weights, may be empty",
+         (X, W, array(IN, "r", "numbers"), BIAS, Y, SCRATCH, *FFT_TILES, THREADS)),
+    Step("fft_tiled_channels_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, *FFT_TILES, THREADS)),
+    Step("fft_tiled_points", "lanes = tiles or groups", (X, W, BIAS, Y, SCRATCH, *FFT_TILES, THREADS)),
+    Step("fft_tiled_points_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, *FFT_TILES, THREADS)),
     # ---- filters of images: what the window shows is x[rows[i], cols[j]], cval where a place is -1 ----
     Step("filter_direct", "a full kernel, columns first; fold: it equals its mirror image (1) or minus that (-1)",
          (PICTURE, array(IN, "w", "kw kh"), FILTERED, *SEE, *ints("fold strip band pitch"), SCRATCH, *ints("share"),

@@ -5,13 +5,13 @@ import pytest
 
 pytest.importorskip("numba")
 from fastconv.algorithms.fft_tiled_layout import RADICES
-from fastconv.engines.numba_ import fft_tiled_lanes
 from fastconv.engines.numba_.fft_tiled.blocks import first_pass, last_pass
 from fastconv.engines.numba_.fft_tiled.tables import table
 from fastconv.engines.numba_.ground import vector as v
 from fastconv.engines.numba_.ground.launch import shared_step
 from fastconv.engines.numba_.ground.memory import address
 from fastconv.engines.numba_.ground.routines import Routines
+from fastconv.engines.numba_.ground.target import VECTOR_BYTES
 
 some = Routines(3)  # their addresses are in a table from its fourth number on
 
@@ -60,7 +60,7 @@ def both_passes(x, y, out, twiddles, n1, n2, count, kept, share, shares):
 def test_transforms(n1, n2, dtype):
     """Of every length; of the first numbers only, whose others are not read; and to the first frequencies only."""
     t, rng = n1 * n2, np.random.default_rng(n1 * 16 + n2)
-    lanes = fft_tiled_lanes(np.empty(0, dtype))
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
     signals = rng.standard_normal((t, 2, lanes)).astype(dtype)
     turns = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / t)
     twiddles = np.stack([turns.real, turns.imag], -1).astype(dtype).ravel()

@@ -2,15 +2,16 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numba import get_num_threads, prange, set_num_threads
 from numba.core.errors import TypingError
+from numba.np.ufunc.parallel import get_thread_count
 
 from fastconv.engines import numba_ as engine
 from fastconv.engines import records
-from fastconv.engines.numba_.ground import launch
 from fastconv.engines.numba_.ground.launch import shared_step, step
 from fastconv.engines.records import ConvGeometry, pack
 from tests import child, oracle
@@ -168,7 +169,7 @@ def test_threads_are_used_and_put_back():
             set_num_threads(mine)
             for threads in (2, 1, 10**6):
                 count_threads(x, y, threads)
-                most = launch.get_thread_count()
+                most = get_thread_count()
                 assert (y == (mine if threads == 1 else min(threads, most))).all()
                 assert get_num_threads() == mine
     finally:
@@ -305,11 +306,11 @@ def copy(tmp_path):
     (tmp_path / "copied/__init__.py").write_text("from .ground import target")
     (tmp_path / "steps.py").write_text(STEPS)
 
-    def use(**environment):
+    def use(**environment: Any) -> Any:
         out = child.run_code(USE, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR="", **environment)
         return tuple(map(int, out.split()))
 
-    use.folder = tmp_path
+    vars(use)["folder"] = tmp_path
     return use
 
 

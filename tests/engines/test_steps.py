@@ -133,7 +133,7 @@ class Recorder:
             assert value.ndim < 3 or a.what == "any" or value.ndim == len(a.what.split()), where
         elif a.role == "record":
             kind = records.kinds()[a.what]
-            assert value.dtype == np.intp and value.shape == (len(kind._fields),), where
+            assert value.dtype == np.intp and value.shape == (records.length(kind),), where
         elif a.role == "tuple":
             assert all(isinstance(n, int) for n in value), where
             assert a.what.startswith("see ") or len(value) == len(a.what.split()), where

@@ -16,7 +16,7 @@ from .direct.steps import direct_pack, direct_rows, direct_weights
 from .direct.weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
 from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
-from .fft_tiled.steps import fft_tiled_channels, fft_tiled_lanes, fft_tiled_weights
+from .fft_tiled.steps import fft_tiled_channels, fft_tiled_weights
 from .fft_tiled.weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
 from .ground.peak import abs_peak
@@ -48,7 +48,6 @@ __all__ = [
     "epilogue",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
-    "fft_tiled_lanes",
     "fft_tiled_points",
     "fft_tiled_points_grad_weight",
     "fft_tiled_weights",

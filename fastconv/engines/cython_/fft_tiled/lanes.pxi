@@ -1,25 +1,6 @@
 # FFT tiles: sizes, and the way between planes of pixels and tiles of LANES planes side by side. A lane is a plane and
 # the place of the tile in it; what lies outside the plane is zero. Two rows make one complex signal.
 
-cdef struct FtAxis:
-    intp t, n1, n2, m1, m2  # length of transforms, its factors for tiles and for weights
-    intp out, tiles, taps, images  # outputs of a tile; tiles; taps of a phase; phases that are images of their own
-    intp src, src_step, src_a, src_b, src_0  # pixel of a tile's row r: step * r + a * image + b * phase + 0
-    intp dst, dst_step, dst_a, dst_b, dst_0
-    intp sp, dp  # phases that are channels, of the source and the destination
-
-cdef struct FtGrid:
-    FtAxis h, w
-    intp n, g, ci, co  # channels of a group
-    intp so, sc, taps, kernel, row_k  # weights: steps of outputs and inputs, taps; vectors of kernels, of their rows
-    intp cib, cob, sblocks, dblocks  # vectors of channels; and of phases and channels
-    intp tiles, tile_block, dst_block, src_chunk  # tiles in all; tiles, vectors taken together
-    intp row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w, row_p  # vectors from one to the next
-    intp at_x, at_r, at_z, own, per_thread  # numbers: places in the workspace
-    intp own_row, own_col, own_y, own_a, own_taps, own_w, own_p, own_r, own_sums
-    intp twiddle_h, twiddle_w, twiddle_mh, twiddle_mw
-    intp lanes_are_tiles, parts  # runs of tiles that have sums of their own
-
 cdef struct FtLanes:
     real* plane[16]
     intp y[16]
@@ -37,25 +18,19 @@ cdef inline intp _ft_ceil(intp a, intp b) noexcept nogil:
     return -((-a) // b) if a < 0 else (a + b - 1) // b  # C division rounds to zero
 
 
-cdef inline intp _ft_place(const FtAxis* k, bint source, intp tile, intp image, intp phase) noexcept nogil:
-    """Pixel where the tile starts."""
-    if source:
-        return k.src_step * tile * k.out + k.src_a * image + k.src_b * phase + k.src_0
-    return k.dst_step * tile * k.out + k.dst_a * image + k.dst_b * phase + k.dst_0
+cdef inline intp _ft_first_pixel(const FftAxis* k, const FftSide* side, intp tile, intp image, intp phase) noexcept nogil:
+    return side.step * tile * k.out + side.image * image + side.phase * phase + side.start
 
 
-cdef void _ft_bounds(FtLanes* k, intp count, const FtAxis* h, const FtAxis* w, bint source) noexcept nogil:
+cdef void _ft_bounds(FtLanes* k, intp count, const FftSide* h, const FftSide* w) noexcept nogil:
     """Which rows and columns of a tile lie inside the planes."""
-    cdef intp high = h.src if source else h.dst, l
-    k.count = count
-    k.width = w.src if source else w.dst
-    k.step_h = h.src_step if source else h.dst_step
-    k.step_w = w.src_step if source else w.dst_step
+    cdef intp l
+    k.count, k.width, k.step_h, k.step_w = count, w.size, h.step, w.step
     k.first = k.right_all = k.bottom_all = <intp> 1 << 62
     k.last = k.top_all = k.left_all = k.right_any = 0
     for l in range(count):
         k.top[l] = max(0, _ft_ceil(-k.y[l], k.step_h))
-        k.bottom[l] = max(0, _ft_ceil(high - k.y[l], k.step_h))
+        k.bottom[l] = max(0, _ft_ceil(h.size - k.y[l], k.step_h))
         k.left[l] = max(0, _ft_ceil(-k.x[l], k.step_w))
         k.right[l] = max(0, _ft_ceil(k.width - k.x[l], k.step_w))
         k.first = min(k.first, k.top[l])
@@ -193,8 +168,36 @@ cdef inline void _ft_join(const vec* column, intp rows, bint alone, bint add, ve
             _ft_put(n + j * step, column[4 * j] + bi, br - column[4 * j + 1], add)
 
 
-cdef struct FtScratch:
+cdef struct FtCall:  # what all shares of a step know
+    const FftTiles* q
+    const intp* place  # of taps in the array of phases
+    const real* twiddles
+    const real* x
+    const real* dy
+    const real* w
+    const real* bias  # or NULL
+    real* y  # or dw
+    real* work
+    vec* kernels  # row transforms of the weights
+    intp group, tile, tiles  # group; its tiles in work
+    intp block, blocks, made  # vectors of outputs in work; of outputs whose weights are transformed with the tiles
+
+
+cdef FtCall _ft_call(cnp.ndarray work, cnp.ndarray q, cnp.ndarray place, cnp.ndarray twiddles) except *:
+    """The rest is filled in by the step."""
+    cdef FtCall f
+    memset(&f, 0, sizeof(f))
+    f.q = read_FftTiles(q)
+    if f.q.lanes != LANES:
+        raise ValueError(f"q must be for vectors of {LANES} numbers, got {f.q.lanes}")
+    f.place, f.twiddles, f.work = <const intp*> cnp.PyArray_DATA(place), data(twiddles), data(work)
+    f.kernels = <vec*> (f.work + f.q.kernels)
+    return f
+
+
+cdef struct FtScratch:  # what a share has of its own
     FtTransform h, w, mh, mw
+    const intp* place
     vec* row
     vec* column
     vec* kernel  # a column of one; zero from its rows on
@@ -207,26 +210,28 @@ cdef struct FtScratch:
     vec* sums
 
 
-cdef void _ft_scratch(const FtGrid* q, const real* twiddles, real* work, intp part, FtScratch* s) noexcept nogil:
-    cdef real* own = work + q.own + part * q.per_thread
-    s.h = FtTransform(q.h.n1, q.h.n2, twiddles + q.twiddle_h)
-    s.w = FtTransform(q.w.n1, q.w.n2, twiddles + q.twiddle_w)
-    s.mh = FtTransform(q.h.m1, q.h.m2, twiddles + q.twiddle_mh)
-    s.mw = FtTransform(q.w.m1, q.w.m2, twiddles + q.twiddle_mw)
+cdef void _ft_scratch(const FtCall* f, intp ithr, FtScratch* s) noexcept nogil:
+    cdef const FftTiles* q = f.q
+    cdef real* own = f.work + q.own + ithr * q.per_thread
+    s.h = FtTransform(q.h.n1, q.h.n2, f.twiddles + q.twiddle_h)
+    s.w = FtTransform(q.w.n1, q.w.n2, f.twiddles + q.twiddle_w)
+    s.mh = FtTransform(q.h.m1, q.h.m2, f.twiddles + q.twiddle_mh)
+    s.mw = FtTransform(q.w.m1, q.w.m2, f.twiddles + q.twiddle_mw)
+    s.place = f.place
     s.row = <vec*> (own + q.own_row)
-    s.column = <vec*> (own + q.own_col)
+    s.column = <vec*> (own + q.own_column)
     s.kernel = s.column + 2 * q.h.t + 4
     _ft_clear(s.kernel, 2 * q.h.t)
-    s.y = <vec*> (own + q.own_y)
-    s.a = <vec*> (own + q.own_a)
+    s.y = <vec*> (own + q.own_pass)
+    s.a = <vec*> (own + q.own_rows)
     s.taps = <vec*> (own + q.own_taps)
-    s.w_ = <vec*> (own + q.own_w)
-    s.p = <vec*> (own + q.own_p)
-    s.r = <vec*> (own + q.own_r)
+    s.w_ = <vec*> (own + q.own_weights)
+    s.p = <vec*> (own + q.own_products)
+    s.r = <vec*> (own + q.own_kernels)
     s.sums = <vec*> (own + q.own_sums)
 
 
-cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, FtScratch* s, vec* a, intp* first,
+cdef void _ft_rows(const FftTiles* q, const FtLanes* k, intp rows, intp columns, FtScratch* s, vec* a, intp* first,
                    intp* pairs) noexcept nogil:
     """Row transforms of the tile: a[frequency][pair of rows], pairs `first` to `pairs`; others are zero."""
     cdef intp j, count = min(columns, k.right_any)
@@ -242,7 +247,7 @@ cdef void _ft_rows(const FtGrid* q, const FtLanes* k, intp rows, intp columns, F
         _ft_transform(&s.w, s.row, s.row + 1, 2, count, a + 2 * j, a + 2 * j + 1, q.row_a, q.w.t, s.y, 2)
 
 
-cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, intp pairs, intp rows,
+cdef inline void _ft_column(const FftTiles* q, const vec* a, intp v, intp first, intp pairs, intp rows,
                             FtScratch* s, vec* x) noexcept nogil:
     """Transform of column v: x[frequency] complex."""
     cdef intp count = min(rows, 2 * pairs)
@@ -251,14 +256,14 @@ cdef inline void _ft_column(const FtGrid* q, const vec* a, intp v, intp first, i
     _ft_transform(&s.h, s.column, s.column + 1, 2, count, x, x + 1, 2, q.h.t, s.y, q.row_x)
 
 
-cdef inline void _ft_column_back(const FtGrid* q, const vec* x, intp v, intp rows, bint add, FtScratch* s, vec* z,
+cdef inline void _ft_column_back(const FftTiles* q, const vec* x, intp v, intp rows, bint add, FtScratch* s, vec* z,
                                  intp column, intp row) noexcept nogil:
     """Rows of column v, and of its counterpart, from its frequencies; `column` and `row` vectors to the next."""
     _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y, 0)
     _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
 
 
-cdef void _ft_rows_back(const FtGrid* q, const vec* z, intp row_z, const FtLanes* k, vec bias,
+cdef void _ft_rows_back(const FftTiles* q, const vec* z, intp row_z, const FtLanes* k, vec bias,
                         FtScratch* s) noexcept nogil:
     """The tile's outputs to the planes."""
     cdef intp j, i
@@ -310,18 +315,18 @@ cdef void _ft_store_taps(real** w, intp rows, intp count, const intp* place, rea
             vstore_part(w[l] + t, m[l], <int> n)
 
 
-cdef inline real _ft_scale(const FtGrid* q) noexcept nogil:
+cdef inline real _ft_scale(const FftTiles* q) noexcept nogil:
     """Of transforms there and back, and of factors that were doubled."""
     return <real> 0.25 / <real> (q.h.t * q.w.t)
 
 
-cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch* s, vec* r,
+cdef void _ft_kernel_rows(const FftTiles* q, const real** w, intp count, FtScratch* s, vec* r,
                           intp step) noexcept nogil:
     """Row transforms of the kernels of up to LANES lanes: r[column][pair of rows]; `step` between phases."""
     cdef intp phases = q.h.sp * q.w.sp * q.h.dp * q.w.dp, pairs = _ft_ceil(q.h.taps, 2), b, j
     cdef const vec* t = s.taps
     cdef vec* o
-    _ft_load_taps(w, count, q.taps, <const intp*> (q + 1), _ft_scale(q), s.taps)
+    _ft_load_taps(w, count, q.taps, s.place, _ft_scale(q), s.taps)
     for b in range(phases):
         for j in range(pairs):
             o = r + b * step + 2 * j
@@ -329,7 +334,7 @@ cdef void _ft_kernel_rows(const FtGrid* q, const real** w, intp count, FtScratch
             t += 2 * q.row_k
 
 
-cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScratch* s) noexcept nogil:
+cdef void _ft_kernel_rows_back(const FftTiles* q, const vec* r, intp step, FtScratch* s) noexcept nogil:
     """The reverse, to s.taps; not scaled."""
     cdef intp phases = q.h.sp * q.w.sp, pairs = _ft_ceil(q.h.taps, 2), b, j
     cdef const vec* p
@@ -341,7 +346,7 @@ cdef void _ft_kernel_rows_back(const FtGrid* q, const vec* r, intp step, FtScrat
             t += 2 * q.row_k
 
 
-cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScratch* s, vec* w,
+cdef inline void _ft_weight_column(const FftTiles* q, const vec* r, intp v, FtScratch* s, vec* w,
                                    intp out, intp ahead) noexcept nogil:
     """Transform of column v of kernels, from those of their rows."""
     cdef intp pairs = _ft_ceil(q.h.taps, 2)
@@ -350,12 +355,13 @@ cdef inline void _ft_weight_column(const FtGrid* q, const vec* r, intp v, FtScra
     _ft_transform(&s.mh, s.kernel, s.kernel + 1, 2, q.h.taps, w, w + 1, out, q.h.t, s.y, 0)
 
 
-cdef void _ft_lane(const FtGrid* q, const real* planes, bint source, intp channel, intp tile, intp phase, intp l,
+cdef void _ft_lane(const FftTiles* q, const real* planes, bint source, intp channel, intp tile, intp phase, intp l,
                    FtLanes* k) noexcept nogil:
     """Lane l is a tile of a channel (of all groups), in the source or destination planes."""
+    cdef const FftSide* h = &q.h.src if source else &q.h.dst
+    cdef const FftSide* w = &q.w.src if source else &q.w.dst
     cdef intp channels = q.g * (q.ci if source else q.co), wide = q.w.sp if source else q.w.dp
-    cdef intp plane = (q.h.src * q.w.src) if source else (q.h.dst * q.w.dst)
     cdef intp a = tile // (q.w.tiles * q.h.tiles), image = a // (q.h.images * q.w.images)
-    k.plane[l] = <real*> planes + (image * channels + channel) * plane
-    k.y[l] = _ft_place(&q.h, source, tile // q.w.tiles % q.h.tiles, a // q.w.images % q.h.images, phase // wide)
-    k.x[l] = _ft_place(&q.w, source, tile % q.w.tiles, a % q.w.images, phase % wide)
+    k.plane[l] = <real*> planes + (image * channels + channel) * h.size * w.size
+    k.y[l] = _ft_first_pixel(&q.h, h, tile // q.w.tiles % q.h.tiles, a // q.w.images % q.h.images, phase // wide)
+    k.x[l] = _ft_first_pixel(&q.w, w, tile % q.w.tiles, a % q.w.images, phase % wide)

@@ -252,15 +252,37 @@ cdef inline void _ft_last(const int n, intp n1, const vec* y, intp row, const re
         outi += out
 
 
-cdef inline void _ft_first_pass(intp n1, const bint half, intp n2, const vec* re, const vec* im, intp step,
-                                vec* y) noexcept nogil:
-    if n1 == 4: _ft_first(4, half, n2, re, im, step, y)
-    elif n1 == 5: _ft_first(5, half, n2, re, im, step, y)
-    elif n1 == 6: _ft_first(6, half, n2, re, im, step, y)
-    elif n1 == 8: _ft_first(8, half, n2, re, im, step, y)
-    elif n1 == 9: _ft_first(9, half, n2, re, im, step, y)
-    elif n1 == 10: _ft_first(10, half, n2, re, im, step, y)
-    else: _ft_first(12, half, n2, re, im, step, y)
+cdef struct FtPass:
+    intp other  # the other factor
+    const vec* re  # of the signal; what lies between the passes
+    const vec* im
+    vec* y
+    intp step, row, out, kept, ahead
+    const real* w
+    vec* outr
+    vec* outi
+
+
+cdef inline bint _ft_radix(int n) noexcept nogil:
+    return 4 <= n <= 6 or 8 <= n <= 10 or n == 12
+
+
+cdef inline void _ft_first_of_all(int n, const void* args) noexcept nogil:
+    cdef const FtPass* a = <const FtPass*> args
+    if _ft_radix(n):
+        _ft_first(n, False, a.other, a.re, a.im, a.step, a.y)
+
+
+cdef inline void _ft_first_of_half(int n, const void* args) noexcept nogil:
+    cdef const FtPass* a = <const FtPass*> args
+    if _ft_radix(n):
+        _ft_first(n, True, a.other, a.re, a.im, a.step, a.y)
+
+
+cdef inline void _ft_last_of_all(int n, const void* args) noexcept nogil:
+    cdef const FtPass* a = <const FtPass*> args
+    if _ft_radix(n):
+        _ft_last(n, a.other, a.y, a.row, a.w, a.outr, a.outi, a.out, a.kept, a.ahead)
 
 
 cdef intp _ft_reach(const FtTransform* f, intp count) noexcept nogil:
@@ -274,17 +296,18 @@ cdef void _ft_transform(const FtTransform* f, const vec* re, const vec* im, intp
     """The first `kept` frequencies of a complex signal, zero from `count` on (as many zeros as _ft_reach tells are
     there). y: scratch; what lies `ahead` of the result is wanted next."""
     cdef intp n1 = f.n1, n2 = f.n2, reach = _ft_reach(f, count), row = FT_ROW, i
+    cdef FtPass a
     if reach == n2:  # the first pass would only copy
         row = 0
         for i in range(n2):
             y[2 * i] = re[i * step]
             y[2 * i + 1] = im[i * step]
-    elif reach < n1 * n2: _ft_first_pass(n1, True, n2, re, im, step, y)
-    else: _ft_first_pass(n1, False, n2, re, im, step, y)
-    if n2 == 4: _ft_last(4, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    elif n2 == 5: _ft_last(5, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    elif n2 == 6: _ft_last(6, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    elif n2 == 8: _ft_last(8, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    elif n2 == 9: _ft_last(9, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    elif n2 == 10: _ft_last(10, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
-    else: _ft_last(12, n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
+    else:
+        a.other, a.re, a.im, a.step, a.y = n2, re, im, step, y
+        if reach < n1 * n2:
+            fc_cases(_ft_first_of_half, <int> n1, 12, &a)
+        else:
+            fc_cases(_ft_first_of_all, <int> n1, 12, &a)
+    a.other, a.y, a.row, a.w, a.outr, a.outi, a.out, a.kept, a.ahead = (
+        n1, y, row, f.twiddle, outr, outi, out, kept, ahead)
+    fc_cases(_ft_last_of_all, <int> n2, 12, &a)

@@ -10,7 +10,7 @@ from ..ground import vector as v
 from ..ground.control import merge
 from ..ground.emit import I32, I64, vector_of
 from ..ground.memory import address
-from . import tables as at
+from . import tables as tb
 from .tables import ceil
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -22,12 +22,12 @@ def _lanes(context, b, vec, planes, k, r, j):
     def number(place):
         return b.load(b.gep(k, [I64(place)]))
 
-    first = b.add(b.mul(r, number(at.PITCH)), j)
-    places = [b.gep(planes, [b.add(first, number(at.ORIGIN + lane))]) for lane in range(vec.lanes)]
+    first = b.add(b.mul(r, number(tb.PITCH)), j)
+    places = [b.gep(planes, [b.add(first, number(tb.ORIGIN + lane))]) for lane in range(vec.lanes)]
 
     def bounds(lane):
-        row = b.and_(b.icmp_signed("<=", number(at.TOP + lane), r), b.icmp_signed("<", r, number(at.BOTTOM + lane)))
-        start, stop = b.sub(number(at.LEFT + lane), j), b.sub(number(at.RIGHT + lane), j)
+        row = b.and_(b.icmp_signed("<=", number(tb.TOP + lane), r), b.icmp_signed("<", r, number(tb.BOTTOM + lane)))
+        start, stop = b.sub(number(tb.LEFT + lane), j), b.sub(number(tb.RIGHT + lane), j)
         return start, b.select(row, stop, I64(0))
 
     return places, bounds
@@ -102,35 +102,35 @@ def store_block(typingctx, planes, k, r, j, whole, end, source, bias):
 def load_row(planes, k, r, columns, row):
     """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written."""
     L = v.lanes(planes)
-    inside, some = v.at(k, at.FIRST) <= r < v.at(k, at.LAST), v.at(k, at.STEP) == 1
+    inside, some = v.at(k, tb.FIRST) <= r < v.at(k, tb.LAST), v.at(k, tb.STEP) == 1
     if not inside or not some:
         for j in range(ceil(columns, L) * L):
             v.store(row, 2 * j * L, v.zero(row))
     if inside and some:
-        high = v.at(k, at.TOP_ALL) <= r < v.at(k, at.BOTTOM_ALL)
+        high = v.at(k, tb.TOP_ALL) <= r < v.at(k, tb.BOTTOM_ALL)
         for j in range(0, columns, L):
-            whole = high and v.at(k, at.LEFT_ALL) <= j and j + L <= v.at(k, at.RIGHT_ALL)
+            whole = high and v.at(k, tb.LEFT_ALL) <= j and j + L <= v.at(k, tb.RIGHT_ALL)
             load_block(planes, k, r, j, whole, address(row, 2 * j * L))
     elif inside:
-        for lane in range(v.at(k, at.LANES)):
-            if v.at(k, at.TOP + lane) <= r < v.at(k, at.BOTTOM + lane):
-                place = v.at(k, at.ORIGIN + lane) + r * v.at(k, at.PITCH)
-                for j in range(v.at(k, at.LEFT + lane), min(columns, v.at(k, at.RIGHT + lane))):
-                    v.put(row, 2 * j * L + lane, v.at(planes, place + j * v.at(k, at.STEP)))
+        for lane in range(v.at(k, tb.LANES)):
+            if v.at(k, tb.TOP + lane) <= r < v.at(k, tb.BOTTOM + lane):
+                place = v.at(k, tb.ORIGIN + lane) + r * v.at(k, tb.PITCH)
+                for j in range(v.at(k, tb.LEFT + lane), min(columns, v.at(k, tb.RIGHT + lane))):
+                    v.put(row, 2 * j * L + lane, v.at(planes, place + j * v.at(k, tb.STEP)))
 
 
 @v.copied
 def store_row(planes, k, r, columns, row, bias):
     """Pixels of row r, with their bias, to all planes that have them; whole vectors of pixels are read."""
     L = v.lanes(planes)
-    if v.at(k, at.STEP) == 1:
-        high = v.at(k, at.TOP_ALL) <= r < v.at(k, at.BOTTOM_ALL)
-        for j in range(0, columns if v.at(k, at.FIRST) <= r < v.at(k, at.LAST) else 0, L):
-            whole = high and v.at(k, at.LEFT_ALL) <= j and j + L <= min(columns, v.at(k, at.RIGHT_ALL))
+    if v.at(k, tb.STEP) == 1:
+        high = v.at(k, tb.TOP_ALL) <= r < v.at(k, tb.BOTTOM_ALL)
+        for j in range(0, columns if v.at(k, tb.FIRST) <= r < v.at(k, tb.LAST) else 0, L):
+            whole = high and v.at(k, tb.LEFT_ALL) <= j and j + L <= min(columns, v.at(k, tb.RIGHT_ALL))
             store_block(planes, k, r, j, whole, columns, address(row, 2 * j * L), v.load(bias, 0))
     else:
-        for lane in range(v.at(k, at.LANES)):
-            if v.at(k, at.TOP + lane) <= r < v.at(k, at.BOTTOM + lane):
-                place = v.at(k, at.ORIGIN + lane) + r * v.at(k, at.PITCH)
-                for j in range(v.at(k, at.LEFT + lane), min(columns, v.at(k, at.RIGHT + lane))):
-                    v.put(planes, place + j * v.at(k, at.STEP), v.at(row, 2 * j * L + lane) + v.at(bias, lane))
+        for lane in range(v.at(k, tb.LANES)):
+            if v.at(k, tb.TOP + lane) <= r < v.at(k, tb.BOTTOM + lane):
+                place = v.at(k, tb.ORIGIN + lane) + r * v.at(k, tb.PITCH)
+                for j in range(v.at(k, tb.LEFT + lane), min(columns, v.at(k, tb.RIGHT + lane))):
+                    v.put(planes, place + j * v.at(k, tb.STEP), v.at(row, 2 * j * L + lane) + v.at(bias, lane))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from ..ground import vector as v
 from ..ground.memory import address
-from . import tables as at
+from . import tables as tb
 from .blocks import ROWS, complex_products, first_pass, last_pass
 from .pixels import load_block, load_row, store_block, store_row
-from .tables import ceil, kept, real, routine
+from .tables import at, ceil, kept, real, routine
 
 
 @routine("naannaann")
@@ -21,7 +21,7 @@ def transform(s, kind, re, im, step, count, outr, outi, out, stop):
 
     kind: TILE_H, TILE_W, KERNEL_H or KERNEL_W.
     """
-    n1, n2, y, row = v.at(s, kind), v.at(s, kind + 1), kept(re, s, at.Y), 0
+    n1, n2, y, row = v.at(s, kind), v.at(s, kind + 1), kept(re, s, tb.Y), 0
     if count > n2:  # else the first pass would only copy
         row = 2 * n2 + 2
         first_pass(n1, n2, re, im, step, count, y, row)
@@ -32,7 +32,7 @@ def transform(s, kind, re, im, step, count, outr, outi, out, stop):
 @routine("nnannnnnannannn")
 def multiply(s, nv, nm, a, am, ak, blocks, start, channels, b, bk, bv, c, cm, cv, first):
     """c[m][v] (+)= sum over k of a[m][k] * conj(b[k][v]) in even blocks; k runs over blocks of channels, or tiles."""
-    parts, step, inner, around, most = ceil(nm, ROWS), 1, v.lanes(a), v.at(s, at.CIB), v.at(s, at.CI)
+    parts, step, inner, around, most = ceil(nm, ROWS), 1, v.lanes(a), v.at(s, at.cib), v.at(s, at.ci)
     if not channels:
         step, inner, around, most, blocks = ak, blocks, 1, blocks, 1
     for i in range(parts):
@@ -44,30 +44,30 @@ def multiply(s, nv, nm, a, am, ak, blocks, start, channels, b, bk, bv, c, cm, cv
 @routine("ainnai")
 def rows(s, planes, k, count, columns, a, pairs):
     """Row transforms of a tile: a[frequency][pair of rows], for `pairs` from, to; others are zero."""
-    columns, last = min(columns, v.at(k, at.RIGHT_ANY)), min(v.at(k, at.LAST), count)
-    start, stop, row, L = min(v.at(k, at.FIRST), count) // 2, ceil(last, 2), kept(a, s, at.ROW), v.lanes(a)
+    columns, last = min(columns, v.at(k, tb.RIGHT_ANY)), min(v.at(k, tb.LAST), count)
+    start, stop, row, L = min(v.at(k, tb.FIRST), count) // 2, ceil(last, 2), kept(a, s, tb.ROW), v.lanes(a)
     if columns <= 0 or stop <= start:
         start = stop = 0
     v.put(pairs, 0, start)
     v.put(pairs, 1, stop)
     for j in range(start, stop):
         for half in range(2):
-            load_row(planes, k, 2 * j + half if 2 * j + half < count else v.at(k, at.LAST), columns,
+            load_row(planes, k, 2 * j + half if 2 * j + half < count else v.at(k, tb.LAST), columns,
                      address(row, half * L))  # fmt: skip
-        transform(s, at.TILE_W, row, address(row, L), 2, columns, address(a, 2 * j * L), address(a, (2 * j + 1) * L),
-                  v.at(s, at.ROW_A), v.at(s, at.W + at.T))  # fmt: skip
+        transform(s, tb.TILE_W, row, address(row, L), 2, columns, address(a, 2 * j * L), address(a, (2 * j + 1) * L),
+                  v.at(s, at.row_a), v.at(s, at.w.t))  # fmt: skip
 
 
 @routine("anaia")
 def rows_back(s, z, row_z, planes, k, bias):
     """The tile's outputs, with the bias of every lane, to the planes."""
-    count, columns, t = v.at(s, at.H + at.OUT), v.at(s, at.W + at.OUT), v.at(s, at.W + at.T)
-    row, L = kept(z, s, at.ROW), v.lanes(z)
-    for j in range(v.at(k, at.FIRST) // 2, ceil(min(v.at(k, at.LAST), count), 2)):
+    count, columns, t = v.at(s, at.h.out), v.at(s, at.w.out), v.at(s, at.w.t)
+    row, L = kept(z, s, tb.ROW), v.lanes(z)
+    for j in range(v.at(k, tb.FIRST) // 2, ceil(min(v.at(k, tb.LAST), count), 2)):
         p = address(z, 2 * j * L)
         for i in range(t):
             v.prefetch(p, (i * row_z + 2) * L)
-        transform(s, at.TILE_W, address(p, L), p, row_z, t, address(row, L), row, 2, columns)
+        transform(s, tb.TILE_W, address(p, L), p, row_z, t, address(row, L), row, 2, columns)
         for half in range(min(2, count - 2 * j)):
             store_row(planes, k, 2 * j + half, columns, address(row, half * L), bias)
 
@@ -90,19 +90,19 @@ def separate(p, n, step, start, stop, column):
 @routine("annnna")
 def column(s, a, i, start, stop, count, x):
     """Transform of column i, of `count` rows: x[frequency] complex."""
-    L, t, c = v.lanes(a), v.at(s, at.W + at.T), kept(a, s, at.COLUMN)
-    row = v.at(s, at.ROW_A) * L
+    L, t, c = v.lanes(a), v.at(s, at.w.t), kept(a, s, tb.COLUMN)
+    row = v.at(s, at.row_a) * L
     separate(address(a, i * row), address(a, (t - i if i else 0) * row), 2, start, stop, c)
-    transform(s, at.TILE_H, c, address(c, L), 2, min(count, 2 * stop), x, address(x, L), 2, v.at(s, at.H + at.T))
+    transform(s, tb.TILE_H, c, address(c, L), 2, min(count, 2 * stop), x, address(x, L), 2, v.at(s, at.h.t))
 
 
 @routine("anan")
 def weight_column(s, r, i, w, out):
     """Transform of column i of kernels, from those of their rows."""
-    L, t, c, taps = v.lanes(r), v.at(s, at.W + at.T), kept(r, s, at.COLUMN), v.at(s, at.H + at.REACH)
-    other, row = t - i if i else 0, v.at(s, at.ROW_R)
+    L, t, c, taps = v.lanes(r), v.at(s, at.w.t), kept(r, s, tb.COLUMN), v.at(s, at.h.taps)
+    other, row = t - i if i else 0, v.at(s, at.row_r)
     separate(address(r, i * row * L), address(r, other * row * L), 2, 0, ceil(taps, 2), c)
-    transform(s, at.KERNEL_H, c, address(c, L), 2, taps, w, address(w, L), out, v.at(s, at.H + at.T))
+    transform(s, tb.KERNEL_H, c, address(c, L), 2, taps, w, address(w, L), out, v.at(s, at.h.t))
 
 
 @v.inline
@@ -120,8 +120,8 @@ def column_back(s, x, i, count, add, z, step, row):
 
     They are added to what is there if `add`. A column that is its own counterpart is real.
     """
-    L, t, c = v.lanes(x), v.at(s, at.W + at.T), kept(x, s, at.COLUMN)
-    transform(s, at.TILE_H, address(x, L), x, 2, v.at(s, at.H + at.T), address(c, L), c, 2, count)
+    L, t, c = v.lanes(x), v.at(s, at.w.t), kept(x, s, tb.COLUMN)
+    transform(s, tb.TILE_H, address(x, L), x, 2, v.at(s, at.h.t), address(c, L), c, 2, count)
     p, n = i * step * L, (t - i) * step * L
     for j in range(ceil(count, 2)):
         o = 4 * j * L
@@ -138,48 +138,48 @@ def column_back(s, x, i, count, add, z, step, row):
 @routine("aian")
 def kernel_rows(s, w, k, r, step):
     """Row transforms of the kernels of all lanes: r[column][pair of rows]; `step` between phases."""
-    L, count, taps, t = v.lanes(w), v.at(s, at.TAPS), kept(w, s, at.KERNELS), v.at(s, at.W + at.REACH)
-    row, places, scale = kept(w, s, at.ROW), kept(s, s, at.PLACES), v.splat(_scale(s, w))
+    L, count, taps, t = v.lanes(w), v.at(s, at.taps), kept(w, s, tb.KERNELS), v.at(s, at.w.taps)
+    row, places, scale = kept(w, s, tb.ROW), kept(s, s, tb.PLACES), v.splat(_scale(s, w))
     for i in range(0, count, L):
-        load_block(w, k, 0, i, i + L <= v.at(k, at.RIGHT_ALL), row)
+        load_block(w, k, 0, i, i + L <= v.at(k, tb.RIGHT_ALL), row)
         for lane in range(min(L, count - i)):
             v.store(taps, v.at(places, i + lane) * L, v.load(row, 2 * lane * L) * scale)
-    pairs, row = ceil(v.at(s, at.H + at.REACH), 2), v.at(s, at.ROW_K)
-    for phase in range(v.at(s, at.KERNEL) // (2 * pairs * row)):
+    pairs, row = ceil(v.at(s, at.h.taps), 2), v.at(s, at.row_k)
+    for phase in range(v.at(s, at.kernel) // (2 * pairs * row)):
         for j in range(pairs):
             o = address(r, (phase * step + 2 * j) * L)
             p = address(taps, 2 * (phase * pairs + j) * row * L)
-            for i in range(2 * v.at(s, at.W + at.T)):  # of the next pair
-                v.prefetch_write(o, (i // 2 * v.at(s, at.ROW_R) + 2 + i % 2) * L)
-            transform(s, at.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.ROW_R),
-                      v.at(s, at.W + at.T))  # fmt: skip
+            for i in range(2 * v.at(s, at.w.t)):  # of the next pair
+                v.prefetch_write(o, (i // 2 * v.at(s, at.row_r) + 2 + i % 2) * L)
+            transform(s, tb.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.row_r),
+                      v.at(s, at.w.t))  # fmt: skip
 
 
 @routine("an")
 def kernel_rows_back(s, r, step):
     """The reverse, to the scratch for kernels; not scaled."""
-    L, taps, t = v.lanes(r), kept(r, s, at.KERNELS), v.at(s, at.W + at.REACH)
-    pairs, row = ceil(v.at(s, at.H + at.REACH), 2), v.at(s, at.ROW_K)
-    for phase in range(v.at(s, at.H + at.SP) * v.at(s, at.W + at.SP)):
+    L, taps, t = v.lanes(r), kept(r, s, tb.KERNELS), v.at(s, at.w.taps)
+    pairs, row = ceil(v.at(s, at.h.taps), 2), v.at(s, at.row_k)
+    for phase in range(v.at(s, at.h.sp) * v.at(s, at.w.sp)):
         for j in range(pairs):
             p = address(r, (phase * step + 2 * j) * L)
             o = address(taps, 2 * (phase * pairs + j) * row * L)
-            transform(s, at.TILE_W, address(p, L), p, v.at(s, at.ROW_R), v.at(s, at.W + at.T), address(o, row * L), o,
+            transform(s, tb.TILE_W, address(p, L), p, v.at(s, at.row_r), v.at(s, at.w.t), address(o, row * L), o,
                       1, t)  # fmt: skip
 
 
 @routine("ai")
 def store_taps(s, dw, k):
     """Kernels of all lanes, scaled, from the scratch."""
-    L, count, taps = v.lanes(dw), v.at(s, at.TAPS), kept(dw, s, at.KERNELS)
-    row, places, scale = kept(dw, s, at.ROW), kept(s, s, at.PLACES), v.splat(_scale(s, dw))
+    L, count, taps = v.lanes(dw), v.at(s, at.taps), kept(dw, s, tb.KERNELS)
+    row, places, scale = kept(dw, s, tb.ROW), kept(s, s, tb.PLACES), v.splat(_scale(s, dw))
     for i in range(0, count, L):
         for lane in range(min(L, count - i)):
             v.store(row, 2 * lane * L, v.load(taps, v.at(places, i + lane) * L) * scale)
-        store_block(dw, k, 0, i, i + L <= v.at(k, at.RIGHT_ALL), count, row, v.zero(dw))
+        store_block(dw, k, 0, i, i + L <= v.at(k, tb.RIGHT_ALL), count, row, v.zero(dw))
 
 
 @v.copied
 def _scale(s, like):
     """Of transforms there and back, and of factors that were doubled."""
-    return real(like, 0.25 / (v.at(s, at.H + at.T) * v.at(s, at.W + at.T)))
+    return real(like, 0.25 / (v.at(s, at.h.t) * v.at(s, at.w.t)))

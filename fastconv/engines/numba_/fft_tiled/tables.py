@@ -1,7 +1,7 @@
 """FFT tiles: the sizes and places that steps share, and the lanes of a vector.
 
-Every share of a step has a table of numbers: the sizes, as algorithms/fft_tiled_layout.py lists them, then the
-addresses of its own scratch, of twiddles and of routines.
+Every share of a step has a table of numbers: the record `FftTiles`, then the addresses of its own scratch, of
+twiddles and of routines.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
+from ...records import FftTiles, length, places
 from ..ground import vector as v
 from ..ground.emit import I64, pointer
 from ..ground.routines import Routines
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
-#: an axis, see FtAxis in engines/cython_/fft_tiled/lanes.pxi
-(T, N1, N2, M1, M2, OUT, COUNT_, REACH, IMAGES, SRC, SRC_STEP, SRC_A, SRC_B, SRC_0, DST, DST_STEP, DST_A, DST_B, DST_0,
- SP, DP) = range(21)  # fmt: skip
-H, W = 0, 21  # the axes
-#: the other sizes, see FtGrid there
-(N, G, CI, CO, SO, SC, TAPS, KERNEL, ROW_K, CIB, COB, SBLOCKS, DBLOCKS, TILES, TILE_BLOCK, DST_BLOCK, SRC_CHUNK,
- ROW_A, UNIT_A, ROW_X, UNIT_X, ROW_R, UNIT_R, ROW_Z, UNIT_Z, ROW_W, ROW_P, AT_X, AT_R, AT_Z, OWN, PER_THREAD,
- OWN_ROW, OWN_COL, OWN_Y, OWN_A, OWN_TAPS, OWN_W, OWN_P, OWN_R, OWN_SUMS, TW_H, TW_W, TW_MH, TW_MW,
- LANES_ARE_TILES, PARTS, SIZES) = range(42, 90)  # fmt: skip
+at = places(FftTiles)
+SIZES = length(FftTiles)
 #: addresses: of the taps' places; of scratch; two factors and twiddles of the transforms of tiles and of weights
-PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS = range(SIZES, 99)
-TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(99, 111, 3)
-ROUTINES = 111
+PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS = range(SIZES, SIZES + 10)
+TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(SIZES + 10, SIZES + 22, 3)
+ROUTINES = SIZES + 22
 
 #: lanes: of each, the tile's first pixel in the planes, and its rows and columns that lie inside, from, to; then how
 #: many there are, pixels to the next one and to the next row, what is inside for any lane (rows, columns) and for all
@@ -79,21 +73,22 @@ def ceil(a, b):
 
 
 @v.inline
-def fill_table(q, code, twiddles, work, share, s):
+def fill_table(q, place, twiddles, code, work, ithr, s):
     """The table of a share."""
     for i in range(SIZES):
         v.put(s, i, v.at(q, i))
     for i in range(code.size):
         v.put(s, ROUTINES + i, v.at(code, i))
-    own = number(work) + (v.at(q, OWN) + share * v.at(q, PER_THREAD)) * work.itemsize
+    own = number(work) + (v.at(q, at.own) + ithr * v.at(q, at.per_thread)) * work.itemsize
     for i in range(SUMS - PLACES):
-        v.put(s, ROW + i, own + v.at(q, OWN_ROW + i) * work.itemsize)
-    v.put(s, PLACES, number(q) + SIZES * q.itemsize)
-    for i in range(4):  # the heights of tiles and kernels, then their widths
-        k = TILE_H + 3 * (i // 2 + i % 2 * 2)
-        v.put(s, k, v.at(q, W * (i // 2) + N1 + i % 2 * 2))
-        v.put(s, k + 1, v.at(q, W * (i // 2) + N2 + i % 2 * 2))
-        v.put(s, k + 2, number(twiddles) + v.at(q, TW_H + i // 2 + i % 2 * 2) * twiddles.itemsize)
+        v.put(s, ROW + i, own + v.at(q, at.own_row + i) * work.itemsize)
+    v.put(s, PLACES, number(place))
+    for i in range(4):  # columns and rows of tiles, then of kernels
+        factors = (at.h.n1, at.w.n1, at.h.m1, at.w.m1)[i]
+        k = (TILE_H, TILE_W, KERNEL_H, KERNEL_W)[i]
+        v.put(s, k, v.at(q, factors))
+        v.put(s, k + 1, v.at(q, factors + 1))
+        v.put(s, k + 2, number(twiddles) + v.at(q, at.twiddle_h + i) * twiddles.itemsize)
 
 
 @routine("innnnnnnn")
@@ -103,31 +98,31 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
     Those that are missing are the last one again in a source, so that a vector of them can be read, but empty if
     they are tiles. If lanes are outputs, those of a source are input c of their groups.
     """
-    side = 0 if source else DST - SRC
-    channels, phases = v.at(s, G) * v.at(s, CI if source else CO), v.at(s, W + (SP if source else DP))
-    high, wide = v.at(s, H + SRC + side), v.at(s, W + SRC + side)
-    step, step_w = v.at(s, H + SRC_STEP + side), v.at(s, W + SRC_STEP + side)
-    down, across, co = v.at(s, H + COUNT_), v.at(s, W + COUNT_), v.at(s, CO)
+    side = 0 if source else at.h.dst.size - at.h.src.size
+    channels, phases = v.at(s, at.g) * v.at(s, at.ci if source else at.co), v.at(s, at.w.sp if source else at.w.dp)
+    high, wide = v.at(s, at.h.src.size + side), v.at(s, at.w.src.size + side)
+    step, step_w = v.at(s, at.h.src.step + side), v.at(s, at.w.src.step + side)
+    down, across, co = v.at(s, at.h.tiles), v.at(s, at.w.tiles), v.at(s, at.co)
     last = right_any = top_all = left_all = origin = image = top = bottom = left = right = y = x = 0
     first = bottom_all = right_all = 1 << 62
     for lane in range(L):
         if lane == 0 or (what == TILES_ and lane < count):
             t = tile + lane
             image = t // (down * across)
-            y = step * (t // across % down) * v.at(s, H + OUT) + v.at(s, H + SRC_0 + side)
-            y += v.at(s, H + SRC_A + side) * (image // v.at(s, W + IMAGES) % v.at(s, H + IMAGES))
-            y += v.at(s, H + SRC_B + side) * (phase // phases)
-            x = step_w * (t % across) * v.at(s, W + OUT) + v.at(s, W + SRC_0 + side)
-            x += v.at(s, W + SRC_A + side) * (image % v.at(s, W + IMAGES))
-            x += v.at(s, W + SRC_B + side) * (phase % phases)
-            image //= v.at(s, H + IMAGES) * v.at(s, W + IMAGES)
+            y = step * (t // across % down) * v.at(s, at.h.out) + v.at(s, at.h.src.start + side)
+            y += v.at(s, at.h.src.image + side) * (image // v.at(s, at.w.images) % v.at(s, at.h.images))
+            y += v.at(s, at.h.src.phase + side) * (phase // phases)
+            x = step_w * (t % across) * v.at(s, at.w.out) + v.at(s, at.w.src.start + side)
+            x += v.at(s, at.w.src.image + side) * (image % v.at(s, at.w.images))
+            x += v.at(s, at.w.src.phase + side) * (phase % phases)
+            image //= v.at(s, at.h.images) * v.at(s, at.w.images)
             top, bottom = max(0, -(y // step)), max(0, -((y - high) // step))
             left, right = max(0, -(x // step_w)), max(0, -((x - wide) // step_w))
             first, last, right_any = min(first, top), max(last, bottom), max(right_any, right)
         if lane < count:
             plane = channel if what == TILES_ else channel + lane
             if what == OUTPUTS and source:
-                plane = plane // co * v.at(s, CI) + c
+                plane = plane // co * v.at(s, at.ci) + c
             origin = (image * channels + plane) * high * wide + y * wide + x
         elif what == TILES_ or not source:
             bottom = right = 0
@@ -149,12 +144,12 @@ def place_kernels(s, k, source, pairs, first, count, c, L):
 
     Or, if `pairs`, so many pairs of an output and an input.
     """
-    ci, co, taps = v.at(s, CI), v.at(s, CO), v.at(s, TAPS)
+    ci, co, taps = v.at(s, at.ci), v.at(s, at.co), v.at(s, at.taps)
     for lane in range(L):
         o = first + min(lane, count - 1)
         if pairs:
             o, c = o // ci, o % ci
-        v.put(k, ORIGIN + lane, o // co * ci * co * taps + o % co * v.at(s, SO) + c * v.at(s, SC))
+        v.put(k, ORIGIN + lane, o // co * ci * co * taps + o % co * v.at(s, at.so) + c * v.at(s, at.sc))
         v.put(k, TOP + lane, 0)
         v.put(k, BOTTOM + lane, 1)
         v.put(k, LEFT + lane, 0)
