@@ -25,7 +25,7 @@ from .core.threads import get_num_threads, num_threads, set_num_threads
 from .core.workspace import release_workspace
 from .images.filter2d import filter2d
 from .operations.arithmetic import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
-from .operations.conv2d import Conv2dGradients, conv2d, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
+from .operations.conv2d import conv2d
 from .operations.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from .operations.depthwise_separable import (
     DepthwiseSeparableGradients,
@@ -38,6 +38,7 @@ from .operations.global_pooling import (
     global_max_pool2d,
     global_max_pool2d_backward,
 )
+from .operations.gradients import Conv2dGradients, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 from .operations.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .operations.prepared import Conv2dPlan, plan_conv2d
 from .operations.separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward

@@ -28,6 +28,17 @@ UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}
 ACTIVATIONS = ("", "relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh")
 
 
+def check_activation(activation: Any) -> str:
+    """The name of an activation, empty for None."""
+    if activation is None:
+        return ""
+    if not isinstance(activation, str):
+        raise TypeError(f"activation must be a string or None, got {activation!r}")
+    if activation not in ACTIVATIONS[1:]:
+        raise ValueError(f"activation must be None or one of {', '.join(ACTIVATIONS[1:])}, got {activation!r}")
+    return activation
+
+
 class Epilogue(NamedTuple):
     """What follows a forward pass, ``activation(conv + bias + residual)``, added in this order."""
 

@@ -82,7 +82,7 @@ def destination(
     compute = _COMPUTE[dtype] if compute is None else compute
     if out is None:
         return np.empty(shape, compute)
-    _check_out(out, shape, dtype)
+    check_out(out, shape, dtype)
     flags = out.flags
     fits = out.dtype == compute and out.dtype.isnative and flags.c_contiguous and flags.aligned
     if fits and not any(a is not None and np.may_share_memory(out, a) for a in inputs):
@@ -100,7 +100,7 @@ def delivered(result: Array, out: Array | None, dtype: str) -> Array:
     return out
 
 
-def _check_out(out: Any, shape: tuple[int, ...], dtype: str) -> None:
+def check_out(out: Any, shape: tuple[int, ...], dtype: str) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, got {type(out).__name__}")
     if out.dtype.newbyteorder("=") != np.dtype(dtype):

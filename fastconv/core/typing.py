@@ -34,6 +34,7 @@ PaddingNumbers: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
 PaddingName: TypeAlias = Literal["valid", "same", "full"]
 Padding: TypeAlias = PaddingName | PaddingNumbers
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
+Activation: TypeAlias = Literal["relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "symmetric", "replicate", "circular"]
 Pass: TypeAlias = Literal["forward", "grad_input", "grad_weight"]
 DType: TypeAlias = Literal["float16", "float32", "float64"]

@@ -1,9 +1,11 @@
 """The public calls: arguments become arrays and a problem, the planner does the rest. No maths.
 
-conv2d.py, conv_transpose2d.py, separable.py, depthwise_separable.py   the convolutions and their gradients
+conv2d.py, gradients.py                                                the convolution, and its gradients
+conv_transpose2d.py, separable.py, depthwise_separable.py              other convolutions, with their gradients
 prepared.py                                                            plans that keep packed weights
 pooling.py, global_pooling.py, unfold.py                               the rest of a CNN's geometry
 windows.py, planes.py                                                  windows of pooling, and the calls of its loops
 arithmetic.py                                                          output shapes, parameters, receptive fields
+lookup.py                                                              what is worked out once for calls alike
 calls.py                                                               what these share
 """

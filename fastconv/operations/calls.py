@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..core.arrays import delivered, destination
+from ..core.arrays import as_array, check_out, destination
+from ..core.layouts import lies_last, returned, seen, shown, stored
 from ..core.typing import Array
 from ..planning.plan import Plan
 
@@ -26,22 +27,56 @@ def wanted(wrt: Names, fields: tuple[str, ...]) -> set[str]:
     return names
 
 
-def bias_gradient(dy: Array, dtype: str) -> Array:
-    """Sum of ``dy`` over images and pixels, (Co,); summed in float64."""
-    axes = (0, 2, 3) if dy.ndim == 4 else (1, 2)
-    total: Array = dy.sum(axis=axes, dtype=np.float64).astype(dtype)
-    return total
+def image(name: str, value: Any, nhwc: bool) -> Array:
+    """An argument that is an image, or several, seen as (N, C, H, W) or (C, H, W)."""
+    return seen(name, as_array(name, value), nhwc)
+
+
+def check_shape(name: str, a: Array, want: tuple[int, ...], nhwc: bool, of: str = "the output's shape") -> None:
+    """Refuse an image of another shape than ``want`` (.., C, H, W)."""
+    if a.shape != want:
+        raise ValueError(f"{name} must have {of} {shown(want, nhwc)}, got {shown(a.shape, nhwc)}")
+
+
+def lying_out(out: Any, follows: bool, nhwc: bool) -> bool:
+    """Whether a result has its channels last: as ``out`` lies, else as the operand that it follows, or is counted."""
+    if isinstance(out, np.ndarray) and out.ndim in (3, 4):
+        view = seen("out", out, nhwc)
+        if lies_last(view):
+            return True
+        if view.flags.c_contiguous:
+            return False
+    return follows or nhwc
+
+
+def bias_gradient(dy: Array, dtype: str, last: bool = False) -> Array:
+    """Sum of ``dy`` (.., Co, OH, OW), or (.., OH, OW, Co), over images and pixels, (Co,); summed in float64."""
+    axes = tuple([i for i in range(dy.ndim) if i != dy.ndim - (1 if last else 3)])
+    total: Array = np.add.reduce(dy, axis=axes, dtype=np.float64)
+    return total if dtype == "float64" else total.astype(dtype)
 
 
 def run_plan(
-    plan: Plan, first: Array, second: Array, dtype: str, shape: tuple[int, ...], out: Array | None = None,
+    plan: Plan, first: Array, second: Array, dtype: str, out: Array | None = None,
     inputs: tuple[Array | None, ...] = (), bias: Array | None = None, packed: Any = None, peak: float | None = None,
+    residual: Array | None = None, nhwc: bool = False, unbatched: bool = False,
 ) -> Array:  # fmt: skip
-    """Run a plan into ``out`` or a fresh array of ``shape``, which is the plan's but for the axis of images."""
-    if first.ndim == 3:
-        first = first[None]
-    if second.ndim == 3:
-        second = second[None]
-    result = destination(out, shape, dtype, inputs)
-    plan.run(first, second, result.reshape(plan.shape), bias, packed, peak)
-    return delivered(result, out, dtype)
+    """Run a plan into ``out`` or a fresh array, as its caller counts axes.
+
+    ``first`` and ``second`` are `stored` and `ready`; so is ``residual``, as the result.
+    """
+    last, weights = plan.last, plan.pass_ == "grad_weight"
+    if out is None:
+        result = np.empty(plan.stored_shape, plan.compute_dtype)
+        plan.run(first, second, result, bias, packed, peak, residual)
+        if dtype == "float16":
+            result = result.astype(dtype)
+        return result if weights or (last == nhwc and not unbatched) else returned(result, last, nhwc, unbatched)
+    shape = plan.shape[1:] if unbatched else plan.shape
+    check_out(out, shape if weights else shown(shape, nhwc), dtype)
+    view = out if weights else stored(out, last, nhwc)
+    target = destination(view, plan.stored_shape, dtype, inputs)
+    plan.run(first, second, target, bias, packed, peak, residual)
+    if target is not view:
+        view[...] = target
+    return out

@@ -1,27 +1,19 @@
-"""The calls of convolution: arguments become arrays and a problem, the planner does the rest. No maths."""
+"""The convolution: arguments become arrays and a problem, the planner does the rest. No maths."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..core.arguments import shape_of
+from ..algorithms.base import check_activation
 from ..core.arrays import as_array, common_dtype, ready
-from ..core.problem import ConvProblem
+from ..core.layouts import is_nhwc, lying, stored
 from ..core.threads import get_num_threads
-from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
-from ..planning import planner
-from ..planning.plan import Plan
-from .calls import Names, bias_gradient, run_plan, wanted
-
-
-class Conv2dGradients(NamedTuple):
-    """Gradients by `conv2d_backward`; None for what ``wrt`` left out."""
-
-    x: Array | Any
-    w: Array | Any
-    bias: Array | Any
+from ..core.typing import Activation, Array, ArrayLike, IntPair, Layout, Padding, PaddingMode
+from ..planning import registry, tuning
+from .calls import check_shape, image, lying_out, run_plan
+from .lookup import Known, by_shapes, is_plain, lookup, plan_of, remember
 
 
 def conv2d(
@@ -34,6 +26,9 @@ def conv2d(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: Activation | None = None,
+    residual: ArrayLike | None = None,
     backend: str = "auto",
     rtol: float | None = None,
     out: Array | None = None,
@@ -52,6 +47,13 @@ def conv2d(
     groups : int
         Divides Ci and Co; ``groups=Ci`` is a depthwise convolution.
     padding_mode : {"zeros", "reflect", "symmetric", "replicate", "circular"}
+    layout : {"NCHW", "NHWC"}
+        "NHWC": ``x``, ``residual``, ``out`` and the result are (N, H, W, C) or (H, W, C); weights keep their axes.
+    activation : {"relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh"}, optional
+        The result is ``activation(conv + bias + residual)``, computed while it is stored. ``leaky_relu`` has the
+        slope 0.01, ``gelu`` is the exact one. See Notes for gradients.
+    residual : array of the result's shape, optional
+        Added before the activation.
     backend : str
         "auto", an algorithm ("im2col") or a full name ("im2col/cython"), see `list_backends`.
     rtol : float, optional
@@ -63,7 +65,9 @@ def conv2d(
     Returns
     -------
     ndarray (N, Co, OH, OW), or (Co, OH, OW) for unbatched input
-        C-contiguous (or ``out``), in the promoted dtype of ``x``, ``w`` and ``bias``.
+        In the promoted dtype of ``x``, ``w``, ``bias`` and ``residual``. Memory follows the input, as in PyTorch: an
+        ``x`` whose channels lie last in memory (an NHWC array seen through ``transpose``) is computed as it lies and
+        gives a result whose channels lie last; every other gives a C-contiguous result (or ``out``).
 
     Raises
     ------
@@ -73,6 +77,13 @@ def conv2d(
         For impossible shapes and options; the message names the argument.
     BackendRefused
         If a named backend cannot do the call, with its reason.
+
+    Notes
+    -----
+    Gradients of a call with an activation are the caller's chain. With ``z = conv + bias + residual`` and
+    ``y = activation(z)``, first ``dz = dy * activation'(z)``, which is the gradient of the residual; then
+    ``conv2d_backward(dz, x, w)``. For "relu" ``dz = dy * (y > 0)``, for "sigmoid" ``dz = dy * y * (1 - y)``, for "tanh"
+    ``dz = dy * (1 - y * y)``: these need only ``y``. For the others keep ``z``: a call without activation.
 
     References
     ----------
@@ -86,202 +97,41 @@ def conv2d(
     array([[[45., 54.],
             [81., 90.]]], dtype=float32)
     """
-    xa, wa = as_array("x", x), as_array("w", w)
+    key = None
+    if out is None and residual is None and rtol is None and is_plain(stride, padding, dilation, groups, x, w):
+        a: Any = x
+        v: Any = w
+        key = (
+            a.shape, a.strides, a.dtype, v.shape, v.strides, v.dtype, stride, padding, dilation, groups, padding_mode,
+            layout, activation, backend, get_num_threads(), registry.generation(), tuning.generation(),
+        )  # fmt: skip
+        known: Known | None = lookup(key)
+        if known is not None and a.flags.aligned and v.flags.aligned:
+            if bias is None:
+                return known.run(a, v)
+            if type(bias) is np.ndarray and bias.dtype == a.dtype and bias.shape == v.shape[:1]:
+                return known.run(a, v, ready(bias, known.dtype))
+    nhwc = is_nhwc(layout)
+    xa, wa = image("x", x, nhwc), as_array("w", w)
     ba = None if bias is None else as_array("bias", bias)
-    dtype = common_dtype(xa, wa) if ba is None else common_dtype(xa, wa, ba)
+    ra = None if residual is None else image("residual", residual, nhwc)
+    dtype = common_dtype(*(a for a in (xa, wa, ba, ra) if a is not None))
     if ba is not None:
         if wa.ndim == 4 and ba.shape != wa.shape[:1]:
             raise ValueError(f"bias must have shape ({wa.shape[0]},), got {ba.shape}")
         ba = ready(ba, dtype)
-    weights = ready(wa, dtype)
-    plan = _plan(
-        "forward", xa.shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, w=weights
-    )
-    shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    return run_plan(plan, ready(xa, dtype), weights, dtype, shape, out, (xa, wa, ba), ba)
-
-
-def conv2d_grad_input(
-    dy: ArrayLike,
-    w: ArrayLike,
-    input_shape: Shape,
-    *,
-    stride: IntPair = 1,
-    padding: Padding = 0,
-    dilation: IntPair = 1,
-    groups: int = 1,
-    padding_mode: PaddingMode = "zeros",
-    backend: str = "auto",
-    rtol: float | None = None,
-    out: Array | None = None,
-) -> Array:
-    """Gradient of `conv2d` with respect to its input: the adjoint of the convolution.
-
-    Parameters
-    ----------
-    dy : array (N, Co, OH, OW) or (Co, OH, OW)
-        Gradient with respect to the output.
-    w : array (Co, Ci // groups, KH, KW)
-    input_shape : (N, Ci, H, W) or (Ci, H, W)
-        Shape of the input (several sizes share an output size when the stride is above 1).
-    stride, padding, dilation, groups, padding_mode, backend, rtol, out
-        As in `conv2d`; the bound of ``rtol`` is relative to ``max|dy| * sum|w|`` of the input channel.
-
-    Returns
-    -------
-    ndarray of ``input_shape``
-
-    Raises
-    ------
-    TypeError, ValueError, BackendRefused
-        As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
-    """
-    dya, wa = as_array("dy", dy), as_array("w", w)
-    dtype, shape = common_dtype(dya, wa), shape_of("input_shape", input_shape, "(N, Ci, H, W)", "(Ci, H, W)")
-    weights, names = ready(wa, dtype), ("input_shape", "w")
-    plan = _plan(
-        "grad_input", shape, wa.shape, dtype, stride, padding, dilation, groups, padding_mode, backend, rtol, names,
-        w=weights,
+    weights, last, unbatched = ready(wa, dtype), lying(xa, nhwc), xa.ndim == 3
+    options = stride, padding, dilation, groups, padding_mode
+    follows = lying_out(out, last, nhwc)
+    plan = plan_of(
+        "forward", xa.shape, wa.shape, dtype, options, backend, rtol, (last, follows), w=weights,
+        activation=check_activation(activation),
     )  # fmt: skip
-    _check_dy(dya, plan.problem, len(shape))
-    return run_plan(plan, ready(dya, dtype), weights, dtype, shape, out, (dya, wa))
-
-
-def conv2d_grad_weight(
-    dy: ArrayLike,
-    x: ArrayLike,
-    weight_shape: Shape,
-    *,
-    stride: IntPair = 1,
-    padding: Padding = 0,
-    dilation: IntPair = 1,
-    groups: int = 1,
-    padding_mode: PaddingMode = "zeros",
-    backend: str = "auto",
-    rtol: float | None = None,
-    out: Array | None = None,
-) -> Array:
-    """Gradient of `conv2d` with respect to its weights: the correlation of ``x`` with ``dy``.
-
-    Parameters
-    ----------
-    dy : array (N, Co, OH, OW) or (Co, OH, OW)
-        Gradient with respect to the output.
-    x : array (N, Ci, H, W) or (Ci, H, W)
-    weight_shape : (Co, Ci // groups, KH, KW)
-    stride, padding, dilation, groups, padding_mode, backend, rtol, out
-        As in `conv2d`; the bound of ``rtol`` is relative to ``max|x| * sum|dy|`` of the output channel.
-
-    Returns
-    -------
-    ndarray of ``weight_shape``
-
-    Raises
-    ------
-    TypeError, ValueError, BackendRefused
-        As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
-    """
-    dya, xa = as_array("dy", dy), as_array("x", x)
-    dtype, shape = common_dtype(dya, xa), shape_of("weight_shape", weight_shape, "(Co, Ci // groups, KH, KW)")
-    plan = _plan(
-        "grad_weight",
-        xa.shape,
-        shape,
-        dtype,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-        backend,
-        rtol,
-        ("x", "weight_shape"),
-    )
-    _check_dy(dya, plan.problem, xa.ndim)
-    return run_plan(plan, ready(dya, dtype), ready(xa, dtype), dtype, plan.shape, out, (dya, xa))
-
-
-def conv2d_backward(
-    dy: ArrayLike,
-    x: ArrayLike,
-    w: ArrayLike,
-    *,
-    stride: IntPair = 1,
-    padding: Padding = 0,
-    dilation: IntPair = 1,
-    groups: int = 1,
-    padding_mode: PaddingMode = "zeros",
-    backend: str = "auto",
-    rtol: float | None = None,
-    wrt: Names = ("x", "w", "bias"),
-) -> Conv2dGradients:
-    """Gradients of `conv2d` with respect to input, weights and bias.
-
-    Parameters
-    ----------
-    dy : array (N, Co, OH, OW) or (Co, OH, OW)
-        Gradient with respect to the output.
-    x : array (N, Ci, H, W) or (Ci, H, W)
-    w : array (Co, Ci // groups, KH, KW)
-    stride, padding, dilation, groups, padding_mode, backend, rtol
-        As in `conv2d`.
-    wrt : sequence of "x", "w", "bias"
-        Which gradients to compute.
-
-    Returns
-    -------
-    Conv2dGradients
-        ``(x, w, bias)``, None for what ``wrt`` leaves out.
-
-    Raises
-    ------
-    TypeError, ValueError, BackendRefused
-        As `conv2d`; ValueError also if ``dy`` does not have the output's shape.
-    """
-    names = wanted(wrt, Conv2dGradients._fields)
-    options: dict[str, Any] = dict(
-        stride=stride, padding=padding, dilation=dilation, groups=groups, padding_mode=padding_mode
-    )
-    dya, xa, wa = as_array("dy", dy), as_array("x", x), as_array("w", w)
-    dtype = common_dtype(dya, xa, wa)
-    problem = ConvProblem.from_shapes(xa.shape, wa.shape, **options, dtype=dtype)
-    _check_dy(dya, problem, xa.ndim)
-    dya = np.require(dya, dtype, ("C", "A"))  # once, for all gradients
-    options.update(backend=backend, rtol=rtol)
-    dx = conv2d_grad_input(dya, wa, xa.shape, **options) if "x" in names else None
-    dw = conv2d_grad_weight(dya, xa, wa.shape, **options) if "w" in names else None
-    db = bias_gradient(dya, dtype) if "bias" in names else None
-    return Conv2dGradients(dx, dw, db)
-
-
-def _plan(
-    pass_: str, x_shape: Shape, w_shape: Shape, dtype: str, stride: IntPair, padding: Padding, dilation: IntPair,
-    groups: int, padding_mode: str, backend: str, rtol: float | None, names: tuple[str, str] = ("x", "w"),
-    w: Array | None = None,
-) -> Plan:  # fmt: skip
-    p = _problem(x_shape, w_shape, stride, padding, dilation, groups, padding_mode, dtype, names)
-    return planner.plan(p, pass_, planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads(), w=w)
-
-
-_problems: dict[tuple[Any, ...], ConvProblem] = {}
-
-
-def _problem(
-    x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str, names: tuple[str, str]
-) -> ConvProblem:
-    """The checked problem; plain-int calls are looked up (1.0 and True would be equal keys, so only ints)."""
-    if type(stride) is type(dilation) is type(groups) is int and type(padding) in (int, str) and type(mode) is str:
-        key = (x, w, stride, padding, dilation, groups, mode, dtype)
-        found = _problems.get(key)
-        if found is None:
-            if len(_problems) > 4096:
-                _problems.clear()
-            found = _problems[key] = ConvProblem.from_shapes(*key, names)
-        return found
-    return ConvProblem.from_shapes(x, w, stride, padding, dilation, groups, mode, dtype, names)
-
-
-def _check_dy(dy: Array, p: ConvProblem, ndim: int) -> None:
-    want = p.y_shape if ndim == 4 else p.y_shape[1:]
-    if dy.shape != want:
-        raise ValueError(f"dy must have the output's shape {want}, got {dy.shape}")
+    xs = ready(stored(xa, last), dtype)
+    if ra is not None:
+        check_shape("residual", ra, plan.shape[1:] if unbatched else plan.shape, nhwc)
+        ra = ready(stored(ra, plan.last), dtype)
+    if key is not None and by_shapes(plan) and weights is w and np.may_share_memory(xs, x):
+        remember(key, Known(plan, dtype, last, nhwc, unbatched))
+    inputs = xa, wa, ba, ra
+    return run_plan(plan, xs, weights, dtype, out, inputs, ba, residual=ra, nhwc=nhwc, unbatched=unbatched)

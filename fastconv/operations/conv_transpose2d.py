@@ -13,12 +13,13 @@ import numpy as np
 
 from ..core.arguments import integer, padding_pairs, pair, step_pair
 from ..core.arrays import as_array, common_dtype, ready
+from ..core.layouts import is_nhwc, lying, returned, seen, stored
 from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
-from ..core.typing import Array, ArrayLike, IntPair, PaddingNumbers
+from ..core.typing import Array, ArrayLike, IntPair, Layout, PaddingNumbers
 from ..planning import planner
-from .calls import Names, bias_gradient, run_plan, wanted
-from .conv2d import Conv2dGradients
+from .calls import Names, bias_gradient, check_shape, image, lying_out, run_plan, wanted
+from .gradients import Conv2dGradients
 
 
 def conv_transpose2d(
@@ -31,6 +32,7 @@ def conv_transpose2d(
     output_padding: IntPair = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     out: Array | None = None,
@@ -55,6 +57,8 @@ def conv_transpose2d(
         the same; below the stride or the dilation.
     groups : int
         Divides Ci and Co.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
     backend, rtol
         As in `conv2d`, pass ``grad_input``.
     out : ndarray, optional
@@ -87,7 +91,8 @@ def conv_transpose2d(
             [3., 3., 4., 4.],
             [3., 3., 4., 4.]]])
     """
-    xa, wa = as_array("x", x), as_array("w", w)
+    nhwc = is_nhwc(layout)
+    xa, wa = image("x", x, nhwc), as_array("w", w)
     ba = None if bias is None else as_array("bias", bias)
     dtype = common_dtype(xa, wa) if ba is None else common_dtype(xa, wa, ba)
     p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)
@@ -95,12 +100,13 @@ def conv_transpose2d(
         if ba.shape != (p.ci,):
             raise ValueError(f"bias must have shape ({p.ci},), got {ba.shape}")
         ba = ready(ba, dtype)
+    last, unbatched = lying(xa, nhwc), xa.ndim == 3
+    p = p._replace(x_last=lying_out(out, last, nhwc), y_last=last)
     options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
     weights = ready(wa, dtype)
     plan = planner.plan(p, "grad_input", *options, w=weights)
-    shape = plan.shape if xa.ndim == 4 else plan.shape[1:]
-    taller = _taller(ready(xa, dtype), rows, cols)
-    return run_plan(plan, taller, weights, dtype, shape, out, (xa, wa, ba), ba)
+    taller = ready(stored(_taller(xa, rows, cols), last), dtype)
+    return run_plan(plan, taller, weights, dtype, out, (xa, wa, ba), ba, nhwc=nhwc, unbatched=unbatched)
 
 
 def conv_transpose2d_backward(
@@ -113,6 +119,7 @@ def conv_transpose2d_backward(
     output_padding: IntPair = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     wrt: Names = ("x", "w", "bias"),
@@ -125,7 +132,7 @@ def conv_transpose2d_backward(
         Gradient with respect to the output.
     x : array (N, Ci, H, W) or (Ci, H, W)
     w : array (Ci, Co // groups, KH, KW)
-    stride, padding, output_padding, dilation, groups, backend, rtol
+    stride, padding, output_padding, dilation, groups, layout, backend, rtol
         As in `conv_transpose2d`; the gradient of x is a ``forward`` pass, that of w a ``grad_weight``.
     wrt : sequence of "x", "w", "bias"
         Which gradients to compute.
@@ -140,27 +147,26 @@ def conv_transpose2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv_transpose2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    names = wanted(wrt, Conv2dGradients._fields)
-    dya, xa, wa = as_array("dy", dy), as_array("x", x), as_array("w", w)
-    dtype = common_dtype(dya, xa, wa)
+    nhwc, names = is_nhwc(layout), wanted(wrt, Conv2dGradients._fields)
+    dya, xa, wa = image("dy", dy, nhwc), image("x", x, nhwc), as_array("w", w)
+    dtype, unbatched = common_dtype(dya, xa, wa), xa.ndim == 3
     p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)
-    shape = p.x_shape if xa.ndim == 4 else p.x_shape[1:]
-    if dya.shape != shape:
-        raise ValueError(f"dy must have the output's shape {shape}, got {dya.shape}")
-    dya = np.require(dya, dtype, ("C", "A"))  # once, for all gradients
+    check_shape("dy", dya, p.x_shape[1:] if unbatched else p.x_shape, nhwc)
+    last, x_last = lying(dya, nhwc), lying(xa, nhwc)
+    dys = ready(stored(dya, last), dtype)  # once, for all gradients
     options = planner.check_backend(backend), planner.check_rtol(rtol), get_num_threads()
     dx = dw = None
     if "x" in names:
-        w = ready(wa, dtype)
-        plan = planner.plan(p, "forward", *options, w=w)
-        whole = plan.shape if xa.ndim == 4 else plan.shape[1:]
-        dx = run_plan(plan, ready(dya, dtype), w, dtype, whole)
+        weights = ready(wa, dtype)
+        plan = planner.plan(p._replace(x_last=last, y_last=last), "forward", *options, w=weights)
+        dx = run_plan(plan, dys, weights, dtype, nhwc=nhwc, unbatched=unbatched)
         if rows or cols:
-            dx = np.ascontiguousarray(dx[..., : xa.shape[-2], : xa.shape[-1]])
+            part = stored(seen("x", dx, nhwc)[..., : xa.shape[-2], : xa.shape[-1]], last)
+            dx = returned(np.ascontiguousarray(part), last, nhwc, unbatched)
     if "w" in names:
-        plan = planner.plan(p, "grad_weight", *options)
-        dw = run_plan(plan, _taller(ready(xa, dtype), rows, cols), ready(dya, dtype), dtype, plan.shape)
-    db = bias_gradient(dya, dtype) if "bias" in names else None
+        plan = planner.plan(p._replace(x_last=last, y_last=x_last), "grad_weight", *options)
+        dw = run_plan(plan, ready(stored(_taller(xa, rows, cols), x_last), dtype), dys, dtype)
+    db = bias_gradient(dys, dtype, last) if "bias" in names else None
     return Conv2dGradients(dx, dw, db)
 
 

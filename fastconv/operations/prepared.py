@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ..core.arguments import integer
+from ..algorithms.base import check_activation
+from ..core.arguments import integer, shape_of
 from ..core.arrays import as_array, common_dtype, ready
+from ..core.layouts import channels_first, is_nhwc, lying, shape_forms, shown, stored
 from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
-from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode, Shape
+from ..core.typing import Activation, Array, ArrayLike, IntPair, Layout, Padding, PaddingMode, Shape
 from ..planning import planner
 from ..planning.explain import Explanation, explain
 from ..planning.plan import Plan
-from .calls import run_plan
+from .calls import check_shape, image, lying_out, run_plan
+
+
+class _Prepared(NamedTuple):
+    plan: Plan
+    packed: Any  # weights as the backend reads them
+    peak: float | None  # max|w|, where the plan looks at numbers
 
 
 class Conv2dPlan:
@@ -30,33 +38,62 @@ class Conv2dPlan:
     """
 
     def __init__(
-        self, problem: ConvProblem, unbatched: bool, rtol: float | None, backend: str, max_workspace: int | None
-    ) -> None:
+        self, problem: ConvProblem, unbatched: bool, nhwc: bool, lies: bool | None, activation: str,
+        rtol: float | None, backend: str, max_workspace: int | None,
+    ) -> None:  # fmt: skip
         self.problem = problem
-        self._unbatched, self._rtol, self._backend, self._limit = unbatched, rtol, backend, max_workspace
+        self._unbatched, self._nhwc, self._lies, self._activation = unbatched, nhwc, lies, activation
+        self._rtol, self._backend, self._limit = rtol, backend, max_workspace
+        shape = problem.x_shape[1:] if unbatched else problem.x_shape
+        self._shape, self._dtype = shown(shape, nhwc), np.dtype(problem.dtype)
         self._w: Array = np.empty(0)  # `update` follows
         self._bias: Array | None = None
-        self._prepared: dict[int, tuple[Plan, Any, float | None]] = {}
+        self._prepared: dict[int, _Prepared] = {}
+        self._taking: dict[tuple[int, bool, bool], _Prepared] = {}
+        self._known: dict[tuple[Any, ...], tuple[_Prepared, bool]] = {}
 
-    def _ready(self) -> tuple[Plan, Any, float | None]:
+    def _ready(self) -> _Prepared:
         """Plan, packed weights and max|w| for the number of threads in force."""
         threads = get_num_threads()
-        if threads not in self._prepared:
-            asked = self._backend, self._rtol, threads, self._limit
-            plan = planner.plan(self.problem, "forward", *asked, w=self._w, kept=True)
-            packed = plan.backend.prepare(plan.inner, plan.config, self._w)
-            self._prepared[threads] = plan, packed, plan.peak(self._w) if plan.fallback else None
-        return self._prepared[threads]
+        found = self._prepared.get(threads)
+        if found is None:
+            found = self._prepared[threads] = self._prepare(self.problem, threads)
+        return found
+
+    def _prepare(self, p: ConvProblem, threads: int) -> _Prepared:
+        asked = self._backend, self._rtol, threads, self._limit
+        plan = planner.plan(p, "forward", *asked, w=self._w, kept=True, activation=self._activation)
+        packed = plan.backend.prepare(plan.inner, plan.config, self._w)
+        return _Prepared(plan, packed, plan.peak(self._w) if plan.fallback else None)
+
+    def _for(self, x_last: bool, y_last: bool) -> _Prepared:
+        """The same for arrays that lie otherwise, with the same packed weights as far as ``max_workspace`` allows."""
+        if self._lies is None:
+            self._lies = x_last
+            if x_last != self.problem.x_last:
+                self.problem = self.problem._replace(x_last=x_last, y_last=x_last)
+                self._prepared.clear()
+        key = get_num_threads(), x_last, y_last
+        found = self._taking.get(key)
+        if found is None:
+            found = self._ready()
+            plan = found.plan.taking(x_last, y_last)
+            if self._limit is None or plan.workspace_bytes <= self._limit:
+                found = found._replace(plan=plan)
+            else:
+                found = self._prepare(plan.problem, key[0])
+            self._taking[key] = found
+        return found
 
     @property
     def backend(self) -> str:
         """Name of the backend in use."""
-        return self._ready()[0].backend.name
+        return self._ready().plan.backend.name
 
     @property
     def workspace_bytes(self) -> int:
-        """Scratch memory that a call borrows, in bytes."""
-        return self._ready()[0].workspace_bytes
+        """Scratch memory that a call borrows, in bytes, on arrays that lie as the plan was made for."""
+        return self._ready().plan.workspace_bytes
 
     def update(self, w: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Take new weights (Co, Ci // groups, KH, KW) and bias (Co,): packed or transformed here, once.
@@ -82,44 +119,72 @@ class Conv2dPlan:
             raise TypeError(f"w and bias must be {dtype}, as the plan is")
         self._w = np.array(ready(wa, dtype))  # an own copy: the caller may change w later
         self._bias = None if ba is None else np.array(ready(ba, dtype))
-        self._prepared.clear()
+        for kept in (self._prepared, self._taking, self._known):
+            kept.clear()
         self._ready()
 
-    def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
+    def __call__(self, x: ArrayLike, residual: ArrayLike | None = None, out: Array | None = None) -> Array:
         """Convolve ``x``, of the plan's shape and dtype.
 
         Parameters
         ----------
         x : array of shape ``input_shape``, of the plan's dtype
+        residual : array of the result's shape and the plan's dtype, optional
+            Added before the activation.
         out : ndarray, optional
             As in `fastconv.conv2d`.
 
         Returns
         -------
         ndarray (N, Co, OH, OW), or (Co, OH, OW) for unbatched input
+            In the plan's layout; memory follows ``x``, as in `fastconv.conv2d`.
 
         Raises
         ------
         TypeError, ValueError
             If shape or dtype are not the plan's.
         """
-        xa, dtype = as_array("x", x), self.problem.dtype
-        want = self.problem.x_shape[1:] if self._unbatched else self.problem.x_shape
-        if xa.shape != want:
-            raise ValueError(f"x must have shape {want}, got {xa.shape}")
+        threads, nhwc, unbatched = get_num_threads(), self._nhwc, self._unbatched
+        a: Any = x
+        plain = residual is None and type(a) is np.ndarray and a.dtype is self._dtype and a.shape == self._shape
+        if plain and a.flags.aligned:
+            key = threads, a.strides, None if out is None else getattr(out, "strides", 0)
+            found = self._known.get(key)
+            if found is not None:
+                (plan, packed, peak), last = found
+                xs = a if last == nhwc and not unbatched else stored(a, last, nhwc)
+                bias, dtype = self._bias, self.problem.dtype
+                return run_plan(plan, xs, self._w, dtype, out, (a,), bias, packed, peak, None, nhwc, unbatched)
+        xa, dtype = image("x", x, nhwc), self.problem.dtype
+        want = self.problem.x_shape[1:] if unbatched else self.problem.x_shape
+        check_shape("x", xa, want, nhwc, "shape")
         if common_dtype(xa) != dtype:
             raise TypeError(f"x must be {dtype}, as the plan is, got {xa.dtype}")
-        plan, packed, peak = self._ready()
-        shape = plan.shape[1:] if self._unbatched else plan.shape
-        return run_plan(plan, ready(xa, dtype), self._w, dtype, shape, out, (xa,), self._bias, packed, peak)
+        ra = None if residual is None else image("residual", residual, nhwc)
+        if ra is not None and common_dtype(ra) != dtype:
+            raise TypeError(f"residual must be {dtype}, as the plan is, got {ra.dtype}")
+        last = lying(xa, nhwc)
+        prepared = self._for(last, lying_out(out, last, nhwc))
+        plan, packed, peak = prepared
+        xs, rs = ready(stored(xa, last), dtype), None
+        if ra is not None:
+            check_shape("residual", ra, plan.shape[1:] if unbatched else plan.shape, nhwc)
+            rs = ready(stored(ra, plan.last), dtype)
+        if plain and a.flags.aligned and np.may_share_memory(xs, xa):
+            if len(self._known) >= 64:
+                self._known.clear()
+            self._known[key] = prepared, last
+        return run_plan(plan, xs, self._w, dtype, out, (xa, ra), self._bias, packed, peak, rs, nhwc, unbatched)
 
     def explain(self) -> Explanation:
         """The table of backends that the plan was chosen from, see `fastconv.explain`."""
         p = self.problem
+        activation = cast("Activation", self._activation or None)
         return explain(
-            p.x_shape, p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)), dilation=(p.dh, p.dw),
-            groups=p.g, padding_mode=cast("PaddingMode", p.mode), dtype=p.dtype, backend=self._backend, rtol=self._rtol,
-            max_workspace=self._limit, weights=self._w,
+            shown(p.x_shape, p.x_last), p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)),
+            dilation=(p.dh, p.dw), groups=p.g, padding_mode=cast("PaddingMode", p.mode),
+            layout="NHWC" if p.x_last else "NCHW", activation=activation, dtype=p.dtype, backend=self._backend,
+            rtol=self._rtol, max_workspace=self._limit, weights=self._w,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -136,6 +201,9 @@ def plan_conv2d(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    channels_last: bool | None = None,
+    activation: Activation | None = None,
     backend: str = "auto",
     rtol: float | None = None,
     max_workspace: int | None = None,
@@ -148,8 +216,11 @@ def plan_conv2d(
     w : array (Co, Ci // groups, KH, KW)
         Its dtype is the plan's.
     bias : array (Co,), optional
-    stride, padding, dilation, groups, padding_mode, backend, rtol
+    stride, padding, dilation, groups, padding_mode, layout, activation, backend, rtol
         As in `fastconv.conv2d`.
+    channels_last : bool, optional
+        How the arrays of the calls will lie in memory; by default as those of the first call, whose weights are then
+        packed once more unless ``layout`` says it. The plan takes the other layout too, at the price of a transpose.
     max_workspace : int, optional
         Bytes of scratch memory that a call may use; never exceeded.
 
@@ -165,13 +236,17 @@ def plan_conv2d(
     TypeError, ValueError, BackendRefused
         As `fastconv.conv2d`.
     """
-    wa = as_array("w", w)
+    nhwc, wa = is_nhwc(layout), as_array("w", w)
     dtype = common_dtype(wa) if bias is None else common_dtype(wa, as_array("bias", bias))
     limit = None if max_workspace is None else integer("max_workspace", max_workspace, 0)
+    if channels_last is not None and not isinstance(channels_last, (bool, np.bool_)):
+        raise TypeError(f"channels_last must be True, False or None, got {channels_last!r}")
+    shape = channels_first("input_shape", shape_of("input_shape", input_shape, *shape_forms(nhwc)), nhwc)
     names = "input_shape", "w"
-    p = ConvProblem.from_shapes(input_shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype, names)
-    if not isinstance(backend, str):
-        raise TypeError(f"backend must be a string, got {backend!r}")
-    plan = Conv2dPlan(p, len(input_shape) == 3, planner.check_rtol(rtol), backend, limit)
+    p = ConvProblem.from_shapes(shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype, names)
+    lies = nhwc or None if channels_last is None else bool(channels_last)
+    p = p._replace(x_last=bool(lies), y_last=bool(lies))
+    asked = check_activation(activation), planner.check_rtol(rtol), planner.check_backend(backend), limit
+    plan = Conv2dPlan(p, len(shape) == 3, nhwc, lies, *asked)
     plan.update(wa.astype(dtype, copy=False), bias)
     return plan

@@ -14,7 +14,8 @@ from ..core.arrays import as_array, common_dtype, delivered, destination, ready
 from ..core.problem import ConvProblem
 from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode
 from .calls import Names, bias_gradient, wanted
-from .conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
+from .conv2d import conv2d
+from .gradients import conv2d_grad_input, conv2d_grad_weight
 
 
 class SeparableConv2dGradients(NamedTuple):

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..core.arguments import integer
+from ..algorithms.base import check_activation
+from ..core.arguments import integer, shape_of
 from ..core.arrays import as_array, ready
+from ..core.layouts import channels_first, is_nhwc, shape_forms
 from ..core.problem import PASSES, ConvProblem
 from ..core.renamed import renamed
 from ..core.threads import get_num_threads
-from ..core.typing import ArrayLike, IntPair, Padding, PaddingMode, Pass, Shape
+from ..core.typing import Activation, ArrayLike, IntPair, Layout, Padding, PaddingMode, Pass, Shape
 from . import planner, registry
 from .rows import Row
 
@@ -94,6 +96,8 @@ def explain(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
+    activation: Activation | None = None,
     pass_: Pass = "forward",
     dtype: DTypeLike = "float32",
     backend: str = "auto",
@@ -105,11 +109,15 @@ def explain(
 
     Parameters
     ----------
-    input_shape : (N, Ci, H, W) or (Ci, H, W)
+    input_shape : (N, Ci, H, W) or (Ci, H, W); with ``layout="NHWC"`` (N, H, W, Ci) or (H, W, Ci)
     weight_shape : (Co, Ci // groups, KH, KW)
         Both by their old names, ``x_shape`` and ``w_shape``, with a DeprecationWarning.
     stride, padding, dilation, groups, padding_mode, backend, rtol
         As in `fastconv.conv2d`.
+    layout : {"NCHW", "NHWC"}
+        "NHWC" also for arrays of the shape (N, Ci, H, W) whose channels lie last in memory.
+    activation : str, optional
+        As in `fastconv.conv2d`; of the forward pass.
     pass_ : {"forward", "grad_input", "grad_weight"}
     dtype : {"float32", "float64", "float16"}
     max_workspace : int, optional
@@ -130,16 +138,20 @@ def explain(
     """
     if pass_ not in PASSES:
         raise ValueError(f"pass_ must be one of {', '.join(PASSES)}, got {pass_!r}")
-    p = ConvProblem.from_shapes(
-        input_shape, weight_shape, stride, padding, dilation, groups, padding_mode, _dtype_name(dtype)
-    )
+    nhwc, fused = is_nhwc(layout), check_activation(activation)
+    if fused and pass_ != "forward":
+        raise ValueError(f"activation must be None in {pass_}, got {activation!r}")
+    shape = channels_first("input_shape", shape_of("input_shape", input_shape, *shape_forms(nhwc)), nhwc)
+    names, options = ("input_shape", "weight_shape"), (stride, padding, dilation, groups, padding_mode)
+    p = ConvProblem.from_shapes(shape, weight_shape, *options, _dtype_name(dtype), names)
+    p = p._replace(x_last=nhwc, y_last=nhwc)
     limit = None if max_workspace is None else integer("max_workspace", max_workspace, 0)
     if backend != "auto":
         registry.find_backends(backend)
     w = None if weights is None else ready(as_array("weights", weights), p.dtype)
     if w is not None and w.shape != p.w_shape:
         raise ValueError(f"weights must have shape {p.w_shape}, got {w.shape}")
-    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), limit, backend, w)
+    rows = planner.candidates(p, pass_, planner.check_rtol(rtol), get_num_threads(), limit, backend, w, fused)
     return Explanation(p, [as_dict(pass_, r) for r in rows])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, NamedTuple
 
@@ -40,6 +41,10 @@ class Plan:
     threads : int
     workspace_bytes : int
         Scratch memory that a run borrows.
+    shape, stored_shape : tuple of int
+        The result's, (n, c, h, w), and as memory holds it.
+    last : bool
+        Whether the result's channels lie last.
     row : Row
         The backend's line in `explain`.
     fallback : Plan or None
@@ -63,8 +68,31 @@ class Plan:
         self.workspace_bytes = row.workspace_bytes
         self.fallback, self.doubtful, self.by_value, self.asked = fallback, doubtful, by_value, asked
         self._looks = fallback is not None and not doubtful
-        self._run = getattr(self, "_" + pass_)
-        self.shape = {"forward": problem.y_shape, "grad_input": problem.x_shape, "grad_weight": problem.w_shape}[pass_]
+        self._after, self._nothing = Epilogue(None, None, asked.activation), np.empty(0, self.compute_dtype)
+        self._settle()
+
+    def _settle(self) -> None:
+        """What follows from how the problem's arrays lie."""
+        p, q, b, pass_ = self.problem, self.inner, self.backend, self.pass_
+        self.shape = {"forward": p.y_shape, "grad_input": p.x_shape, "grad_weight": p.w_shape}[pass_]
+        self.last = {"forward": p.y_last, "grad_input": p.x_last, "grad_weight": False}[pass_]
+        self.stored_shape = stored(self.shape, self.last)
+        as_it_lies = p.mode == "zeros" and (p.x_last, p.y_last) == (q.x_last, q.y_last)
+        name = "_empty" if p.n == 0 else "_" + pass_ + "_as_it_lies" * as_it_lies
+        self._run = getattr(self, name)
+        self._bias_alone = b.adds_bias and not b.fuses and not self.asked.activation
+
+    def taking(self, x_last: bool, y_last: bool) -> Plan:
+        """The same for arrays that lie otherwise: backend, block sizes and what was prepared stay."""
+        if (x_last, y_last) == (self.problem.x_last, self.problem.y_last):
+            return self
+        other = copy.copy(self)
+        other.problem = self.problem._replace(x_last=x_last, y_last=y_last)
+        other.workspace_bytes += scratch_bytes(other.problem, self.inner) - scratch_bytes(self.problem, self.inner)
+        if self.fallback is not None:
+            other.fallback = self.fallback.taking(x_last, y_last)
+        other._settle()
+        return other
 
     @property
     def falls_back(self) -> str:
@@ -81,17 +109,18 @@ class Plan:
         forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known. Arrays whose
         channels lie last (``problem.x_last``, ``problem.y_last``) have the shape (n, h, w, c).
         """
-        if self.problem.n == 0:
-            out[...] = 0
-            return
         if self._looks and not self._within_range(first, second, peak):
             self.fallback.run(first, second, out, bias, residual=residual)  # type: ignore[union-attr]
             return
-        work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
-        try:
-            self._run(first, second, out, Epilogue(bias, residual, self.asked.activation), packed, work)
-        finally:
-            workspace.give_back(self.compute_dtype, work)
+        after = self._after if bias is None and residual is None else Epilogue(bias, residual, self.asked.activation)
+        if not self.workspace_bytes:
+            self._run(first, second, out, after, packed, self._nothing)
+        else:
+            work = workspace.borrow(self.compute_dtype, self.workspace_bytes)
+            try:
+                self._run(first, second, out, after, packed, work)
+            finally:
+                workspace.give_back(self.compute_dtype, work)
         if self.doubtful and self.fallback is not None and not np.isfinite(out).all():
             self.fallback.run(first, second, out, bias, residual=residual)
 
@@ -106,6 +135,28 @@ class Plan:
             return False
         largest = a + b + a * b * terms(self.problem, self.pass_)
         return largest < HEADROOM * float(np.finfo(self.compute_dtype).max)
+
+    def _empty(self, first: Any, second: Any, out: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        out[...] = 0
+
+    def _forward_as_it_lies(self, x: Any, w: Any, y: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        b = self.backend
+        if b.fuses:
+            b.forward(self.inner, self.config, x, w, after, y, work, self.threads, packed)
+        elif b.adds_bias:
+            b.forward(self.inner, self.config, x, w, after.bias, y, work, self.threads, packed)
+            if not self._bias_alone or after.residual is not None:
+                self._finish(y, after._replace(bias=None), self.problem.y_last)
+        else:
+            b.forward(self.inner, self.config, x, w, None, y, work, self.threads, packed)
+            self._finish(y, after, self.problem.y_last)
+
+    def _grad_input_as_it_lies(self, dy: Any, w: Any, dx: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        self.backend.grad_input(self.inner, self.config, dy, w, dx, work, self.threads)
+        self._finish(dx, after, self.problem.x_last)
+
+    def _grad_weight_as_it_lies(self, dy: Any, x: Any, dw: Any, after: Epilogue, packed: Any, work: Any) -> None:
+        self.backend.grad_weight(self.inner, self.config, dy, x, dw, work, self.threads)
 
     def _forward(self, x: Any, w: Any, y: Any, after: Epilogue, packed: Any, work: Any) -> None:
         p, q, b = self.problem, self.inner, self.backend

@@ -53,10 +53,11 @@ def candidates(
     max_workspace: int | None = None,
     backend: str = "auto",
     w: Any = None,
+    activation: str = "",
 ) -> list[Row]:
     """A row for every backend; the one that a call (with ``w``: a prepared plan) would use has status ``chosen``."""
     meant = registry.find_backends(backend) if backend != "auto" else []
-    free, named = (Search(p, pass_, rtol, threads, max_workspace, named=named) for named in (False, True))
+    free, named = (Search(p, pass_, rtol, threads, max_workspace, activation, named) for named in (False, True))
     rows = {}
     for b in registry.all_backends():
         search = named if b in meant else free
@@ -64,7 +65,7 @@ def candidates(
             b = b.with_weights(search.inner(b), pass_, w, rtol) or b
         rows[b.name] = search.row(b)
     try:
-        chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=True)
+        chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=True, activation=activation)
     except (BackendRefused, WorkspaceError, ValueError):
         return list(rows.values())
     other = chosen.fallback

@@ -10,12 +10,14 @@ import numpy as np
 from ..algorithms.base import Array
 from ..core.arrays import as_array, common_dtype, ready
 from ..core.errors import BackendRefused
+from ..core.layouts import is_nhwc, lying, seen, stored
 from ..core.problem import PASSES, ConvProblem
 from ..core.threads import get_num_threads
-from ..core.typing import ArrayLike, IntPair, Padding, PaddingMode
+from ..core.typing import ArrayLike, IntPair, Layout, Padding, PaddingMode
 from . import planner, registry, tuning
 from .explain import Explanation, as_dict
 from .plan import Plan
+from .plan import stored as stored_shape
 
 
 def tune(
@@ -27,6 +29,7 @@ def tune(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     passes: str | Iterable[str] = PASSES,
     rtol: float | None = None,
     seconds: float = 1.0,
@@ -35,9 +38,10 @@ def tune(
 
     Parameters
     ----------
-    x : array (N, Ci, H, W), float16, float32 or float64
+    x : array (N, Ci, H, W) or (Ci, H, W), float16, float32 or float64
+        What is measured, and remembered, are arrays that lie as it lies.
     w : array (Co, Ci // groups, KH, KW)
-    stride, padding, dilation, groups, padding_mode, rtol
+    stride, padding, dilation, groups, padding_mode, layout, rtol
         As in `fastconv.conv2d`.
     passes : name of a pass, or several
     seconds : float
@@ -53,10 +57,11 @@ def tune(
     TypeError, ValueError
         As `fastconv.conv2d`; ValueError for an unknown pass.
     """
-    xa, wa = as_array("x", x), as_array("w", w)
-    names = _passes(passes)
+    nhwc, names = is_nhwc(layout), _passes(passes)
+    xa, wa = seen("x", as_array("x", x), nhwc), as_array("w", w)
     dtype, tolerance, threads = common_dtype(xa, wa), planner.check_rtol(rtol), get_num_threads()
     p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
+    p = _lying(p, xa, nhwc)
     rows, winners = [], {}
     for pass_ in names:
         found = planner.candidates(p, pass_, tolerance, threads)
@@ -66,7 +71,9 @@ def tune(
                     status="refused", kind="refused", reason="what is remembered must hold for any weights"
                 )
         able = {r.backend for r in found if r.status != "refused"}
-        medians = _race(p, pass_, able, _operands(p, pass_, ready(xa, dtype), ready(wa, dtype)), threads, seconds)
+        medians = _race(
+            p, pass_, able, _operands(p, pass_, ready(stored(xa, p.x_last), dtype), ready(wa, dtype)), threads, seconds
+        )
         best = min(medians, key=lambda name: medians[name], default="")
         if best:
             winners[p, pass_] = best
@@ -92,13 +99,19 @@ def _passes(passes: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def _lying(p: ConvProblem, x: Array, nhwc: bool) -> ConvProblem:
+    """The problem of a call with this x and nothing else."""
+    last = lying(x, nhwc)
+    return p._replace(x_last=last, y_last=last or nhwc)
+
+
 def _race(
     p: ConvProblem, pass_: str, names: set[str], operands: tuple[Array, Array], threads: int, seconds: float
 ) -> dict[str, float]:
     """Median seconds by backend; whoever is five times behind after a round drops out."""
     plans = {name: planner.plan(p, pass_, name, None, threads) for name in sorted(names)}
     times: dict[str, list[float]] = {name: [] for name in plans}
-    outs = {name: np.empty(plan.shape, plan.compute_dtype) for name, plan in plans.items()}
+    outs = {name: np.empty(plan.stored_shape, plan.compute_dtype) for name, plan in plans.items()}
     for name, plan in plans.items():  # compile, and fault the pages in
         plan.run(*operands, outs[name])
     stop = time.perf_counter() + seconds
@@ -115,8 +128,7 @@ def _race(
 
 
 def _operands(p: ConvProblem, pass_: str, x: Array, w: Array) -> tuple[Array, Array]:
-    x = x.reshape(p.x_shape)
-    dy = np.random.default_rng(0).standard_normal(p.y_shape).astype(x.dtype)
+    dy = np.random.default_rng(0).standard_normal(stored_shape(p.y_shape, p.y_last)).astype(x.dtype)
     return {"forward": (x, w), "grad_input": (dy, w), "grad_weight": (dy, x)}[pass_]
 
 
@@ -146,13 +158,14 @@ def verify(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     passes: str | Iterable[str] = PASSES,
 ) -> Verification:
     """Run every backend on this data and compare it with the float64 reference.
 
     Parameters
     ----------
-    x, w, stride, padding, dilation, groups, padding_mode
+    x, w, stride, padding, dilation, groups, padding_mode, layout
         As in `fastconv.conv2d`.
     passes : name of a pass, or several
 
@@ -166,12 +179,14 @@ def verify(
     TypeError, ValueError
         As `fastconv.conv2d`; ValueError for an unknown pass.
     """
-    xa, wa, names = as_array("x", x), as_array("w", w), _passes(passes)
+    nhwc, names = is_nhwc(layout), _passes(passes)
+    xa, wa = seen("x", as_array("x", x), nhwc), as_array("w", w)
     dtype, threads = common_dtype(xa, wa), get_num_threads()
     p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)
+    p = _lying(p, xa, nhwc)
     rows = []
     for pass_ in names:
-        first, second = _operands(p, pass_, ready(xa, dtype), ready(wa, dtype))
+        first, second = _operands(p, pass_, ready(stored(xa, p.x_last), dtype), ready(wa, dtype))
         exact = _run64(p._replace(dtype="float64"), pass_, first, second)
         norm = _run64(p._replace(dtype="float64"), pass_, *_norm_operands(pass_, first, second))
         for b in registry.all_backends():
@@ -179,7 +194,7 @@ def verify(
             try:
                 known = None if pass_ == "grad_weight" else second
                 plan = planner.plan(p, pass_, b.name, None, threads, w=known)
-                out = np.empty(plan.shape, plan.compute_dtype)
+                out = np.empty(plan.stored_shape, plan.compute_dtype)
                 plan.run(first, second, out)
                 out = out.astype(dtype).astype(np.float64)
                 error = np.max(np.abs(out - exact) / np.where(norm > 0, norm, 1), initial=0.0)
@@ -192,7 +207,7 @@ def verify(
 
 def _run64(p: ConvProblem, pass_: str, first: Array, second: Array) -> Array:
     plan: Plan = planner.plan(p, pass_, "reference", None, 1)
-    out = np.empty(plan.shape)
+    out = np.empty(plan.stored_shape)
     plan.run(first.astype(np.float64), second.astype(np.float64), out)
     return out
 
