@@ -135,6 +135,9 @@ class Runs(Backend):
             seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
         return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
 
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return valid_tap_flops(p) / (rates.fma_gflops * 1e9 * threads) if p.n * p.oh * p.ow > _FEW else 0.0
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """grad_weight sums the pixels of a strip, then the strips."""
         if pass_ != "grad_weight":
@@ -242,10 +245,8 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
         rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
     else:
         columns = -(-r.ow // cfg.nr)
-        own = (
-            r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways
-            + cfg.nv * lanes * r.kh * r.kw * r.cg
-        )
+        terms = r.kh * r.kw * r.cg
+        own = r.groups * _width(r.og, cfg.nv, lanes) * terms // cfg.ways + cfg.nv * lanes * terms
         keep = own * p.itemsize <= _KEPT
         room = _BAND if keep else _COPY
         if r.oh == 1:
