@@ -47,7 +47,7 @@ def store_walk(typingctx, a, i, step, t, count, turn, n, values):
     return types.void(a, m, m, m, m, m, m, values), codegen
 
 
-@v.inline
+@v.copied
 def pack(r, w, g, first, outputs, nv, c0, c1, u, iu):
     """Channels [c0, c1) of a panel of group g: outputs from `first` on -> u [tap][channel][nv * lanes]."""
     start = g * r[at.cg] * r[at.og] * r[at.th] * r[at.tw]
@@ -57,7 +57,7 @@ def pack(r, w, g, first, outputs, nv, c0, c1, u, iu):
         _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu)
 
 
-@v.inline
+@v.copied
 def _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu):
     """w [output][channel][tap]: blocks of outputs x numbers are transposed."""
     L, taps, size = v.lanes(u), r[at.th] * r[at.tw], c1 - c0
@@ -71,7 +71,7 @@ def _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu):
                        v.transpose(rows))  # fmt: skip
 
 
-@v.inline
+@v.copied
 def _pack_swapped(r, w, start, first, outputs, nv, c0, c1, u, iu):
     """The same for w [channel][output][tap], and for the taps of a phase."""
     L, taps, size, tw = v.lanes(u), r[at.th] * r[at.tw], c1 - c0, r[at.tw]

@@ -69,7 +69,7 @@ def _runs_products(x, u, w, bias, residual, y, work, record, activation, share, 
         b = e
 
 
-@v.inline
+@v.copied
 def _band(r, view, u, w, bias, residual, y, work, panel, activation, p, b, e, columns):
     """Register blocks [b, e) of one panel of outputs."""
     start, image, row, pixel = view

@@ -45,7 +45,7 @@ def runs_sums(x, dy, sums, work, record, share, shares):
         q = e
 
 
-@v.inline
+@v.copied
 def _strip(r, view, dy, work, lanes, sums, start, p, begin, end, q, e, each, run, blocks, onto):
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     source, image, row, pixel = view
@@ -68,7 +68,7 @@ def _strip(r, view, dy, work, lanes, sums, start, p, begin, end, q, e, each, run
                    address(sums, to), i1 - i0, 1, ow, r[at.rs] * row, 0, r[at.cs] * pixel, nv * L, onto)  # fmt: skip
 
 
-@v.inline
+@v.copied
 def _side_by_side(dy, i, step, pixels, outputs, nv, work, o):
     """[pixels][nv * lanes] of outputs: rows of dy far apart would meet in few sets of the cache."""
     L = v.lanes(work)

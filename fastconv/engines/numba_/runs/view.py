@@ -37,7 +37,7 @@ def inside(start, step, k, size):
     return 0 if start >= size else min(k, (size - start + step - 1) // step)
 
 
-@v.inline
+@v.copied
 def source(r, x, work, copy, n0, n1, i0, i1, j0, j1):
     """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy from work[copy] on.
 
