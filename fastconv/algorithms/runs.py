@@ -26,8 +26,11 @@ from .base import Array, Backend, Cost, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
-_SHARED = 3 << 19  # bytes of weights from which on every thread multiplies with its own outputs' only
+_PACK, _READ = 0.9, 0.3  # cycles to pack a weight, to fetch a number of the source
+_FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
+_SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
+_KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to band
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
 _SUMS = 1 << 20  # bytes of a thread's own sums
 _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
@@ -36,11 +39,11 @@ _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in 
 class RunsConfig(NamedTuple):
     """Block sizes of one pass."""
 
-    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block
-    nr: int
-    ways: int  # shares of the outputs; threads beyond it share the pixels
-    chunk: int  # channels at a time
-    alone: int  # 1: threads pack what they multiply (forward, grad_input), have sums of their own (grad_weight)
+    nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block;
+    nr: int = 0  # 0: a matrix times few vectors
+    ways: int = 1  # shares of the outputs; threads beyond it share the pixels
+    chunk: int = 1  # channels at a time
+    private: int = 0  # grad_weight: threads share the pixels and have sums of their own
 
 
 class Axis(NamedTuple):
@@ -69,7 +72,8 @@ def adjoint_axes(size: int, k: int, stride: int, pad: int, dilation: int) -> lis
         skip = taps[1] - taps[0] if len(taps) > 1 else -1
         source = (first + pad - taps[0] * dilation) // stride if taps else 0
         count = -(-(size - first) // stride)
-        axes.append(Axis(first, count, stride, source, 1, -skip * dilation // stride, len(taps), (taps or [0])[0], skip))
+        apart = -skip * dilation // stride if len(taps) > 1 else 1
+        axes.append(Axis(first, count, stride, source, 1, apart, len(taps), (taps or [0])[0], skip))
     return axes
 
 
@@ -91,22 +95,23 @@ class Runs(Backend):
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
         if pass_ == "grad_weight":
             return self._configure_sums(p, threads)
+        if pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW and p.x_shape[2:] == p.y_shape[2:]:
+            return RunsConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
-        r = shapes(p, pass_)[0]
-        weights = p.co * (p.ci // p.g) * p.kh * p.kw * p.itemsize
-        best = (float("inf"), RunsConfig(1, 1, 1, 1, 0))
+        r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
+        terms, best = r.cg * r.kh * r.kw, (float("inf"), RunsConfig(0))
         for nv, nr in most.items():
             panels = _panels(r.og, nv, lanes) * r.groups
             columns = -(-r.ow // nr)
-            blocks = r.n * r.oh * columns
-            for ways in {1, min(threads, len(panels))}:
+            for ways in (k for k in range(1, min(threads, len(panels)) + 1) if threads % k == 0):
                 crews = threads // ways
-                own = max(_cost(panels[len(panels) * k // ways : len(panels) * (k + 1) // ways], r.ow, columns) for k in range(ways))
-                time = own * -(-blocks // crews) / columns
-                if crews > 1 and weights > _SHARED:
-                    time *= 1.3
-                chunk = max(1, -(-r.cg // max(1, -(-(r.cg * p.kh * p.kw * nv * lanes * p.itemsize) // _PANEL))))
-                best = min(best, (time, RunsConfig(nv, nr, ways, chunk, int(ways > 1 and crews == 1))), key=lambda b: b[0])
+                shares = [panels[len(panels) * k // ways : len(panels) * (k + 1) // ways] for k in range(ways)]
+                rows = -(-r.n * r.oh * columns // crews) / columns
+                cycles = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
+                own = max(map(sum, shares)) * lanes * terms
+                cycles += _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
+                chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
+                best = min(best, (cycles, RunsConfig(nv, nr, ways, chunk)), key=lambda b: b[0])
         return best[1]
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
@@ -117,7 +122,7 @@ class Runs(Backend):
         return RunsConfig(nv, most[nv], 1, p.ci // p.g, int(size <= _SUMS and p.n * p.oh >= 2 * threads))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> int:
-        return self._pass(p, pass_, cfg, threads).end * p.itemsize
+        return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
 
     def cost(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, rates: Rates) -> Cost:
         flops, moved = valid_tap_flops(p), compulsory_bytes(p)
@@ -129,7 +134,9 @@ class Runs(Backend):
             return plain_bound(p, pass_)
         return plain_bound(p, pass_, max(1, _STRIP // p.ow) * p.ow)
 
-    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array:
+    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array | None:
+        if cfg.nv == 0:
+            return None
         job = self._pass(p, "forward", cfg, 1)
         raw = np.empty(job.sizes[0] + 16, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
@@ -142,6 +149,10 @@ class Runs(Backend):
         threads: int, packed: Any = None, residual: Array | None = None, activation: int = 0,
     ) -> None:  # fmt: skip
         """Fill y (n, oh, ow, co) = activation(conv + bias + residual)."""
+        if cfg.nv == 0:
+            threads = threads if w.size > _SMALL else 1
+            self.steps(p.dtype).runs_few_pixels(x, w, bias, residual, y, p.n * p.oh * p.ow, p.g, activation, threads)
+            return
         self._products(p, "forward", cfg, x, w, bias, residual, y, work, threads, packed, activation)
 
     def grad_input(
@@ -155,7 +166,7 @@ class Runs(Backend):
         steps, job = self.steps(p.dtype), self._pass(p, "grad_weight", cfg, threads)
         sums, scratch, (record,) = work[: job.work], work[job.work :], job.records
         steps.runs_sums(x, dy, sums, scratch, record, threads)
-        shares = threads if cfg.alone else 1
+        shares = threads if cfg.private else 1
         steps.runs_weights(sums, dw, record, shares, threads)
 
     def _products(
@@ -163,11 +174,8 @@ class Runs(Backend):
         residual: Array | None, y: Array, work: Array, threads: int, packed: Any, activation: int,
     ) -> None:  # fmt: skip
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
-        u = packed if packed is not None else None if cfg.alone else work[: job.work]
         for record in job.records:
-            if u is not None and packed is None:
-                steps.runs_pack(w, u, record, threads)
-            steps.runs_products(x, u, w, bias, residual, y, work[job.work :], record, activation, threads)
+            steps.runs_products(x, packed, w, bias, residual, y, work, record, activation, threads)
 
     def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
         return _pass(p, pass_, cfg, threads, self._lanes(p))
@@ -197,7 +205,7 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
             a.source, a.step, a.dilation, b.source, b.step, b.dilation,
             (a.first * ow + b.first) * co, oh * ow * co, a.every * ow * co, b.every * co,
             p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
-            nv=0, nr=0, chunk=0, ways=0, band=0, pixel=0, room=0, copied=0, private=0,
+            nv=0, nr=0, chunk=0, ways=0, band=0, pixel=0, room=0, copied=0, private=0, keep=0,
         )  # fmt: skip
         for a, b in product(rows, cols)
     )
@@ -207,8 +215,8 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
 def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int) -> Pass:
     phases = [_sized(p, pass_, r, cfg, threads, lanes) for r in shapes(p, pass_)]
     sizes = tuple(r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg for r in phases)
-    shares = threads if pass_ == "grad_weight" and cfg.alone else 1
-    kept = 0 if pass_ != "grad_weight" and cfg.alone else _round(max(sizes) * shares)
+    shares = threads if pass_ == "grad_weight" and cfg.private else 1
+    kept = _round(max(sizes) * shares) if pass_ == "grad_weight" else 0
     room = max(r.room for r in phases)
     return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * room)
 
@@ -217,6 +225,7 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     """A phase with its block sizes and the scratch memory that a thread needs."""
     right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
     copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
+    keep = False
     pixel, width = r.c if copied else 0, right - min(r.c0, 0)
     row = (width if copied else r.w) * r.c * p.itemsize  # bytes
     if pass_ == "grad_weight":
@@ -224,18 +233,20 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
         rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
     else:
         columns = -(-r.ow // cfg.nr)
-        room = _COPY if cfg.alone else _BAND
+        own = r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways + cfg.nv * lanes * r.kh * r.kw * r.cg
+        keep = own * p.itemsize <= _KEPT
+        room = _BAND if keep else _COPY
         if r.oh == 1:
             band = max(1, room // (-(-row // columns)))
         else:
             band = max(1, room // (row * r.rs)) * columns
         rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
-        panel = r.kh * r.kw * cfg.chunk * cfg.nv * lanes if cfg.alone else 0
+        panel = own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
     high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
     copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
     return r._replace(
-        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, pixel=pixel, copied=copy,
-        room=_round(copy + panel) + 16, private=cfg.alone if pass_ == "grad_weight" else 0,
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, pixel=pixel, copied=copy, keep=int(keep),
+        room=_round(copy + panel) + 16, private=cfg.private,
     )  # fmt: skip
 
 
@@ -250,13 +261,16 @@ def _width(outputs: int, nv: int, lanes: int) -> int:
     return -(-outputs // (nv * lanes)) * nv * lanes
 
 
-def _cost(panels: list[int], ow: int, columns: int) -> float:
-    """Relative time of a row of register blocks: multiply-adds, loads, or what a chain of sums waits for."""
+def _cycles(panels: list[int], ow: int, columns: int) -> float:
+    """Cycles of a step of a row of outputs: multiply-adds, loads, or what a chain of sums waits for."""
     wide, narrow = -(-ow // columns), ow // columns
     many = ow - narrow * columns
-    return sum(
-        many * max(wide * v, wide + v, 8) + (columns - many) * max(narrow * v, narrow + v, 8) for v in panels
-    )
+    return sum(many * _block(wide, v) + (columns - many) * _block(narrow, v) for v in panels)
+
+
+def _block(pixels: int, vectors: int) -> float:
+    loads = pixels * (1 if vectors < 4 else 2) + vectors
+    return max(pixels * vectors, 4) + 0.1 * loads
 
 
 def _round(numbers: int) -> int:

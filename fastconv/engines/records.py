@@ -54,6 +54,7 @@ class RunsPass(NamedTuple):
     pixel: int  # numbers between pixels of a thread's copy of the source; 0: it is read in place
     room: int  # numbers of a thread's scratch memory
     copied: int  # of these, for the copy
+    keep: int  # 1: weights that a thread packs are kept for its next band
     private: int  # grad_weight: threads share the pixels and have sums of their own
 
 

@@ -79,6 +79,12 @@ static __attribute__((noinline)) void runs_activate(int activation, int nr, int 
     (void)activation, (void)nr, (void)nv, (void)lanes, (void)y, (void)out;
 }
 
+FC_INLINE real runs_finish(real s, const real *bias, ptrdiff_t o, const real *residual, ptrdiff_t at, int activation) {
+    if (bias) s += bias[o];
+    if (residual) s += residual[at];
+    return activation == RUNS_RELU && s < 0 ? 0 : s;
+}
+
 FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
                              const real *residual) {
     vec a[14][4];

@@ -27,12 +27,15 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
     cdef const RunsPass* r = a.r
     cdef intp columns = (r.ow + r.nr - 1) // r.nr, image = r.oh * columns, width = r.nv * LANES
     cdef intp panels = r.groups * ((r.og + width - 1) // width), crews = nthr // r.ways, crew = ithr // r.ways
-    cdef intp b, e, last, p, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
+    cdef intp b, e, last, p, begin, end, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
+    cdef intp first
     cdef real* scratch = a.work + ithr * r.room
+    cdef real* panel
     cdef View v
     if crew >= crews:
         return
-    b = _split(r.n * image, crews, crew)
+    begin, end = _split(panels, r.ways, mine), _split(panels, r.ways, mine + 1)
+    b = first = _split(r.n * image, crews, crew)
     last = _split(r.n * image, crews, crew + 1)
     while b < last:
         e = _band_end(r, b, last, columns)
@@ -43,14 +46,15 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
         if i1 - i0 == 1:
             j0, j1 = _split(r.ow, columns, b % columns), _split(r.ow, columns, (e - 1) % columns + 1)
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
-        for p in range(_split(panels, r.ways, mine), _split(panels, r.ways, mine + 1)):
-            _band_products(a, &v, scratch + r.copied, p, b, e, columns)
+        for p in range(begin, end):
+            panel = scratch + r.copied + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
+            _band_products(a, &v, panel, b > first and r.keep, p, b, e, columns)
         b = e
 
 
-cdef void _band_products(const RunsProducts* a, const View* v, real* panel, intp p, intp b, intp e,
+cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint packed, intp p, intp b, intp e,
                          intp columns) noexcept nogil:
-    """Register blocks [b, e) of one panel of outputs."""
+    """Register blocks [b, e) of one panel of outputs; panel: a thread's place for weights, packed: that are there."""
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
     cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, taps = r.kh * r.kw
@@ -67,8 +71,9 @@ cdef void _band_products(const RunsProducts* a, const View* v, real* panel, intp
     for t in range((r.cg + r.chunk - 1) // r.chunk):
         c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)
         if u == NULL:
-            _pack_chunk(r, a.w, g, first, outputs, nv, c0, c1, panel)
-            w = panel
+            w = panel + r.keep * c0 * taps * nv * LANES
+            if not packed:
+                _pack_chunk(r, a.w, g, first, outputs, nv, c0, c1, panel + r.keep * c0 * taps * nv * LANES)
         else:
             w = u + c0 * taps * nv * LANES
         job.onto, job.finish = t > 0, c1 == r.cg

@@ -10,6 +10,7 @@ cdef extern from "runs/block.h" nogil:
         const real* bias
         int lanes, onto, finish, activation
     ctypedef void runs_kernel(const runs_job* job, const real* x, const real* w, real* y, const real* residual) noexcept
+    real runs_finish(real s, const real* bias, intp o, const real* residual, intp at, int activation)
     runs_kernel* runs_of_products[5][15]
     runs_kernel* runs_of_sums[5][15]
 
