@@ -23,6 +23,7 @@ from .ground.peak import abs_peak
 from .im2col import col2im_add, im2col_pack
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
+from .runs.few import runs_few_pixels
 from .runs.pack import runs_pack
 from .runs.products import runs_products
 from .runs.sums import runs_sums, runs_weights
@@ -71,6 +72,7 @@ __all__ = [
     "planar_sums",
     "planar_weights",
     "pointwise",
+    "runs_few_pixels",
     "runs_pack",
     "runs_products",
     "runs_sums",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
-
 from ..depthwise.blocks import address
 from ..ground import vector as v
 from ..ground.launch import shared_step
 from .block import BIAS, ONTO, RESIDUAL, products_block
 from .pack import pack
-from .view import at, ceil, inside, outside, source, split
-
-
-@lru_cache
-def _nothing(dtype, ndim):
-    """Stands for an array that is not there."""
-    return np.empty((0,) * ndim, dtype)
+from .view import at, ceil, inside, nothing, outside, source, split
 
 
 def runs_products(x, u, w, bias, residual, y, work, record, activation, threads):
@@ -26,7 +16,7 @@ def runs_products(x, u, w, bias, residual, y, work, record, activation, threads)
     u IN: packed weights, or None, then w IN (co, ci // groups, kh, kw) is packed panel by panel. bias IN (co,),
     residual IN as y, or None. work WORK [threads][room].
     """
-    one, four = _nothing(y.dtype, 1), _nothing(y.dtype, 4)
+    one, four = nothing(y.dtype, 1), nothing(y.dtype, 4)
     _runs_products(
         x, one if u is None else u, w, one if bias is None else bias, four if residual is None else residual, y, work,
         record, activation, threads,
@@ -52,9 +42,11 @@ def _runs_products(x, u, w, bias, residual, y, work, record, activation, share, 
     columns, width = ceil(ow, r[at.nr]), r[at.nv] * L
     image, panels = oh * columns, r[at.groups] * ceil(r[at.og], width)
     crews, crew, mine = shares // ways, share // ways, share % ways
+    p0, p1, keep = split(panels, ways, mine), split(panels, ways, mine + 1), r[at.keep]
     b, last, scratch = 0, 0, share * r[at.room]
     if crew < crews:
         b, last = split(r[at.n] * image, crews, crew), split(r[at.n] * image, crews, crew + 1)
+    first = b
     while b < last:
         e = _band_end(r, b, last, columns)
         n0, n1 = b // image, (e - 1) // image + 1
@@ -64,14 +56,15 @@ def _runs_products(x, u, w, bias, residual, y, work, record, activation, share, 
         if i1 - i0 == 1:
             j0, j1 = split(ow, columns, b % columns), split(ow, columns, (e - 1) % columns + 1)
         view = source(r, x, work, scratch, n0, n1, i0, i1, j0, j1)
-        for p in range(split(panels, ways, mine), split(panels, ways, mine + 1)):
-            _band(r, view, u, w, bias, residual, y, work, scratch + r[at.copied], activation, p, b, e, columns)
+        for p in range(p0, p1):
+            panel = scratch + r[at.copied] + (p - p0) * keep * width * r[at.kh] * r[at.kw] * r[at.cg]
+            _band(r, view, u, w, bias, residual, y, work, panel, b > first and keep, activation, p, b, e, columns)
         b = e
 
 
 @v.copied
-def _band(r, view, u, w, bias, residual, y, work, panel, activation, p, b, e, columns):
-    """Register blocks [b, e) of one panel of outputs."""
+def _band(r, view, u, w, bias, residual, y, work, panel, packed, activation, p, b, e, columns):
+    """Register blocks [b, e) of one panel of outputs; panel: a thread's place for weights, packed: that are there."""
     start, image, row, pixel = view
     L, oh, ow, og, cg, kh, kw = v.lanes(y), r[at.oh], r[at.ow], r[at.og], r[at.cg], r[at.kh], r[at.kw]
     width, chunk, out = r[at.nv] * L, r[at.chunk], r[at.ypixel]
@@ -85,8 +78,10 @@ def _band(r, view, u, w, bias, residual, y, work, panel, activation, p, b, e, co
         if u.size:
             weights = address(u, p * width * kh * kw * cg + c0 * kh * kw * nv * L)
         else:
-            pack(r, w, g, first, outputs, nv, c0, c1, work, panel)
-            weights = address(work, panel)
+            place = panel + r[at.keep] * c0 * kh * kw * nv * L
+            if not packed:
+                pack(r, w, g, first, outputs, nv, c0, c1, work, place)
+            weights = address(work, place)
         adds, last = ONTO if c0 else 0, 0
         if c1 == cg:
             adds, last = adds + (BIAS if bias.size else 0) + (RESIDUAL if residual.size else 0), activation

@@ -6,12 +6,22 @@ Rows outside the image are runs left out. Where columns lie outside, a thread co
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
+
 from ...records import RunsPass, places
 from ..depthwise.blocks import address
 from ..ground import vector as v
 from ..im2col import _clear, _gather
 
 at = places(RunsPass)
+
+
+@lru_cache
+def nothing(dtype, ndim):
+    """Stands for an array that is not there."""
+    return np.empty((0,) * ndim, dtype)
 
 
 @v.copied
