@@ -16,7 +16,7 @@ def runs_products(x, u, w, bias, residual, y, work, record, activation, threads)
     u IN: packed weights, or None, then w IN (co, ci // groups, kh, kw) is packed panel by panel. bias IN (co,),
     residual IN as y, or None. work WORK [threads][room].
     """
-    one, four = nothing(y.dtype, 1), nothing(y.dtype, 4)
+    one, four = nothing(y.dtype.char, 1), nothing(y.dtype.char, 4)
     _runs_products(
         x, one if u is None else u, w, one if bias is None else bias, four if residual is None else residual, y, work,
         record, activation, threads,

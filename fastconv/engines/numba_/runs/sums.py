@@ -12,7 +12,7 @@ from .view import at, ceil, inside, outside, source, split
 _SQUARE = (VECTOR_BYTES // 4) ** 2  # numbers of as many vectors as they have lanes
 
 
-@v.copied
+@v.inline
 def _size(r, L):
     """Numbers of one thread's sums."""
     return r[at.groups] * ceil(r[at.og], r[at.nv] * L) * r[at.nv] * L * r[at.kh] * r[at.kw] * r[at.cg]

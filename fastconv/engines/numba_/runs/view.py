@@ -19,29 +19,29 @@ at = places(RunsPass)
 
 
 @lru_cache
-def nothing(dtype, ndim):
-    """Stands for an array that is not there."""
-    return np.empty((0,) * ndim, dtype)
+def nothing(kind, ndim):
+    """Stands for an array, of the dtype of character `kind`, that is not there."""
+    return np.empty((0,) * ndim, kind)
 
 
-@v.copied
+@v.inline
 def ceil(a, b):
     return (a + b - 1) // b
 
 
-@v.copied
+@v.inline
 def split(size, parts, k):
     """Where part k of an even split begins."""
     return size * k // parts
 
 
-@v.copied
+@v.inline
 def outside(start, step, k):
     """How many of k taps from `start` on lie before 0."""
     return 0 if start >= 0 else min(k, (-start + step - 1) // step)
 
 
-@v.copied
+@v.inline
 def inside(start, step, k, size):
     """How many of k taps from `start` on lie before `size`."""
     return 0 if start >= size else min(k, (size - start + step - 1) // step)
