@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.flops import compulsory_bytes, valid_tap_flops
+from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
 from ..engines.records import RunsPass, pack
 from .base import Array, Backend, Cost, Rates, plain_bound
@@ -30,6 +30,7 @@ _PACK, _READ = 0.9, 0.3  # cycles to pack a weight, to fetch a number of the sou
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
+_SETS = 4096  # bytes after which numbers meet in one set of the first cache
 _KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to band
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
 _SUMS = 1 << 20  # bytes of a thread's own sums
@@ -49,8 +50,8 @@ class RunsConfig(NamedTuple):
 class Axis(NamedTuple):
     """How outputs of one phase meet the source along one axis."""
 
-    first: int  # output, how many, and the step between them
-    count: int
+    first: int  # output, how many (outs), and the step between them
+    outs: int
     every: int
     source: int  # where the first tap of the first output lies
     step: int  # from an output to the next
@@ -78,7 +79,7 @@ def adjoint_axes(size: int, k: int, stride: int, pad: int, dilation: int) -> lis
 
 
 class Pass(NamedTuple):
-    """What a pass hands to its steps: a record a phase, where scratch memory begins, numbers of packed weights or sums."""
+    """What a pass hands to its steps: a record a phase, numbers of packed weights, scratch."""
 
     records: tuple[Array, ...]
     sizes: tuple[int, ...]
@@ -99,20 +100,14 @@ class Runs(Backend):
             return RunsConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
-        terms, best = r.cg * r.kh * r.kw, (float("inf"), RunsConfig(0))
+        terms, far = r.cg * r.kh * r.kw, r.cs * r.c * p.itemsize % _SETS == 0
+        options = []
         for nv, nr in most.items():
-            panels = _panels(r.og, nv, lanes) * r.groups
-            columns = -(-r.ow // nr)
-            for ways in (k for k in range(1, min(threads, len(panels)) + 1) if threads % k == 0):
-                crews = threads // ways
-                shares = [panels[len(panels) * k // ways : len(panels) * (k + 1) // ways] for k in range(ways)]
-                rows = -(-r.n * r.oh * columns // crews) / columns
-                cycles = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
-                own = max(map(sum, shares)) * lanes * terms
-                cycles += _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
-                chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
-                best = min(best, (cycles, RunsConfig(nv, nr, ways, chunk)), key=lambda b: b[0])
-        return best[1]
+            chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
+            panels = r.groups * -(-r.og // (nv * lanes))
+            for ways in (k for k in range(1, min(threads, panels) + 1) if threads % k == 0):
+                options.append(RunsConfig(nv, min(nr, 7) if far else nr, ways, chunk))
+        return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes))
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
@@ -125,8 +120,16 @@ class Runs(Backend):
         return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
 
     def cost(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, rates: Rates) -> Cost:
-        flops, moved = valid_tap_flops(p), compulsory_bytes(p)
-        return Cost(flops, moved, flops / (0.9 * rates.fma_gflops * 1e9 * threads))
+        flops, moved, lanes = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p)
+        if cfg.nv == 0:
+            return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
+        if pass_ == "grad_weight":
+            waste = -(-(p.co // p.g) // lanes) * lanes / (p.co // p.g)
+            seconds = flops * waste / (0.85 * rates.fma_gflops * 1e9 * threads)
+        else:
+            cycles = sum(_pass_cycles(r, cfg, threads, lanes) for r in shapes(p, pass_))
+            seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
+        return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """grad_weight sums the pixels of a strip, then the strips."""
@@ -199,16 +202,17 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
         pixels = n * h * w  # the same pixels of one row, or one column
         n, h, w, oh, ow = (1, pixels, 1, pixels, 1) if pass_ == "grad_weight" else (1, 1, pixels, 1, pixels)
         rows, cols = [forward_axis(oh, 1, 1, 0, 1)], [forward_axis(ow, 1, 1, 0, 1)]
-    return tuple(
-        RunsPass(
-            n, h, w, c, p.g, cg, og, a.count, b.count, a.taps, b.taps,
+    phases = []
+    for a, b in product(rows, cols):
+        phase = RunsPass(
+            n, h, w, c, p.g, cg, og, a.outs, b.outs, a.taps, b.taps,
             a.source, a.step, a.dilation, b.source, b.step, b.dilation,
             (a.first * ow + b.first) * co, oh * ow * co, a.every * ow * co, b.every * co,
             p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
-            nv=0, nr=0, chunk=0, ways=0, band=0, pixel=0, room=0, copied=0, private=0, keep=0,
+            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, keep=0, private=0,
         )  # fmt: skip
-        for a, b in product(rows, cols)
-    )
+        phases.append(phase)
+    return tuple(phases)
 
 
 @lru_cache(maxsize=1024)
@@ -226,14 +230,16 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
     copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
     keep = False
-    pixel, width = r.c if copied else 0, right - min(r.c0, 0)
-    row = (width if copied else r.w) * r.c * p.itemsize  # bytes
+    row = (right - r.c0 if copied else r.w) * r.c * p.itemsize  # bytes
     if pass_ == "grad_weight":
         band = max(1, min(r.oh, _STRIP // r.ow))
         rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
     else:
         columns = -(-r.ow // cfg.nr)
-        own = r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways + cfg.nv * lanes * r.kh * r.kw * r.cg
+        own = (
+            r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg // cfg.ways
+            + cfg.nv * lanes * r.kh * r.kw * r.cg
+        )
         keep = own * p.itemsize <= _KEPT
         room = _BAND if keep else _COPY
         if r.oh == 1:
@@ -245,7 +251,7 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
     copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
     return r._replace(
-        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, pixel=pixel, copied=copy, keep=int(keep),
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, keep=int(keep),
         room=_round(copy + panel) + 16, private=cfg.private,
     )  # fmt: skip
 
@@ -259,6 +265,16 @@ def _panels(outputs: int, nv: int, lanes: int) -> list[int]:
 def _width(outputs: int, nv: int, lanes: int) -> int:
     """Numbers of all panels of a group, whole."""
     return -(-outputs // (nv * lanes)) * nv * lanes
+
+
+def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> float:
+    """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
+    panels, crews, columns = _panels(r.og, cfg.nv, lanes) * r.groups, threads // cfg.ways, -(-r.ow // cfg.nr)
+    shares = [panels[len(panels) * k // cfg.ways : len(panels) * (k + 1) // cfg.ways] for k in range(cfg.ways)]
+    rows, terms = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw
+    own = max(map(sum, shares)) * lanes * terms
+    work = max(_cycles(s, r.ow, columns) for s in shares) * rows * terms
+    return work + _PACK * own + _READ * r.n * r.h * r.w * r.c / crews
 
 
 def _cycles(panels: list[int], ow: int, columns: int) -> float:

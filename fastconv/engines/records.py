@@ -51,9 +51,8 @@ class RunsPass(NamedTuple):
     chunk: int  # channels of a group at a time
     ways: int  # shares of the outputs; threads beyond it share the pixels
     band: int  # register blocks (in grad_weight: rows) whose source stays in cache
-    pixel: int  # numbers between pixels of a thread's copy of the source; 0: it is read in place
     room: int  # numbers of a thread's scratch memory
-    copied: int  # of these, for the copy
+    copied: int  # of these, for its copy of the source; 0: that is read in place
     keep: int  # 1: weights that a thread packs are kept for its next band
     private: int  # grad_weight: threads share the pixels and have sums of their own
 

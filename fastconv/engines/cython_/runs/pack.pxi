@@ -40,23 +40,29 @@ cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs,
 cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0, intp c1,
                              real* u) noexcept nogil:
     """The same for w [channel][output][tap], and for the taps of a phase."""
-    cdef intp T = r.th * r.tw, size = c1 - c0, row = r.og * T, c, l, a, b, lanes
+    cdef intp T = r.th * r.tw, taps = r.kh * r.kw, size = c1 - c0, row = r.og * T, c, l, j, k, t, first_tap, lanes
     cdef const real* p
     cdef real* d
+    cdef vec m[LANES]
     for c in range(c0, c1):
-        p = w + c * row + first * T
         d = u + (c - c0) * nv * LANES
-        if T == 1 and r.kh * r.kw == 1:
-            for l in range(nv):
-                lanes = min(<intp> LANES, outputs - l * LANES)
-                vstore(d + l * LANES, vload(p + l * LANES) if lanes == LANES else vload_part(p + l * LANES, <int> lanes))
-            continue
-        for a in range(r.kh):
-            for b in range(r.kw):
-                for l in range(outputs):
-                    d[l] = p[l * T + (r.u0 + a * r.us) * r.tw + r.v0 + b * r.vs]
-                memset(d + outputs, 0, (nv * LANES - outputs) * sizeof(real))
-                d += size * nv * LANES
+        for j in range(nv):
+            p = w + c * row + (first + j * LANES) * T
+            lanes = min(<intp> LANES, outputs - j * LANES)
+            first_tap = -1                                  # of those in m
+            for k in range(taps):
+                t = (r.u0 + k // r.kw * r.us) * r.tw + r.v0 + k % r.kw * r.vs
+                if T == 1:
+                    m[0] = vload(p) if lanes == LANES else vload_part(p, <int> lanes)
+                elif taps <= 2 < T:                         # too few of a row for a transpose
+                    for l in range(lanes):
+                        d[k * size * nv * LANES + j * LANES + l] = p[l * T + t]
+                    memset(d + k * size * nv * LANES + j * LANES + lanes, 0, (LANES - lanes) * sizeof(real))
+                    continue
+                elif first_tap != t - t % LANES:            # lanes = taps, turned: lanes = outputs
+                    first_tap = t - t % LANES
+                    _runs_transpose(p + first_tap, T, lanes, min(<intp> LANES, T - first_tap), m)
+                vstore(d + k * size * nv * LANES + j * LANES, m[t % LANES])
 
 
 cdef inline void _pack_chunk(const RunsPass* r, const real* w, intp g, intp first, intp outputs, intp nv, intp c0, intp c1,

@@ -13,6 +13,13 @@ cdef struct RunsProducts:
     int activation
 
 
+cdef inline const real* _place(const real* a, intp at) noexcept nogil:
+    """a[at:], of an array that may be absent."""
+    if a == NULL:
+        return NULL
+    return a + at
+
+
 cdef intp _band_end(const RunsPass* r, intp b, intp last, intp columns) noexcept nogil:
     """One behind the last register block of the band that begins with block b: whole images, whole rows or part of one."""
     cdef intp image = r.oh * columns, images = min(r.band, last - b) // image, e
@@ -61,12 +68,12 @@ cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint
     cdef intp c0, c1, t, i, k, j, row, top, bottom, block
     cdef intp place = r.y0 + g * r.og + first, at
     cdef runs_kernel** kernels = runs_of_products[nv]
-    cdef const real* u = NULL if a.u == NULL else a.u + p * width * taps * r.cg
+    cdef const real* u = _place(a.u, p * width * taps * r.cg)
     cdef const real* w
     cdef const real* x
     cdef runs_job job
     job.row, job.pixel, job.out = r.rd * v.row, r.cs * v.pixel, r.ypixel
-    job.bias = NULL if a.bias == NULL else a.bias + g * r.og + first
+    job.bias = _place(a.bias, g * r.og + first)
     job.lanes, job.activation = <int> (outputs - (nv - 1) * LANES), a.activation
     for t in range((r.cg + r.chunk - 1) // r.chunk):
         c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)
@@ -92,7 +99,7 @@ cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint
                 at = place + i // r.oh * r.yimage + i % r.oh * r.yrow + j * r.ypixel
                 kernels[_split(r.ow, columns, k + 1) - j](
                     &job, x + i // r.oh * v.image + (row + top * r.rd) * v.row + j * job.pixel,
-                    w + top * r.kw * (c1 - c0) * nv * LANES, a.y + at, NULL if a.residual == NULL else a.residual + at)
+                    w + top * r.kw * (c1 - c0) * nv * LANES, a.y + at, _place(a.residual, at))
             block += columns - block % columns
 
 

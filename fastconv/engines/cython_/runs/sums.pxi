@@ -25,7 +25,7 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef const RunsSums* a = <const RunsSums*> arguments
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = r.groups * ((r.og + width - 1) // width)
-    cdef intp whole = r.cd * (r.pixel if r.pixel else r.c) == r.cg, run = r.kw * r.cg if whole else r.cg
+    cdef intp whole = r.cd * r.c == r.cg, run = r.kw * r.cg if whole else r.cg
     cdef intp blocks = (run + r.nr - 1) // r.nr, runs = r.kh * (1 if whole else r.kw)  # a panel: runs x blocks of them
     cdef intp q = 0, last = r.n * r.oh, e, task, tasks = panels * runs * blocks, begin = 0, end = tasks, p, first = 0
     cdef real* sums = a.sums

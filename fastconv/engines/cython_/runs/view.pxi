@@ -51,10 +51,11 @@ cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1
                   intp j1) noexcept nogil:
     """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy with zeros beside it."""
     cdef View v
-    cdef intp row, n, j, top, bottom, left, right, a, e
+    cdef intp row, n, top, bottom, left, right, a, e
     cdef real* d
-    if r.pixel == 0:
-        v.x, v.image, v.row, v.pixel = x, r.h * r.w * r.c, r.w * r.c, r.c
+    v.pixel = r.c
+    if r.copied == 0:
+        v.x, v.image, v.row = x, r.h * r.w * r.c, r.w * r.c
         return v
     top, bottom = max(<intp> 0, r.r0 + i0 * r.rs), min(r.h, r.r0 + (i1 - 1) * r.rs + (r.kh - 1) * r.rd + 1)
     left, right = r.c0 + j0 * r.cs, r.c0 + (j1 - 1) * r.cs + (r.kw - 1) * r.cd + 1
@@ -62,18 +63,15 @@ cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1
     if e < a:
         a = e = min(max(a, left), right)
     bottom = max(bottom, top)
-    v.pixel = r.pixel
-    v.row = (right - left) * r.pixel
+    v.row = (right - left) * r.c
     v.image = (bottom - top) * v.row
     for n in range(n0, n1):
         for row in range(top, bottom):
             d = copy + (n - n0) * v.image + (row - top) * v.row
-            memset(d, 0, (a - left) * r.pixel * sizeof(real))
-            if r.pixel == r.c:
-                memcpy(d + (a - left) * r.c, x + ((n * r.h + row) * r.w + a) * r.c, (e - a) * r.c * sizeof(real))
-            else:
-                for j in range(a, e):
-                    memcpy(d + (j - left) * r.pixel, x + ((n * r.h + row) * r.w + j) * r.c, r.c * sizeof(real))
-            memset(d + (e - left) * r.pixel, 0, (right - e) * r.pixel * sizeof(real))
-    v.x = copy - n0 * v.image - top * v.row - left * r.pixel
+            if r.kh == 1 and (row - r.r0) % r.rs:           # a row that no tap meets
+                continue
+            memset(d, 0, (a - left) * r.c * sizeof(real))
+            memcpy(d + (a - left) * r.c, x + ((n * r.h + row) * r.w + a) * r.c, (e - a) * r.c * sizeof(real))
+            memset(d + (e - left) * r.c, 0, (right - e) * r.c * sizeof(real))
+    v.x = copy - n0 * v.image - top * v.row - left * r.c
     return v

@@ -1,0 +1,111 @@
+"""Direct convolution as contiguous runs on channels-last arrays: exact on integers, in every block and share."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastconv.algorithms.runs import adjoint_axes
+from fastconv.core.problem import PASSES
+from fastconv.engines import loader
+from tests import battery, child, guard_runs, oracle
+from tests.guard_runs import backend, configs, expected, last
+from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dtype
+
+pytestmark = pytest.mark.skipif(bool(loader.absent("cython")), reason="kernels are not compiled")
+BLOCKS = (  # rows of several register blocks, panels of one to four vectors, tails
+    "n2ci11ih9iw31co70kh3kw3ph1pw1_f32",
+    "n1ci6ih10iw12co74kh3kw2sh2sw2ph1pw1dh2g2_f32",
+    "n3ci20ih5iw7co150kh1kw1_f32",
+    "n1ci70ih1iw3co9kh1kw1_f32",
+    "n1ci4ih19iw29co20kh3kw3ph1pw2dw2_f32",
+)
+
+
+def filled(dtype: str) -> Any:
+    def make(shape: tuple[int, ...]) -> Any:
+        raw = np.full(int(np.prod(shape)) + 16, np.nan, dtype)
+        start = -raw.ctypes.data % 64 // raw.itemsize
+        return raw[start : start + raw.size - 16].reshape(shape)
+
+    return make
+
+
+def moved(d: Data) -> Data:
+    return Data(last(d.x), d.w, d.b, last(d.dy))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_problems(pass_: str, dtype: str, threads: int) -> None:
+    runs = backend()
+    for text in EDGE_PROBLEMS:
+        p = with_dtype(text, dtype)
+        if p.n == 0:
+            continue
+        d = integer_data(p)
+        for packed in (False, True) if pass_ == "forward" else (False,):
+            cfg = runs.configure(p, pass_, threads)
+            got = guard_runs.run(runs, pass_, p, moved(d), cfg, threads, filled(dtype), packed)
+            np.testing.assert_array_equal(got, expected(p, pass_, d), f"{p}, prepared: {packed}")
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_blocks_chunks_and_shares(pass_: str, text: str, threads: int) -> None:
+    runs, p = backend(), with_dtype(text, "float32")
+    d = integer_data(p)
+    want = expected(p, pass_, d)
+    for cfg in configs(runs, p, pass_, threads):
+        got = guard_runs.run(runs, pass_, p, moved(d), cfg, threads, filled("float32"))
+        np.testing.assert_array_equal(got, want, str(cfg))
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+def test_epilogue(text: str) -> None:
+    runs, p = backend(), with_dtype(text, "float32")
+    d, more = integer_data(p), integer_data(p, salt=3).dy
+    want = oracle.forward(d.x, d.w, d.b, geometry(p)) + more
+    for cfg in configs(runs, p, "forward", 2):
+        for activation, result in ((0, want), (1, np.maximum(want, 0))):
+            got = guard_runs.run(
+                runs, "forward", p, moved(d), cfg, 2, filled("float32"), False, d.b, last(more), activation
+            )
+            np.testing.assert_array_equal(got, result, str(cfg))
+
+
+def test_relu_keeps_nan() -> None:
+    runs, p = backend(), with_dtype("n1ci3ih5iw6co4kh3kw3ph1pw1_f32", "float32")
+    d = integer_data(p)
+    d.x[0, 1, 2, 3] = np.nan
+    cfg = runs.configure(p, "forward", 1)
+    got = guard_runs.run(runs, "forward", p, moved(d), cfg, 1, filled("float32"), activation=1)
+    np.testing.assert_array_equal(got, np.maximum(oracle.forward(d.x, d.w, None, geometry(p)), 0))
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "stride", "pad", "dilation"), [(9, 3, 2, 1, 1), (7, 3, 3, 0, 2), (5, 2, 4, 3, 1)]
+)
+def test_phases_meet_every_tap_once(size: int, k: int, stride: int, pad: int, dilation: int) -> None:
+    met = set()
+    for a in adjoint_axes(size, k, stride, pad, dilation):
+        for i in range(a.outs):
+            for t in range(a.taps):
+                row, tap = a.first + i * a.every, a.tap + t * a.skip
+                source = a.source + i * a.step + t * a.dilation
+                assert source * stride == row + pad - tap * dilation
+                met.add((row, tap))
+    assert met == {(r, u) for r in range(size) for u in range(k) if (r + pad - u * dilation) % stride == 0}
+
+
+def test_stays_in_bounds() -> None:
+    done = child.run("-m", "tests.guard_runs")
+    assert int(done.stdout.split()[-2]) > 0
+
+
+@pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
+def test_other_instruction_sets_stay_in_bounds(isa: str) -> None:
+    done = child.run("-m", "tests.guard_runs", FASTCONV_ISA=isa.replace("_", "-"))
+    assert int(done.stdout.split()[-2]) > 0
