@@ -25,6 +25,10 @@ from .im2col import col2im_add, im2col_pack
 from .layout import epilogue, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
+from .runs.few import runs_few_pixels
+from .runs.pack import runs_pack
+from .runs.products import runs_products
+from .runs.sums import runs_sums, runs_weights
 from .separable import separable_rows
 from .winograd.steps import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
 from .winograd.weight import winograd_grad_weight
@@ -70,6 +74,11 @@ __all__ = [
     "planar_sums",
     "planar_weights",
     "pointwise",
+    "runs_few_pixels",
+    "runs_pack",
+    "runs_products",
+    "runs_sums",
+    "runs_weights",
     "separable_rows",
     "spectral_multiply",
     "to_channels_first",

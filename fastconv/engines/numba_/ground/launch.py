@@ -104,13 +104,13 @@ class Step:
         threads, args = args[-1], args[:-1]
         parallel = threads > 1 and _may_launch()
         try:
-            run = self._compiled[args[0].dtype, parallel]
+            run = self._compiled[args[0].dtype.char, parallel]
         except KeyError:
             run = self._compile(args, parallel)
         return _launch(run, args, threads) if parallel else run(*args)
 
     def _compile(self, args: tuple, parallel: bool) -> Any:
-        key = args[0].dtype, parallel
+        key = args[0].dtype.char, parallel
         with _state.compiling:
             if key not in self._compiled:
                 self._compiled[key] = _jit(self._function, self._signature(args), parallel, self._fused)
@@ -154,30 +154,31 @@ class Shared(Step):
 
     def __call__(self, *args: Any) -> None:
         threads, args = args[-1], args[:-1]
-        try:
-            run = self._compiled[args[0].dtype, False]
-        except KeyError:
-            run = self._compile((*args, 0, 1), False)
-        if threads > 1 and _may_launch():
+        if threads == 1 or not _may_launch():
             try:
-                start, addresses = self._compiled[args[0].dtype, True]
+                run = self._compiled[args[0].dtype.char, False]
             except KeyError:
-                start, addresses = self._parallel(args, run)
-            _launch(start, (*addresses, threads, args), threads)
-            return
-        for share in range(threads):
-            run(*args, share, threads)
+                run = self._compile((*args, 0, 1), False)
+            for share in range(threads):
+                run(*args, share, threads)
+        else:
+            try:
+                start, step, loop = self._compiled[args[0].dtype.char, True]
+            except KeyError:
+                start, step, loop = self._parallel(args)
+            _in_turn(start, (step, loop, min(threads, get_thread_count()), threads, args))
 
-    def _parallel(self, args: tuple, run: Callable) -> Any:
+    def _parallel(self, args: tuple) -> Any:
         """What starts the parallel loop, and the addresses of the step and of the loop."""
-        key, integers = (args[0].dtype, True), (types.intp,) * 3
+        run = self._compile((*args, 0, 1), False)
+        key, integers = (args[0].dtype.char, True), (types.intp,) * 3
         with _state.compiling:
             if "loop" not in _shared:
                 _shared["loop"] = _jit(shares.every_share, integers, True)
             if key not in self._compiled:
                 packed = types.Tuple(self._signature((*args, 0, 0))[:-2])
-                start = _jit(shares.start, (*integers, packed), False)
-                self._compiled[key] = start, (_address(run), _address(_shared["loop"]))
+                start = _jit(shares.start, (*integers, types.intp, packed), False)
+                self._compiled[key] = start, _address(run), _address(_shared["loop"])
         return self._compiled[key]
 
 
@@ -212,7 +213,7 @@ class _State:
     """What a forked child must not inherit."""
 
     def __init__(self, forked: bool) -> None:
-        self.forked = forked
+        self.forked, self.started = forked, False
         self.compiling, self.launching = threading.RLock(), threading.Lock()
 
 
@@ -232,7 +233,9 @@ def _may_launch() -> bool:
     """Whether this thread may start a parallel loop."""
     if _state.forked or get_thread_count() == 1:
         return False
-    get_num_threads()  # chooses the layer and starts its threads on the first call
+    if not _state.started:
+        get_num_threads()  # chooses the layer and starts its threads
+        _state.started = True
     if threading_layer() != "workqueue":
         return True
     return not isinstance(threading.current_thread(), threading._DummyThread)  # not one of Numba's workers
@@ -243,9 +246,14 @@ def _launch(run: Callable, args: tuple, threads: int) -> Any:
     before = get_num_threads()
     set_num_threads(min(threads, get_thread_count()))
     try:
-        if threading_layer() != "workqueue":
-            return run(*args)
-        with _state.launching:
-            return run(*args)
+        return _in_turn(run, args)
     finally:
         set_num_threads(before)
+
+
+def _in_turn(run: Callable, args: tuple) -> Any:
+    """Start a parallel loop, one at a time where the layer asks for it."""
+    if threading_layer() != "workqueue":
+        return run(*args)
+    with _state.launching:
+        return run(*args)

@@ -46,6 +46,21 @@ def _run_all(typingctx, step, loop, shares, args):
 
 
 @extending.intrinsic
+def _set_threads(typingctx, n):
+    """Let this thread's parallel loops have n threads -> how many they had."""
+
+    def codegen(context, b, sig, args):
+        integer = ir.IntType(32)
+        get = cgutils.get_or_insert_function(b.module, ir.FunctionType(integer, []), "get_num_threads")
+        put = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), [integer]), "set_num_threads")
+        before = b.sext(b.call(get, []), I64)
+        b.call(put, [b.trunc(args[0], integer)])
+        return before
+
+    return types.intp(types.intp), codegen
+
+
+@extending.intrinsic
 def _call(typingctx, function, data, share):
     """Call the function at an address with a pointer and a number."""
 
@@ -57,9 +72,14 @@ def _call(typingctx, function, data, share):
     return types.void(types.intp, types.intp, types.intp), codegen
 
 
-def start(step, loop, shares, args):
-    """Run all shares of a compiled step (its address) with a tuple of arguments; loop: address of `every_share`."""
+def start(step, loop, threads, shares, args):
+    """Run all shares of a compiled step (its address) with a tuple of arguments; loop: address of `every_share`.
+
+    At most `threads` threads do so; the setting of the calling thread is restored.
+    """
+    before = _set_threads(threads)
     _run_all(step, loop, shares, args)
+    _set_threads(before)
 
 
 def every_share(function, data, shares):
