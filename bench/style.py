@@ -19,6 +19,7 @@ _COLOURS = {
     "naive": "#000000",
     "im2col": "#E69F00",
     "direct": "#0072B2",
+    "direct_plain": "#88CCEE",
     "planar": "#332288",
     "depthwise": "#56B4E9",
     "winograd": "#009E73",

@@ -17,8 +17,8 @@ from tests.guard import Guarded
 from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dtype
 
 
-def backend() -> Runs:
-    return Runs("cython", loader.load, loader.vector_bytes("cython"))
+def backend(engine: str = "cython") -> Runs:
+    return Runs(engine, loader.load, loader.vector_bytes(engine))
 
 
 def last(a: Any) -> Any:

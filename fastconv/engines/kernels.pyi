@@ -499,7 +499,7 @@ class Kernels(Protocol):
         sums: Array,
         dw: Array,
         record: Array,
-        shares: int,
+        parts: int,
         threads: int,
         /,
     ) -> None: ...

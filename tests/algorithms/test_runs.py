@@ -55,8 +55,9 @@ def test_problems(pass_: str, dtype: str, threads: int) -> None:
 @pytest.mark.parametrize("text", BLOCKS)
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_blocks_chunks_and_shares(pass_: str, text: str, threads: int) -> None:
-    runs, p = backend(), with_dtype(text, "float32")
+@pytest.mark.parametrize("engine", loader.ENGINES)
+def test_blocks_chunks_and_shares(engine: str, pass_: str, text: str, threads: int) -> None:
+    runs, p = backend(engine), with_dtype(text, "float32")
     d = integer_data(p)
     want = expected(p, pass_, d)
     for cfg in configs(runs, p, pass_, threads):
@@ -66,10 +67,11 @@ def test_blocks_chunks_and_shares(pass_: str, text: str, threads: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("text", BLOCKS)
-def test_epilogue(text: str, dtype: str) -> None:
+@pytest.mark.parametrize("engine", loader.ENGINES)
+def test_epilogue(engine: str, text: str, dtype: str) -> None:
     """In the last store as in three steps, bit by bit, in every block."""
-    runs, p = backend(), with_dtype(text, dtype)
-    d, more, step = integer_data(p), integer_data(p, salt=3).dy, loader.first(dtype).epilogue
+    runs, p = backend(engine), with_dtype(text, dtype)
+    d, more, step = integer_data(p), integer_data(p, salt=3).dy, loader.load(engine, dtype).epilogue
     more, bias = last(more / 7), d.b / 3
     for cfg in configs(runs, p, "forward", 2):
         plain = last(guard_runs.run(runs, "forward", p, moved(d), cfg, 2, filled(dtype)))

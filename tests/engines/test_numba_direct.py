@@ -1,4 +1,4 @@
-"""The steps of `direct` and `planar`, on Numba above all, where tiles and vectors end; and the largest magnitude."""
+"""The steps of `direct_plain` and `planar`, on Numba above all, where tiles end; and the largest magnitude."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ EVERY = ["forward", "grad_input", "grad_weight"]
 def test_direct_rows_of_every_width(width, outputs, name):
     """Tiles of 1, 2 and 4 vectors end within and at the end of a row; one pixel too many comes to nothing."""
     for channels in (5, 19):
-        assert check(f"direct/{name}", 1, 1, channels, (5, width), outputs, (3, 3), padding=1) == EVERY
+        assert check(f"direct_plain/{name}", 1, 1, channels, (5, width), outputs, (3, 3), padding=1) == EVERY
 
 
 @THREADS
@@ -72,19 +72,19 @@ def test_direct_rows_of_every_width(width, outputs, name):
     ((2, 3), (3, 4), (1, 1)), ((2, 17), (1, 1), (1, 1)), ((3, 3), (2, 3), (2, 2)),
 ])  # fmt: skip
 def test_direct(kernel, stride, dilation, channels, dtype, threads):
-    done = check("direct/numba", threads, 2, channels, (13, 38), 21, kernel, stride, 2, dilation, dtype=dtype)
+    done = check("direct_plain/numba", threads, 2, channels, (13, 38), 21, kernel, stride, 2, dilation, dtype=dtype)
     assert done == EVERY
 
 
 @THREADS
 def test_direct_packs_large_weights_panel_by_panel(threads):
     """Beyond a megabyte a thread packs a panel just before it uses it; shares of a panel in grad_weight."""
-    assert check("direct/numba", threads, 1, 200, (7, 7), 210, (3, 3), padding=1) == EVERY
-    assert check("direct/numba", threads, 1, 200, (9, 7), 16, (3, 3), padding=1) == EVERY
+    assert check("direct_plain/numba", threads, 1, 200, (7, 7), 210, (3, 3), padding=1) == EVERY
+    assert check("direct_plain/numba", threads, 1, 200, (9, 7), 16, (3, 3), padding=1) == EVERY
 
 
 def test_direct_groups():
-    assert check("direct/numba", 2, 2, 32, (9, 11), 48, (3, 3), padding=1, groups=2) == EVERY
+    assert check("direct_plain/numba", 2, 2, 32, (9, 11), 48, (3, 3), padding=1, groups=2) == EVERY
 
 
 @pytest.mark.parametrize("outputs", [*range(1, 16), 27])

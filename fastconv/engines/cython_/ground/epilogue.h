@@ -123,13 +123,14 @@ FC_INLINE void fc_epilogue_rows_of(int code, real *y, const real *bias, const re
         }
     }
 }
-#define FC_CASE(code) \
+#define FC_EPILOGUE_CASE(code) \
     case code: fc_epilogue_rows_of(code, y, bias, residual, first, last, n, period, per_number); break;
 static void fc_epilogue_rows(int code, real *y, const real *bias, const real *residual, ptrdiff_t first, ptrdiff_t last,
                              ptrdiff_t n, ptrdiff_t period, int per_number) {
     switch (code) {
-        FC_CASE(FC_NONE) FC_CASE(FC_RELU) FC_CASE(FC_RELU6) FC_CASE(FC_LEAKY_RELU) FC_CASE(FC_SILU) FC_CASE(FC_HARDSWISH)
-        FC_CASE(FC_GELU) FC_CASE(FC_SIGMOID) FC_CASE(FC_TANH)
+        FC_EPILOGUE_CASE(FC_NONE) FC_EPILOGUE_CASE(FC_RELU) FC_EPILOGUE_CASE(FC_RELU6)
+        FC_EPILOGUE_CASE(FC_LEAKY_RELU) FC_EPILOGUE_CASE(FC_SILU) FC_EPILOGUE_CASE(FC_HARDSWISH)
+        FC_EPILOGUE_CASE(FC_GELU) FC_EPILOGUE_CASE(FC_SIGMOID) FC_EPILOGUE_CASE(FC_TANH)
     }
 }
 #endif

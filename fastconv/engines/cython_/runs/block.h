@@ -5,8 +5,8 @@
    while runs of the source stream by. In the products (forward, grad_input) r is a pixel and a step goes on to the
    next number of a kernel row; in the sums (grad_weight) r is a number of a kernel row and a step goes on to the
    next pixel. Sizes are constants of always-inline functions, instantiated and tabled below. */
-#ifndef FC_RUNS_BLOCK_H
-#define FC_RUNS_BLOCK_H
+#ifndef RUNS_BLOCK_H
+#define RUNS_BLOCK_H
 #include <stddef.h>
 #include "ground/epilogue.h"
 
@@ -26,14 +26,14 @@ typedef void runs_kernel(const runs_job *, const real *x, const real *w, real *y
 
 /* GCC would read one of the vectors from memory for every multiply-add; so it stays in a register */
 #if defined(__AVX512F__)
-#define FC_HOLD(v) __asm__ volatile("" : "+v"(v))
+#define RUNS_HOLD(v) __asm__ volatile("" : "+v"(v))
 #elif defined(__FMA__)
-#define FC_HOLD(v) __asm__ volatile("" : "+x"(v))
+#define RUNS_HOLD(v) __asm__ volatile("" : "+x"(v))
 #else
-#define FC_HOLD(v) (void)0
+#define RUNS_HOLD(v) (void)0
 #endif
 
-#define FC_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
+#define RUNS_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
 
 FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const runs_job *job, const real *x,
                              const real *w) {
@@ -44,16 +44,16 @@ FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a
             const real *q[5];
             FC_UNROLL for (int k = 0; 3 * k < nr; k++) {
                 q[k] = x + u * job->row + t * job->tap + 3 * k * px;
-                FC_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
+                RUNS_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
             }
             for (ptrdiff_t c = 0; c < n; c++) {
                 FC_UNROLL for (int j = 0; j < nv; j += held) {
                     vec b[3];
                     FC_UNROLL for (int k = 0; k < held; k++) {
                         b[k] = vload(w + (j + k) * LANES);
-                        FC_HOLD(b[k]);
+                        RUNS_HOLD(b[k]);
                     }
-                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) FC_HOLD_POINTER(q[k]); /* broadcast anew */
+                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) RUNS_HOLD_POINTER(q[k]); /* broadcast anew */
                     FC_UNROLL for (int r = 0; r < nr; r++) {
                         vec s = vset(sums ? q[0][r] : q[r / 3][r % 3 * px]);
                         FC_UNROLL for (int k = 0; k < held; k++) a[r][j + k] += s * b[k];
@@ -119,15 +119,15 @@ FC_INLINE void runs_sums(const int nv, const int nr, const runs_job *job, const 
 }
 
 /* All blocks X(nv, nr) whose sums fit the registers. */
-#define FC_TO_4(X, v) X(v, 1) X(v, 2) X(v, 3) X(v, 4)
-#define FC_TO_7(X, v) FC_TO_4(X, v) X(v, 5) X(v, 6) X(v, 7)
-#define FC_TO_9(X, v) FC_TO_7(X, v) X(v, 8) X(v, 9)
-#define FC_TO_12(X, v) FC_TO_9(X, v) X(v, 10) X(v, 11) X(v, 12)
-#define FC_TO_14(X, v) FC_TO_12(X, v) X(v, 13) X(v, 14)
+#define RUNS_TO_4(X, v) X(v, 1) X(v, 2) X(v, 3) X(v, 4)
+#define RUNS_TO_7(X, v) RUNS_TO_4(X, v) X(v, 5) X(v, 6) X(v, 7)
+#define RUNS_TO_9(X, v) RUNS_TO_7(X, v) X(v, 8) X(v, 9)
+#define RUNS_TO_12(X, v) RUNS_TO_9(X, v) X(v, 10) X(v, 11) X(v, 12)
+#define RUNS_TO_14(X, v) RUNS_TO_12(X, v) X(v, 13) X(v, 14)
 #if VBYTES == 64
-#define RUNS_BLOCKS(X) FC_TO_14(X, 1) FC_TO_14(X, 2) FC_TO_9(X, 3) FC_TO_7(X, 4)
+#define RUNS_BLOCKS(X) RUNS_TO_14(X, 1) RUNS_TO_14(X, 2) RUNS_TO_9(X, 3) RUNS_TO_7(X, 4)
 #else
-#define RUNS_BLOCKS(X) FC_TO_12(X, 1) FC_TO_4(X, 2) X(2, 5) X(2, 6) FC_TO_4(X, 3)
+#define RUNS_BLOCKS(X) RUNS_TO_12(X, 1) RUNS_TO_4(X, 2) X(2, 5) X(2, 6) RUNS_TO_4(X, 3)
 #endif
 
 #define RUNS_ARGS const runs_job *job, const real *x, const real *w, real *y, const real *residual

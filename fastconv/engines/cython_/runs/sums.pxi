@@ -93,7 +93,7 @@ cdef struct RunsWeights:
     const real* sums
     real* dw
     intp size
-    intp shares
+    intp parts
 
 
 cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
@@ -123,7 +123,7 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
                     continue
                 from_ = p + (t * r.cg + c) * nv * LANES
                 total = vload(from_)
-                for s in range(1, a.shares):
+                for s in range(1, a.parts):
                     total += vload(from_ + s * a.size)
                 m[j] = total
                 t += 1
@@ -138,10 +138,10 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
                     vstore_part(d + j * K + k, m[j], <int> q)
 
 
-def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int shares, int threads):
-    """dw OUT (co, ci // groups, kh, kw): all shares of sums IN together."""
+def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts, int threads):
+    """dw OUT (co, ci // groups, kh, kw): all parts of sums IN together."""
     cdef RunsWeights a
-    a.r, a.sums, a.dw, a.shares = read_RunsPass(record), data(sums), data(dw), shares
+    a.r, a.sums, a.dw, a.parts = read_RunsPass(record), data(sums), data(dw), parts
     a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
     with nogil:
         launch(_weights_share, &a, threads)

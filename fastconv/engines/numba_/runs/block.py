@@ -14,8 +14,8 @@ from numba import extending, types
 from numba.core import cgutils
 
 from ..ground import emit
+from ..ground.control import loop, merge
 from ..ground.emit import I64, vector_of
-from ..ground.microkernel import _loop, _merge
 from ..ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -53,18 +53,18 @@ def _multiply(b, vec, nv, nr, pixel, step, x, w, job):
     places = [b.mul(pixel, I64(k)) for k in range(near)]
     zeros, before = [emit.zero(vec)] * (nr * nv), b.block
     with b.if_then(b.and_(b.icmp_signed("<", I64(0), rows), b.icmp_signed("<", I64(0), b.mul(taps, n)))):
-        with _loop(b, I64(0), rows, [w, *zeros]) as (i, outer):
-            with _loop(b, I64(0), taps, outer) as (t, middle):
+        with loop(b, I64(0), rows, [w, *zeros]) as (i, outer):
+            with loop(b, I64(0), taps, outer) as (t, middle):
                 start = b.gep(x, [b.add(b.mul(i, row), b.mul(t, tap))])
                 far = [b.gep(start, [b.mul(pixel, I64(k))]) for k in range(0, nr, near)]
-                with _loop(b, I64(0), n, [*far, *middle]) as (_, inner):
+                with loop(b, I64(0), n, [*far, *middle]) as (_, inner):
                     far, w, sums = inner[: len(far)], inner[len(far)], inner[len(far) + 1 :]
                     far = _step(b, vec, nv, nr, far, places, w, sums)
                     inner[:] = [*(b.gep(p, [step]) for p in far), b.gep(w, [I64(nv * vec.lanes)]), *sums]
                 middle[:] = inner[len(far) :]
             outer[:] = middle
         after = b.block
-    return _merge(b, zeros, before, outer[1:], after)
+    return merge(b, zeros, before, outer[1:], after)
 
 
 def _products(b, vec, nv, nr, args):
@@ -82,7 +82,7 @@ def _products(b, vec, nv, nr, args):
     def fetched(address, part):
         return emit.load_masked(b, vec, address, last) if part else emit.load(b, vec, address)
 
-    with _loop(b, I64(0), I64(3), sums) as (k, sums):  # what was summed before, bias and residual
+    with loop(b, I64(0), I64(3), sums) as (k, sums):  # what was summed before, bias and residual
         before = b.block
         with b.if_then(b.trunc(b.lshr(adds, k), ir.IntType(1))):
             first, second = b.icmp_signed("==", k, I64(0)), b.icmp_signed("==", k, I64(1))
@@ -90,13 +90,13 @@ def _products(b, vec, nv, nr, args):
             more = [fetched(*place) for place in each(start, b.select(second, I64(0), out))]
             total = [b.fadd(a, m, flags=emit.FLAGS) for a, m in zip(sums, more, strict=True)]
             after = b.block
-        sums[:] = _merge(b, sums, before, total, after)
+        sums[:] = merge(b, sums, before, total, after)
     before = b.block
     with b.if_then(b.icmp_signed("==", activation, I64(RELU))):
         zero = emit.zero(vec)
         positive = [b.select(b.fcmp_ordered("<", a, zero), zero, a) for a in sums]  # NaN stays
         after = b.block
-    sums = _merge(b, sums, before, positive, after)
+    sums = merge(b, sums, before, positive, after)
     places = list(each(y, out))
     for a, (address, part) in zip(sums, places, strict=True):
         if not part:
@@ -119,7 +119,7 @@ def _sums(b, vec, nv, nr, args):
     with b.if_then(b.icmp_signed("!=", onto, I64(0))):  # a strip's sum is its own: errors grow with its length only
         total = [b.fadd(emit.load(b, vec, p), a, flags=emit.FLAGS) for p, a in zip(places, sums, strict=True)]
         after = b.block
-    for a, place in zip(_merge(b, sums, before, total, after), places, strict=True):
+    for a, place in zip(merge(b, sums, before, total, after), places, strict=True):
         emit.store(b, vec, a, place)
 
 
@@ -173,7 +173,7 @@ def products_block(typingctx, nv, nr, x, w, y, bias, residual, rows, taps, n, ro
 def sums_block(typingctx, nv, nr, x, w, y, rows, taps, n, row, tap, pixel, out, onto):
     """y[r*out + j*L :+ L] (+)= sum for nr numbers r and nv vectors j; all arrays are addresses::
 
-        sum over i < rows, t < taps, k < n of x[i*row + t*tap + k*pixel + r] * w[((i*taps + t)*n + k)*nv*L + j*L :+ L]
+    sum over i < rows, t < taps, k < n of x[i*row + t*tap + k*pixel + r] * w[((i*taps + t)*n + k)*nv*L + j*L :+ L]
     """
     i = types.intp
     return _call(_sums, nv, nr, x, (x, x, x, *[i] * 8))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..ground import vector as v
 from ..ground.launch import shared_step
-from .block import RELU
-from .view import ceil, nothing, split
+from ..ground.memory import local
+from .view import activate_numbers, ceil, nothing, split
 
 
 def runs_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads):
@@ -19,6 +19,7 @@ def runs_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads
 def _few_pixels(x, w, bias, residual, y, pixels, groups, activation, share, shares):
     """Outputs four by four: a row of weights each, lanes = channels."""
     L, co, cg = v.lanes(y), w.shape[0], w.shape[1]
+    sums = local(y, 4)
     og, whole, zero = co // groups, cg // L * L, v.zero(y)
     fours = ceil(og, 4)
     for k in range(split(groups * fours, shares, share), split(groups * fours, shares, share + 1)):
@@ -46,6 +47,7 @@ def _few_pixels(x, w, bias, residual, y, pixels, groups, activation, share, shar
                         s += v.at(bias, o + t)
                     if residual.size:
                         s += v.at(residual, p * co + o + t)
-                    if activation == RELU and s < 0:  # NaN stays
-                        s = y.dtype.type(0)
-                    v.put(y, p * co + o + t, s)
+                    v.put(sums, t, s)
+            activate_numbers(sums, 0, min(4, og), activation)
+            for t in range(min(4, og)):
+                v.put(y, p * co + o + t, v.at(sums, t))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from numba import extending, types
 from numba.core import cgutils
 
-from ..direct.tiles import load_block
 from ..ground import emit
 from ..ground import vector as v
 from ..ground.emit import I64
 from ..ground.launch import shared_step
+from ..ground.transpose import load_block
 from .view import at, ceil, split
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address
 from ..ground import vector as v
 from ..ground.launch import shared_step
-from .block import BIAS, ONTO, RESIDUAL, products_block
+from ..ground.memory import address
+from .block import BIAS, ONTO, RELU, RESIDUAL, products_block
 from .pack import pack
-from .view import at, ceil, inside, nothing, outside, source, split
+from .view import activate_numbers, at, ceil, inside, nothing, outside, source, split
 
 
 def runs_products(x, u, w, bias, residual, y, work, record, activation, threads):
@@ -85,6 +85,7 @@ def _band(r, view, u, w, bias, residual, y, work, panel, packed, activation, p, 
         adds, last = ONTO if c0 else 0, 0
         if c1 == cg:
             adds, last = adds + (BIAS if bias.size else 0) + (RESIDUAL if residual.size else 0), activation
+        inline = last if last == RELU else 0
         taps, n, tap, step = kw, c1 - c0, r[at.cd] * pixel, kw * (c1 - c0) * nv * L
         if tap == n:  # neighbouring taps are one run
             taps, n = 1, kw * n
@@ -102,5 +103,8 @@ def _band(r, view, u, w, bias, residual, y, work, panel, packed, activation, p, 
                 products_block(nv, split(ow, columns, k + 1) - j, address(start, from_ + j * over),
                                address(weights, top * step), address(y, place), address(bias, g * og + first),
                                address(residual, place), bottom - top, taps, n, down, tap, over, out,
-                               outputs - (nv - 1) * L, adds, last)  # fmt: skip
+                               outputs - (nv - 1) * L, adds, inline)  # fmt: skip
+                if last > RELU:
+                    for c in range(place, place + (split(ow, columns, k + 1) - j) * out, out):
+                        activate_numbers(y, c, outputs, last)
             block += k1 - k0

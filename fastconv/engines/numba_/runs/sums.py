@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..depthwise.blocks import address, local
 from ..ground import vector as v
 from ..ground.launch import shared_step
+from ..ground.memory import address, local
 from ..ground.target import VECTOR_BYTES
 from .block import sums_block
 from .view import at, ceil, inside, outside, source, split
@@ -26,7 +26,7 @@ def runs_sums(x, dy, sums, work, record, share, shares):
     oh, kw, cg = r[at.oh], r[at.kw], r[at.cg]
     panels = r[at.groups] * ceil(r[at.og], r[at.nv] * L)
     each, run = kw, cg  # runs a kernel row
-    if r[at.cd] * (r[at.pixel] or r[at.c]) == cg:
+    if r[at.cd] * r[at.c] == cg:
         each, run = 1, kw * cg
     blocks = ceil(run, r[at.nr])
     runs = r[at.kh] * each * blocks  # register blocks a panel
@@ -59,12 +59,12 @@ def _strip(r, view, dy, work, lanes, sums, start, p, begin, end, q, e, each, run
     start += p * width * r[at.kh] * r[at.kw] * cg
     for task in range(begin, end):
         k, u, t = task % blocks, task // blocks // each, task // blocks % each
-        l = split(run, blocks, k)
+        first = split(run, blocks, k)
         h = r[at.r0] + q % oh * r[at.rs] + u * r[at.rd]
         i0, i1 = outside(h, r[at.rs], e - q), inside(h, r[at.rs], e - q, r[at.h])  # output rows that meet the image
-        x = q // oh * image + (h + i0 * r[at.rs]) * row + (r[at.c0] + t * r[at.cd]) * pixel + g * cg + l
-        to = start + ((u * r[at.kw] + t) * cg + l) * nv * L
-        sums_block(nv, split(run, blocks, k + 1) - l, address(source, x), address(work, lanes + i0 * ow * nv * L),
+        x = q // oh * image + (h + i0 * r[at.rs]) * row + (r[at.c0] + t * r[at.cd]) * pixel + g * cg + first
+        to = start + ((u * r[at.kw] + t) * cg + first) * nv * L
+        sums_block(nv, split(run, blocks, k + 1) - first, address(source, x), address(work, lanes + i0 * ow * nv * L),
                    address(sums, to), i1 - i0, 1, ow, r[at.rs] * row, 0, r[at.cs] * pixel, nv * L, onto)  # fmt: skip
 
 

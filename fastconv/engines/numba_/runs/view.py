@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from ...records import RunsPass, places
-from ..depthwise.blocks import address
 from ..ground import vector as v
-from ..im2col import _clear, _gather
+from ..ground.epilogue import activate
+from ..ground.memory import address, clear, copy_strided
 
 at = places(RunsPass)
 
@@ -53,26 +53,30 @@ def source(r, x, work, copy, n0, n1, i0, i1, j0, j1):
 
     Where pixel (0, 0) of image 0 is, even if it is not there; numbers between images, rows, pixels.
     """
-    h, w, c, pixel = r[at.h], r[at.w], r[at.c], r[at.pixel]
-    if pixel == 0:
+    h, w, c = r[at.h], r[at.w], r[at.c]
+    if r[at.copied] == 0:
         return address(x, 0), h * w * c, w * c, c
-    top, bottom = max(0, r[at.r0] + i0 * r[at.rs]), min(
-        h, r[at.r0] + (i1 - 1) * r[at.rs] + (r[at.kh] - 1) * r[at.rd] + 1
+    top, bottom = (
+        max(0, r[at.r0] + i0 * r[at.rs]),
+        min(h, r[at.r0] + (i1 - 1) * r[at.rs] + (r[at.kh] - 1) * r[at.rd] + 1),
     )
     bottom = max(bottom, top)
     left, right = r[at.c0] + j0 * r[at.cs], r[at.c0] + (j1 - 1) * r[at.cs] + (r[at.kw] - 1) * r[at.cd] + 1
     first = min(max(left, 0), right)  # the columns that there are
     last = max(first, min(right, w))
-    row = (right - left) * pixel
+    row = (right - left) * c
     image = (bottom - top) * row
     for n in range(n0, n1):
         for i in range(top, bottom):
             to, place = copy + (n - n0) * image + (i - top) * row, ((n * h + i) * w + first) * c
-            _clear(work, to, (first - left) * pixel)
-            if pixel == c:
-                _gather(work, to + (first - left) * c, x, place, (last - first) * c, 1)
-            else:
-                for j in range(last - first):
-                    _gather(work, to + (first - left + j) * pixel, x, place + j * c, c, 1)
-            _clear(work, to + (last - left) * pixel, (right - last) * pixel)
-    return address(work, copy - n0 * image - top * row - left * pixel), image, row, pixel
+            clear(work, to, (first - left) * c)
+            copy_strided(work, to + (first - left) * c, x, place, (last - first) * c, 1)
+            clear(work, to + (last - left) * c, (right - last) * c)
+    return address(work, copy - n0 * image - top * row - left * c), image, row, c
+
+
+@v.copied
+def activate_numbers(y, o, n, code):
+    """y[o :+ n] = activation(y[o :+ n])"""
+    for k in range(0, n, v.lanes(y)):
+        v.store_part(y, o + k, activate(v.load_part(y, o + k, n - k), code), n - k)
