@@ -99,7 +99,7 @@ class Planar(Backend):
             block = -(-outputs // -(-outputs // cfg.tile))
             pixels = oh * ow
             waste = -(-pixels // (2 * lanes)) * 2 * lanes / pixels
-            rate, rows = 0.9 * min(1.0, block / (7 if outputs > 4 else 4)), 0.0
+            rate, rows = (0.9 if pixels > 400 else 0.75) * min(1.0, block / (7 if outputs > 4 else 4)), 0.0
             moved += 2 * p.co * (p.ci // p.g) * p.itemsize
             if outputs > 4:  # the image is read while the first outputs are summed
                 moved -= p.n * p.g * c * pixels * p.itemsize

@@ -26,7 +26,9 @@ from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
-_PACK, _READ = 0.9, 0.3  # cycles to pack a weight, to fetch a number of the source
+_PACK = 0.9, 2.1, 4.5  # vectors that are multiplied while a weight is packed: 1x1, other kernels, these swapped
+_UNPACK = 1.7  # while one is turned to its place
+_READ = 0.3  # to fetch a number of the source
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
@@ -129,7 +131,8 @@ class Runs(Backend):
             return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
         if pass_ == "grad_weight":
             waste = -(-(p.co // p.g) // lanes) * lanes / (p.co // p.g)
-            seconds = flops * waste / (0.85 * rates.fma_gflops * 1e9 * threads)
+            work = flops * waste / 0.85 + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
+            seconds = work / (rates.fma_gflops * 1e9 * threads)
         else:
             cycles = sum(_pass_cycles(r, cfg, threads, lanes) for r in shapes(p, pass_))
             seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
@@ -230,8 +233,7 @@ def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int)
     sizes = tuple(r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg for r in phases)
     shares = threads if pass_ == "grad_weight" and cfg.private else 1
     kept = _round(max(sizes) * shares) if pass_ == "grad_weight" else 0
-    room = max(r.room for r in phases)
-    return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * room)
+    return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * max(r.room for r in phases))
 
 
 def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> RunsPass:
@@ -273,14 +275,14 @@ def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> floa
     crews, columns, vectors = threads // cfg.ways, -(-r.ow // cfg.nr), -(-r.og // lanes)
     panels, tail = -(-vectors // cfg.nv), (vectors - 1) % cfg.nv + 1  # of a group; vectors of the last one
     whole, part = _row_cycles(r.ow, columns, cfg.nv), _row_cycles(r.ow, columns, tail)
-    rows, terms = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw
-    work = own = 0.0
+    rows, terms, work, own = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw, 0.0, 0
     for k in range(cfg.ways):
         first, end = (r.groups * panels * i // cfg.ways for i in (k, k + 1))
         tails = end // panels - first // panels
         work = max(work, (end - first - tails) * whole + tails * part)
         own = max(own, (end - first - tails) * cfg.nv + tails * tail)
-    return work * rows * terms + _PACK * own * lanes * terms + _READ * r.n * r.h * r.w * r.c / crews
+    pack = _PACK[0 if r.th * r.tw == 1 else 1 + r.swapped]
+    return work * rows * terms + pack * own * lanes * terms + _READ * r.n * r.h * r.w * r.c / crews
 
 
 def _row_cycles(ow: int, columns: int, vectors: int) -> float:
