@@ -27,8 +27,7 @@ from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
 _PACK = 0.9, 2.1, 4.5  # vectors that are multiplied while a weight is packed: 1x1, other kernels, these swapped
-_UNPACK = 1.7  # while one is turned to its place
-_READ = 0.3  # to fetch a number of the source
+_READ, _UNPACK = 0.3, 1.7  # while a number of the source is fetched, a weight of dw comes to its place
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
@@ -111,8 +110,8 @@ class Runs(Backend):
         for nv, nr in most.items():
             chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
             panels = r.groups * -(-r.og // (nv * lanes))
-            for ways in (k for k in range(1, min(threads, panels) + 1) if threads % k == 0):
-                options.append(RunsConfig(nv, min(nr, 7) if far else nr, ways, chunk))
+            ways = (k for k in range(1, min(threads, panels) + 1) if threads % k == 0)
+            options += [RunsConfig(nv, min(nr, 7) if far else nr, k, chunk) for k in ways]
         return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes))
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
@@ -240,11 +239,10 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
     """A phase with its block sizes and the scratch memory that a thread needs."""
     right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
     copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
-    keep = False
     row = (right - r.c0 if copied else r.w) * r.c * p.itemsize  # bytes
     if pass_ == "grad_weight":
-        band = max(1, min(r.oh, _STRIP // r.ow))
-        rows, images, panel = band, 1, band * r.ow * cfg.nv * lanes
+        band = rows = max(1, min(r.oh, _STRIP // r.ow))
+        keep, images, panel = False, 1, band * r.ow * cfg.nv * lanes
     else:
         columns = -(-r.ow // cfg.nr)
         terms = r.kh * r.kw * r.cg

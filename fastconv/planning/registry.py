@@ -27,6 +27,7 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Depthwise, "cython"),
     (Depthwise, "numba"),
     (Runs, "cython"),
+    (Runs, "numba"),
     (Direct, "cython"),
     (Direct, "numba"),
     (Winograd, "cython"),

@@ -93,7 +93,11 @@ class Search:
         """Seconds that the backend takes at least."""
         found = self._floors.get(b)
         if found is None:
-            found = self._floors[b] = b.floor(self.inner(b), self.pass_, self.threads, self.rates)
+            p = self.inner(b)
+            found = b.floor(p, self.pass_, self.threads, self.rates)
+            if (p.x_last, p.y_last) != (self.problem.x_last, self.problem.y_last):
+                found += sum(transposed(self.problem, p)) * p.itemsize / (self.rates.copy_gbs_all * 1e9)
+            self._floors[b] = found
         return found
 
     def refusal(self, b: Backend) -> str | None:
