@@ -1,8 +1,9 @@
 """Runs the channels-last depthwise kernels on NCHW data, and on arrays that lie between forbidden pages.
 
-python -m tests.last
+python -m tests.last ENGINE
 """
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -90,15 +91,15 @@ class Steps:
         return getattr(self.module, name)
 
 
-def steps_of(dtype: str) -> Steps:
-    return Steps(loader.load("cython", dtype), loader.vector_bytes("cython"))
+def steps_of(dtype: str, engine: str) -> Steps:
+    return Steps(loader.load(engine, dtype), loader.vector_bytes(engine))
 
 
 def main() -> None:
-    memory = Guarded()
+    memory, engine = Guarded(), sys.argv[1]
     for text in problems():
         for dtype in ("float32", "float64"):
-            p, steps = with_dtype(text, dtype), steps_of(dtype)
+            p, steps = with_dtype(text, dtype), steps_of(dtype, engine)
             d = integer_data(p)
             residual = np.ones(p.y_shape, p.dtype)
             for pass_ in PASSES:

@@ -28,7 +28,7 @@ RULES: dict[str, set[str]] = {
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
     "planning.plan": {"core", "algorithms.base", "engines.loader", "planning.rows"},
     "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records"},
-    "images.filtering": {"core", "engines.loader"},
+    "images.filtering": {"core", "engines.loader", "engines.records"},
     "images.spectral": {"core", "planning", "images.filtering"},
     "images.correlation": {"core", "images.filtering", "images.spectral"},
     "images.filter2d": {"core", "planning.registry", "engines.loader", "images.filtering", "images.correlation"},

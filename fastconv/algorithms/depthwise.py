@@ -74,7 +74,7 @@ class Depthwise(Backend):
 
     def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
         """Channels last, both, where either lies so and a channel has outputs of its own."""
-        wanted = self.engine == "cython" and (p.x_last or p.y_last) and last.serves(p)
+        wanted = (p.x_last or p.y_last) and last.serves(p)
         return wanted, wanted
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:

@@ -18,15 +18,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
 from . import split_layout as layout
-from .axes import bands, sides
+from .axes import sides
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates, terms
+from .split_layout import Blocks
 
 _LEAST = 16  # channels that fill half a step, or a vector
 _STRIP = 48 << 10  # bytes of sums of a strip
@@ -35,18 +36,6 @@ _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 2 << 20  # weights beyond this are packed panel by panel, just before use
 _SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA; of AMX assumed, not measured
 _FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops; AMX assumed
-
-
-class Blocks(NamedTuple):
-    """Block sizes of one pass."""
-
-    flat: int  # 1: the pixels of a strip are one run (tiles are 16 pixels, wherever rows end)
-    rows: int  # base rows a strip
-    jit: int  # 1: panels outermost, packed just before use
-    images: int  # images a band
-    band: int  # output rows a band
-    groups: int  # groups taken together
-    splits: int  # shares of a panel (grad_weight)
 
 
 class SplitBf16(Backend):
@@ -107,7 +96,7 @@ class SplitBf16(Backend):
         return Blocks(flat, rows, jit, images, band, groups, splits)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
-        return self._layout(p, pass_, cfg, threads)[-1] * p.itemsize
+        return layout.scratch(p, pass_, self.parts, cfg, threads)[0].nbytes
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int, rates: Rates) -> Cost:
         v, (c, outputs, oh, ow) = layout.view(p, pass_), sides(p, pass_)
@@ -158,10 +147,11 @@ class SplitBf16(Backend):
         return {1: 2.0**-7 + 2.0**-16, 2: 2.0**-15 + 2.0**-24, 3: 2.0**-24 + 2.0**-33}[self.parts] * (1 + sums) + sums
 
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
-        raw = np.empty(p.g * self._weights(p, "forward") + 16 + 512 * p.kh * p.kw, w.dtype)
+        size = layout.packed_size(p, "forward", self.parts)
+        raw = np.empty(p.g * size + 16 + 512 * p.kh * p.kw, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
-        packed, tmp = np.split(raw[start:], [p.g * self._weights(p, "forward")])
-        self._pack_weights(p, cfg, w, 0, p.g, packed, tmp, 1, False)
+        packed, tmp = np.split(raw[start:], [p.g * size])
+        self._pack_weights(p, "forward", cfg, w, 0, p.g, packed, tmp, 1)
         return packed.reshape(p.g, -1)
 
     def forward(
@@ -178,92 +168,44 @@ class SplitBf16(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        steps, v = self.steps(p.dtype), layout.view(p, "grad_weight")
-        ci, co = p.ci // p.g, p.co // p.g
-        at_rows, at_sums, _ = self._layout(p, "grad_weight", cfg, threads)
-        copy, rows, sums = work[:at_rows], work[at_rows:at_sums], work[at_sums:]
-        at, at_dy = layout.copies(p, "grad_weight", self.parts, min(cfg.band, p.oh), cfg.groups, cfg.images)
-        unit = steps.SPLIT_UNITS[self.unit]
+        steps = self.steps(p.dtype)
+        views = layout.scratch(p, "grad_weight", self.parts, cfg, threads)[0].take(work)
+        copy, rows, sums, unit = views["copy"], views["rows"], views["sums"], steps.SPLIT_UNITS[self.unit]
         for g in range(0, p.g, cfg.groups):
-            ng = min(cfg.groups, p.g - g)
-            for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, p.oh)):
-                chunks = -(-((i1 - i0 - 1) * v.wph + p.ow) // 32)
-                table, taps, ways = layout.sum_steps(p, self.parts, nb, chunks, at, at_dy)
-                steps.split_pack(
-                    x, copy, (n0, nb, g * ci, ng), (*at[:5], v.nr, v.nc, at.length, ci, self.parts),
-                    layout.image_of(p, "grad_weight", v, i0), ways, threads,
-                )  # fmt: skip
-                steps.split_pack_rows(
-                    dy, rows, (n0, nb, g * co, ng, co, chunks, self.parts), at_dy[:3],
-                    (i1, p.ow, v.wph, i0, 1, 0, 1), threads,
-                )  # fmt: skip
-                steps.split_sums(
-                    copy, rows, sums, table, taps, (at.group, at.block, at_dy.group),
-                    (ng, co, ci, nb * chunks, self.products), (unit, self.chunks, cfg.splits, k > 0), threads,
-                )  # fmt: skip
-            steps.split_unpack_sums(sums, dw, g * co, co, ci, p.kh * p.kw, ng, threads)
+            for table, taps, of_x, of_dy, q in layout.sum_records(p, self.parts, cfg, unit, self.chunks, g):
+                steps.split_pack(x, copy, of_x, threads)
+                steps.split_pack_rows(dy, rows, of_dy, threads)
+                steps.split_sums(copy, rows, sums, table, taps, q, threads)
+            steps.split_unpack_sums(sums, dw, q, threads)
 
     def _products(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
         threads: int, packed: Any,
     ) -> None:  # fmt: skip
         """forward, or grad_input with dy for x and dx for y: band by band, pack and multiply."""
-        steps, v, adjoint = self.steps(p.dtype), layout.view(p, pass_), pass_ == "grad_input"
-        c, outputs, oh, ow = sides(p, pass_)
-        at_u, at_rows, _ = self._layout(p, pass_, cfg, threads)
-        copy, u, rows = work[:at_u], work[at_u:at_rows], work[at_rows:]
+        steps, oh = self.steps(p.dtype), sides(p, pass_)[2]
+        views = layout.scratch(p, pass_, self.parts, cfg, threads)[0].take(work)
+        copy, buffers, unit = views["copy"], views["threads"], steps.SPLIT_UNITS[self.unit]
         at, _ = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
         table = layout.product_steps(p, pass_, self.parts, at)
-        w0, unit = p.co // p.g * (p.ci // p.g) * p.kh * p.kw, steps.SPLIT_UNITS[self.unit]
         for g in range(0, p.g, cfg.groups):
             ng = min(cfg.groups, p.g - g)
-            weights = packed[g] if packed is not None else None if cfg.jit else u
-            if packed is None and not cfg.jit:
-                self._pack_weights(p, cfg, w, g, ng, u, rows, threads, adjoint)
-            for n0, nb, i0, i1 in bands(p, cfg.images, cfg.band, oh):
-                r0, nr = layout.base_rows(v, i0, i1)
-                length = (nr + v.down) * v.wph
-                steps.split_pack(
-                    x, copy, (n0, nb, g * c, ng), (*at[:5], v.nr, v.nc, length, c, self.parts),
-                    layout.image_of(p, pass_, v, r0), 0, threads,
-                )  # fmt: skip
+            u = views.get("weights") if packed is None else packed[g : g + ng]
+            if packed is None and u is not None:
+                self._pack_weights(p, pass_, cfg, w, g, ng, u, buffers, threads)
+            weights, chain = layout.weights_of(p, pass_, self.parts, g, ng), self.chain * self.products
+            for of_x, q in layout.product_records(p, pass_, self.parts, cfg, threads, unit, chain, g):
+                steps.split_pack(x, copy, of_x, threads)
                 steps.split_rows(
-                    copy, weights, w, y, bias, table.phases, table.steps, table.pos, rows,
-                    (at.image, at.group, v.wph, v.columns), (r0, nr, v.rd, v.rt, v.c0, v.cd, v.ct),
-                    (n0, nb, g * outputs, outputs, ng, i0, i1),
-                    (unit, cfg.flat, cfg.rows, cfg.jit, adjoint, c, self.parts, g * w0, 32 * cfg.rows * v.rd * ow,
-                     self.chain * self.products),
-                    threads,
+                    copy, u, w, y, bias, table.phases, table.steps, table.pos, buffers, weights, q, threads
                 )  # fmt: skip
 
     def _pack_weights(
-        self, p: ConvProblem, cfg: Blocks, w: Array, g: int, ng: int, u: Array, tmp: Array, threads: int, adjoint: bool
+        self, p: ConvProblem, pass_: str, cfg: Blocks, w: Array, g: int, ng: int, u: Array, tmp: Array, threads: int
     ) -> None:
-        pass_ = "grad_input" if adjoint else "forward"
-        c, outputs, oh, _ = sides(p, pass_)
-        at, _ = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
+        at, _ = layout.copies(p, pass_, self.parts, min(cfg.band, sides(p, pass_)[2]), cfg.groups, cfg.images)
         pos = layout.product_steps(p, pass_, self.parts, at).pos
-        w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
-        self.steps(p.dtype).split_weights(w, u, w0, outputs, c, ng, pos, self.parts, adjoint, tmp, threads)
-
-    def _weights(self, p: ConvProblem, pass_: str) -> int:
-        """float32 numbers that the packed weights of a group take."""
-        c, outputs, _, _ = sides(p, pass_)
-        return -(-outputs // 32) * p.kh * p.kw * -(-c // 32) * self.parts * 512
-
-    def _layout(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> tuple[int, int, int]:
-        """Where weights (or the copy of dy) and thread buffers (or sums) start in the workspace, and its end."""
-        c, _, oh, ow = sides(p, pass_)
-        at, at_dy = layout.copies(p, pass_, self.parts, min(cfg.band, oh), cfg.groups, cfg.images)
-        if pass_ == "grad_weight":
-            sums = cfg.groups * p.kh * p.kw * -(-c // 32) * 32 * (p.co // p.g)
-            return at.size, at.size + at_dy.size, at.size + at_dy.size + sums
-        m, tmp, weights = 32 * cfg.rows * layout.view(p, pass_).rd * ow, 512 * p.kh * p.kw, self._weights(p, pass_)
-        if cfg.jit:
-            panel = weights // -(-sides(p, pass_)[1] // 32)
-            return at.size, at.size, at.size + threads * (m + panel + tmp)
-        weights *= cfg.groups
-        return at.size, at.size + weights, at.size + weights + threads * max(m, tmp)
+        self.steps(p.dtype).split_weights(w, u, pos, tmp, layout.weights_of(p, pass_, self.parts, g, ng), threads)
 
 
 class SplitBf16x1(SplitBf16):

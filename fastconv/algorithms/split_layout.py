@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.problem import ConvProblem
-from .axes import sides, source
+from ..core.workspace import Scratch
+from ..engines.records import SplitCopy, SplitProducts, SplitSums, SplitWeights, pack
+from .axes import bands, sides, source
 from .base import Array
 
 PRODUCTS = {  # parts: (part of the image, part of the weights); neighbours share one of them
@@ -22,6 +24,18 @@ PRODUCTS = {  # parts: (part of the image, part of the weights); neighbours shar
 }
 _ALIAS = 160  # numbers between blocks: no two at the same 4 KB offset
 SLACK = 32 * 32  # numbers behind a copy: tiles are read whole
+
+
+class Blocks(NamedTuple):
+    """Block sizes of one pass."""
+
+    flat: int  # 1: the pixels of a strip are one run (tiles are 16 pixels, wherever rows end)
+    rows: int  # base rows a strip
+    jit: int  # 1: panels outermost, packed just before use
+    images: int  # images a band
+    band: int  # output rows a band
+    groups: int  # groups taken together
+    splits: int  # shares of a panel (grad_weight)
 
 
 class View(NamedTuple):
@@ -169,7 +183,83 @@ def sum_steps(
     return np.array(steps, np.intp), np.array(taps, np.intp), ways
 
 
-def image_of(p: ConvProblem, pass_: str, v: View, r0: int) -> tuple[int, ...]:
-    """The image as a flat plane from base row r0 on, see split_plane in split.h."""
-    h, w = source(p, pass_)
-    return h, w, v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs
+def packed_size(p: ConvProblem, pass_: str, parts: int) -> int:
+    """float32 numbers that the packed weights of a group take."""
+    c, outputs, _, _ = sides(p, pass_)
+    return -(-outputs // 32) * p.kh * p.kw * -(-c // 32) * parts * 512
+
+
+@lru_cache(1024)
+def scratch(p: ConvProblem, pass_: str, parts: int, cfg: Blocks, threads: int) -> tuple[Scratch, dict[str, int]]:
+    """Scratch memory of a pass, and where the parts of a thread's begin."""
+    c, outputs, oh, ow = sides(p, pass_)
+    at, at_dy = copies(p, pass_, parts, min(cfg.band, oh), cfg.groups, cfg.images)
+    room, thread, taps, packed = Scratch(p.dtype), Scratch(p.dtype), p.kh * p.kw, packed_size(p, pass_, parts)
+    room.book("copy", at.size)
+    if pass_ == "grad_weight":
+        room.book("rows", at_dy.size)
+        room.book("sums", cfg.groups * taps * -(-c // 32) * 32 * (p.co // p.g))
+        return room, {}
+    thread.book("sums", 32 * cfg.rows * view(p, pass_).rd * ow)
+    if not cfg.jit:
+        room.book("weights", cfg.groups * packed)
+    panel = thread.book("panel", packed // -(-outputs // 32) if cfg.jit else 0)
+    tmp = thread.book("tmp", 512 * taps if cfg.jit else 0)
+    per_thread = max(thread.numbers, 512 * taps)
+    room.book("threads", threads * per_thread)
+    return room, {"panel": panel, "tmp": tmp, "per_thread": per_thread}
+
+
+@lru_cache(1024)
+def weights_of(p: ConvProblem, pass_: str, parts: int, g: int, groups: int) -> Array:
+    """The record of the weights of some groups."""
+    c, outputs, _, _ = sides(p, pass_)
+    w0 = g * (p.co // p.g) * (p.ci // p.g) * p.kh * p.kw
+    return pack(SplitWeights(w0, outputs, c, groups, parts, int(pass_ == "grad_input")))
+
+
+def copy_of(
+    p: ConvProblem, pass_: str, parts: int, at: Strides, n0: int, nb: int, c0: int, groups: int, r0: int, length: int,
+    pixels: int,
+) -> Array:  # fmt: skip
+    """The record of a copy of the image as a flat plane of so many pixels, from base row r0 on."""
+    (h, w), v = source(p, pass_), view(p, pass_)
+    plane = v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs, v.nr, v.nc, length
+    return pack(SplitCopy(n0, nb, c0, groups, sides(p, pass_)[0], parts, pixels, h, w, *plane, *at[:5]))
+
+
+@lru_cache(64)
+def product_records(
+    p: ConvProblem, pass_: str, parts: int, cfg: Blocks, threads: int, unit: int, chain: int, g: int
+) -> list[tuple[Array, Array]]:
+    """For every band of the groups from g on: the records of its copy and of its products."""
+    v, (c, outputs, oh, _) = view(p, pass_), sides(p, pass_)
+    at, _ = copies(p, pass_, parts, min(cfg.band, oh), cfg.groups, cfg.images)
+    _, places = scratch(p, pass_, parts, cfg, threads)
+    found = []
+    for n0, nb, i0, i1 in bands(p, cfg.images, cfg.band, oh):
+        r0, rows = base_rows(v, i0, i1)
+        groups = min(cfg.groups, p.g - g)
+        copy = copy_of(p, pass_, parts, at, n0, nb, g * c, groups, r0, (rows + v.down) * v.wph, 0)
+        band = at.image, at.group, v.wph, v.columns, rows, r0, v.rd, v.rt, v.c0, v.cd, v.ct, n0, nb, g * outputs, i0, i1
+        found.append((copy, pack(SplitProducts(*band, unit, cfg.flat, cfg.rows, cfg.jit, chain, **places))))
+    return found
+
+
+@lru_cache(64)
+def sum_records(
+    p: ConvProblem, parts: int, cfg: Blocks, unit: int, per: int, g: int
+) -> list[tuple[Array, Array, Array, Array, Array]]:
+    """grad_weight, for every band of the groups from g on: steps, taps; records of the copies of x and dy, the sums."""
+    v, ci, co, groups = view(p, "forward"), p.ci // p.g, p.co // p.g, min(cfg.groups, p.g - g)
+    at, at_dy = copies(p, "grad_weight", parts, min(cfg.band, p.oh), cfg.groups, cfg.images)
+    found = []
+    for k, (n0, nb, i0, i1) in enumerate(bands(p, cfg.images, cfg.band, p.oh)):
+        chunks = -(-((i1 - i0 - 1) * v.wph + p.ow) // 32)
+        table, taps, ways = sum_steps(p, parts, nb, chunks, at, at_dy)
+        copy = copy_of(p, "grad_weight", parts, at, n0, nb, g * ci, groups, i0, at.length, ways)
+        plane = i1, p.ow, v.wph, i0, 1, 0, 1, 1, 1, chunks
+        rows = pack(SplitCopy(n0, nb, g * co, groups, co, parts, 0, *plane, *at_dy[:5]))
+        sizes = at.group, at.block, at_dy.group, groups, g * co, co, ci, nb * chunks, len(PRODUCTS[parts])
+        found.append((table, taps, copy, rows, pack(SplitSums(*sizes, unit, per, cfg.splits, int(k > 0)))))
+    return found

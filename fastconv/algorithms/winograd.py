@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops
 from ..core.problem import ConvProblem
+from ..core.workspace import Scratch, aligned
 from ..engines.records import pack
 from . import winograd_matrices as transforms
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
@@ -51,11 +52,20 @@ _FLAT_OUTPUTS: dict[int, tuple[int, ...]] = {3: (4,), 5: (4,), 7: (4, 2)}  # for
 _NOTHING = Epilogue(None, None, "")
 
 
+class Job(NamedTuple):
+    """What a pass hands to its steps."""
+
+    record: Array
+    coef: Array
+    room: Scratch  # the transformed weights, where they are kept; the rest is the steps' own
+
+
 @lru_cache(4096)
-def _arrays(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> tuple[Array, Array, int]:
-    """The record and the coefficients as arrays, and the numbers of transformed weights."""
+def _job(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) -> Job:
     grid, _ = layout(p, pass_, cfg, threads, lanes)
-    return pack(grid), np.array(transforms.table(grid.m, grid.r), p.dtype), weights_size(grid, lanes)
+    room = Scratch(p.dtype)
+    room.book("weights", weights_size(grid, lanes))
+    return Job(pack(grid), np.array(transforms.table(grid.m, grid.r), p.dtype), room)
 
 
 class Winograd(Backend):
@@ -141,11 +151,11 @@ class Winograd(Backend):
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         """All weights transformed, unless they are so many that transforming them again is faster."""
         steps = self.steps(p.dtype)
-        grid, coef, size = _arrays(p, "forward", cfg, 1, steps.winograd_lanes(w))
-        if cfg.by_panels and size * p.itemsize > _L3:
+        job = _job(p, "forward", cfg, 1, steps.winograd_lanes(w))
+        if cfg.by_panels and job.room.nbytes > _L3:
             return None
-        u = np.empty(size, p.dtype)
-        steps.winograd_weights(w, u, grid, coef, 1)
+        u = aligned(p.dtype, job.room.nbytes)
+        steps.winograd_weights(w, u, job.record, job.coef, 1)
         return u
 
     def forward(
@@ -163,25 +173,26 @@ class Winograd(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps = self.steps(p.dtype)
-        grid, coef, _ = _arrays(p, "grad_weight", cfg, threads, steps.winograd_lanes(x))
-        steps.winograd_grad_weight(dy, x, dw, work, grid, coef, bool(cfg.by_panels), threads)
+        job = _job(p, "grad_weight", cfg, threads, steps.winograd_lanes(x))
+        steps.winograd_grad_weight(dy, x, dw, work, job.record, job.coef, bool(cfg.by_panels), threads)
 
     def _run(
         self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, after: Epilogue, y: Array, work: Array,
         threads: int, u: Any,
     ) -> None:  # fmt: skip
         steps = self.steps(p.dtype)
-        grid, coef, size = _arrays(p, pass_, cfg, threads, steps.winograd_lanes(x))
-        none = coef[:0]
+        job = _job(p, pass_, cfg, threads, steps.winograd_lanes(x))
+        none = job.coef[:0]
         bias, residual = (none if a is None else a for a in (after.bias, after.residual))
         if cfg.by_panels:
             u = none if u is None else u
-            steps.winograd_panels(x, w, u, bias, residual, y, work, grid, coef, after.code, threads)
+            steps.winograd_panels(x, w, u, bias, residual, y, work, job.record, job.coef, after.code, threads)
             return
         if u is None:
-            u, work = work[:size], work[whole_lines(size) :]
-            steps.winograd_weights(w, u, grid, coef, threads)
-        steps.winograd_tiles(x, u, bias, residual, y, work, grid, coef, after.code, threads)
+            room = job.room.take(work)
+            u, work = room["weights"], room["rest"]
+            steps.winograd_weights(w, u, job.record, job.coef, threads)
+        steps.winograd_tiles(x, u, bias, residual, y, work, job.record, job.coef, after.code, threads)
 
 
 def _outputs(p: ConvProblem) -> tuple[int, ...]:

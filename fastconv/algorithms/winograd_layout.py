@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..core.problem import ConvProblem
+from ..core.workspace import Scratch
 from ..engines.records import WinogradPass
 
 _BATCH = 16 << 20  # bytes of transforms that grad_weight holds at once, in the shared cache
@@ -74,25 +75,23 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
         own_s = part_s if (batch == blocks if cfg.by_panels else ceil_div(blocks, parts) > segment) else 0
     chunk, group_v, group_q = frequencies * uf, whole_lines(frequencies * vf), whole_lines(frequencies * qf)
     table = 256 + 2 * runs * 24 + 4 * (in_pixels + out_slots + 2 * tiles)  # bytes
-    sizes = (  # of a thread's own parts
-        0 if cfg.by_panels else group_v,
-        own_s if weights else frequencies * mf,
-        (in_slots + 1) * lanes,
-        out_slots * lanes,
-        (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0,
-        ceil_div(table, q.itemsize),
+    own, shared = Scratch(p.dtype), Scratch(p.dtype)  # of a thread, of all
+    places = (
+        own.book("inputs", 0 if cfg.by_panels else group_v),
+        own.book("products", own_s if weights else frequencies * mf),
+        own.book("input slots", in_slots + 1, lanes),
+        own.book("output slots", out_slots, lanes),
+        own.book("weights", (0 if cfg.by_panels else group_q) if weights else chunk if cfg.by_panels else 0),
+        own.book("table", ceil_div(table, q.itemsize)),
     )
-    places = [0]
-    for size in sizes:
-        places.append(places[-1] + whole_lines(size))
-    shared = q.g * group_v if cfg.by_panels else 0
-    if weights:
-        at_x, at_s, at_q, shared = places[0], places[1], places[4], parts * part_s
-        if cfg.by_panels:
-            at_x, at_q, shared = 0, group_v, group_v + group_q
-            if batch < blocks:
-                at_s = shared
-                shared += ceil_div(co, rows_s) * ceil_div(cip // lanes, cols_s) * part_s
+    if weights and cfg.by_panels:
+        at_x, at_q, at_s = shared.book("inputs", group_v), shared.book("gradients", group_q), places[1]
+        if batch < blocks:
+            at_s = shared.book("sums", ceil_div(co, rows_s) * ceil_div(cip // lanes, cols_s), part_s)
+    elif weights:
+        at_x, at_s, at_q, _ = places[0], places[1], places[4], shared.book("sums", parts, part_s)
+    elif cfg.by_panels:
+        shared.book("inputs", q.g, group_v)
     backward = pass_ == "grad_input"
     so, sc = (taps, co * taps) if backward else (ci * taps, taps)
     k = max(q.kh, q.kw)
@@ -104,9 +103,10 @@ def layout(p: ConvProblem, pass_: str, cfg: Blocks, threads: int, lanes: int) ->
         m + r - 1, m, r, int(flat), int(not flat or q.kh == 1),
         cfg.sum, cfg.row_blocks, cfg.col_blocks, kc, cip,
         tiles, in_slots, in_pixels, out_slots, runs, vf, mf, uf, chunk, group_v,
-        held, batch, qf, square, rows_s, cols_s, at_x, at_q, at_s, part_s, parts, segment, shared, *places,
+        held, batch, qf, square, rows_s, cols_s, at_x, at_q, at_s, part_s, parts, segment,
+        shared.numbers, *places, own.numbers,
     )  # fmt: skip
-    return grid, shared + threads * places[-1]
+    return grid, shared.numbers + threads * own.numbers
 
 
 def segment_of(blocks: int) -> int:

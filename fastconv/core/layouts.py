@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .typing import Array
 
 LAYOUTS = ("NCHW", "NHWC")
@@ -46,7 +48,7 @@ def channels_first(name: str, axes: Any, nhwc: bool) -> Any:
     if not nhwc:
         return axes
     if len(axes) not in (3, 4):
-        raise ValueError(f"{name} must have {' or '.join(_FORMS[nhwc])} as its axes, got {len(axes)}")
+        raise ValueError(f"{name} must have shape {' or '.join(_FORMS[nhwc])}, got {len(axes)} axes")
     return (*axes[:-3], axes[-1], axes[-3], axes[-2])
 
 
@@ -63,11 +65,14 @@ def shown(shape: tuple[int, ...], nhwc: bool) -> tuple[int, ...]:
 def lies_last(a: Array) -> bool:
     """Whether the channels of ``a`` (.., C, H, W) lie last in memory.
 
-    The rule of PyTorch (``is_channels_last_strides_2d``): strides grow from C over W and H to N. Where one channel
-    or one pixel leaves both possible, strides of axes of length one decide, as they do there.
+    Contiguous arrays say it themselves. Else PyTorch's rule (``is_channels_last_strides_2d``): strides grow from C over
+    W and H to N; where one channel or one pixel leaves both possible, strides of axes of length one decide.
     """
     if a.ndim not in (3, 4):
         return False
+    first, last = a.flags.c_contiguous, np.moveaxis(a, -3, -1).flags.c_contiguous
+    if first != last:
+        return last
     shape, strides = a.shape, a.strides
     c = abs(strides[-3])
     if not c:
@@ -77,7 +82,7 @@ def lies_last(a: Array) -> bool:
         size, step = shape[axis], abs(strides[axis])
         if not size or step < least or (axis == -4 and least == c):
             return False
-        least = step * max(size, 1)
+        least = step * size
     return a.ndim == 4 or least != c
 
 

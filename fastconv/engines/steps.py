@@ -72,14 +72,14 @@ TAPS, POS = array(IN, "taps", "numbers", "intp"), array(IN, "pos", "taps", "intp
 WINO = record("q", "WinogradPass")
 FFT_TILES = record("q", "FftTiles"), array(IN, "place", "kh*kw", "intp"), TWIDDLES
 SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "columns of the window", "intp"),
-       *ints("in0 in1"), Argument("cval", "float"))  # fmt: skip
+       Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
 PLANES = array(IN, "x", "planes ih iw")
 RUNS = record("record", "RunsPass")
-GEOMETRY, POOL = record("q", "ConvGeometry"), record("q", "PoolWindows")
+GEOMETRY, POOL, TASKS = record("q", "ConvGeometry"), record("q", "PoolWindows"), record("q", "FilterTasks")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
-SPLIT, COPY = ("cython",), array(IN, "copy", "numbers")
+SPLIT, COPY, SPLIT_COPY = ("cython",), array(IN, "copy", "numbers"), array(OUT, "copy", "numbers")
 LAST_TABLES = (record("record", "DepthwiseLast"), array(IN, "axes", "a DepthwiseAxis a phase", "intp"),
                array(IN, "order", "taps", "intp"))  # fmt: skip
 
@@ -186,14 +186,13 @@ STEPS = (
     Step("runs_weights", "dw from the sums, those of all threads together",
          (array(IN, "sums", "numbers"), DW, RUNS, *ints("parts"), THREADS)),
     Step("depthwise_last_pack", "weights as the products read them, a vector of channels a tap",
-         (W, array(OUT, "packed", "numbers"), *LAST_TABLES, THREADS), engines=SPLIT),
+         (W, array(OUT, "packed", "numbers"), *LAST_TABLES, THREADS)),
     Step("depthwise_last_forward", "channels last, lanes = channels; of grad_input a tap meets dy by axes of its own",
          (array(IN, "x", "n h w ci"), W, array(IN, "packed", "numbers, or none"), BIAS,
           array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co"), *LAST_TABLES, *ints("code"), SCRATCH,
-          THREADS), engines=SPLIT),
+          THREADS)),
     Step("depthwise_last_grad_weight", "its adjoint in w",
-         (array(IN, "dy", "n oh ow co"), array(IN, "x", "n h w ci"), DW_, *LAST_TABLES, SCRATCH, THREADS),
-         engines=SPLIT),
+         (array(IN, "dy", "n oh ow co"), array(IN, "x", "n h w ci"), DW_, *LAST_TABLES, SCRATCH, THREADS)),
     # ---- winograd ----
     Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
     Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO, COEF,
@@ -218,41 +217,33 @@ STEPS = (
     Step("fft_tiled_points", "lanes = tiles or groups", (X, W, BIAS, Y, SCRATCH, *FFT_TILES, THREADS)),
     Step("fft_tiled_points_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, *FFT_TILES, THREADS)),
     # ---- filters of images: what the window shows is x[rows[i], cols[j]], cval where a place is -1 ----
-    Step("filter_direct", "a full kernel, columns first; fold: it equals its mirror image (1) or minus that (-1)",
-         (PICTURE, array(IN, "w", "kw kh"), FILTERED, *SEE, *ints("fold strip band pitch"), SCRATCH, *ints("share"),
-          THREADS)),
+    Step("filter_direct", "a full kernel, columns first; of a mirrored one the left half, its middle column halved",
+         (PICTURE, array(IN, "w", "kw kh"), FILTERED, *SEE, SCRATCH, TASKS, THREADS)),
     Step("filter_separable", "column sums, then row sums",
-         (PICTURE, array(IN, "column", "kh"), array(IN, "row", "kw"), FILTERED, *SEE, *ints("strip band pitch"),
-          SCRATCH, *ints("share"), THREADS)),
-    Step("filter_line", "along one axis; sign: the weights equal plus or minus their reverse",
-         (PICTURE, array(IN, "w", "k"), FILTERED, *SEE, *ints("sign strip band pitch"), SCRATCH, *ints("share"),
-          THREADS)),
-    Step("filter_running", "running means along one axis",
-         (PICTURE, FILTERED, *SEE, *ints("strip pitch"), SCRATCH, *ints("share"), THREADS)),
+         (PICTURE, array(IN, "column", "kh"), array(IN, "row", "kw"), FILTERED, *SEE, SCRATCH, TASKS, THREADS)),
+    Step("filter_line", "along one axis, in the order of SciPy's sums",
+         (PICTURE, array(IN, "w", "k"), FILTERED, *SEE, SCRATCH, TASKS, THREADS)),
+    Step("filter_running", "running means along one axis", (PICTURE, FILTERED, *SEE, SCRATCH, TASKS, THREADS)),
     Step("filter_split", "all that the window shows, as planes",
-         (PICTURE, array(OUT, "planes", "c rows cols"), *SEE, SCRATCH, *ints("share"), THREADS)),
+         (PICTURE, array(OUT, "planes", "c rows cols"), *SEE, SCRATCH, TASKS, THREADS)),
     Step("filter_join", "planes as an image, rounded for integers; whether all are finite",
-         (array(IN, "planes", "c oh ow"), FILTERED, SCRATCH, *ints("share"), THREADS), "bool"),
+         (array(IN, "planes", "c oh ow"), FILTERED, SCRATCH, TASKS, THREADS), "bool"),
     # ---- split_bf16: float32 only ----
-    Step("split_pack", "x as sums of bfloat16",
-         (X, array(OUT, "copy", "numbers"), packed("band", "see split_bf16.py"), packed("layout", "see split_bf16.py"),
-          packed("flat", "see split_bf16.py"), *ints("pixels"), THREADS), engines=SPLIT),
-    Step("split_weights", "w as sums of bfloat16", (W, array(OUT, "u", "numbers"), *ints("w0 nout C groups"), POS,
-         *ints("parts"), flag("adjoint"), array(WORK, "tmp", "512*taps a thread"), THREADS), engines=SPLIT),
+    Step("split_pack", "x as sums of bfloat16", (X, SPLIT_COPY, record("q", "SplitCopy"), THREADS), engines=SPLIT),
+    Step("split_weights", "w as sums of bfloat16",
+         (W, array(OUT, "u", "numbers"), POS, array(WORK, "tmp", "512*taps a thread"), record("q", "SplitWeights"),
+          THREADS), engines=SPLIT),
     Step("split_rows", "a band of output rows from the copy",
          (COPY, array(IN, "u", "numbers, or none"), W, Y, BIAS, array(IN, "phases", "numbers", "intp"),
-          array(IN, "steps", "numbers", "intp"), POS, SCRATCH, packed("source", "see split_bf16.py"),
-          packed("rows", "see split_bf16.py"), packed("outputs", "see split_bf16.py"),
-          packed("blocks", "see split_bf16.py"), THREADS), engines=SPLIT),
+          array(IN, "steps", "numbers", "intp"), POS, SCRATCH, record("weights", "SplitWeights"),
+          record("q", "SplitProducts"), THREADS), engines=SPLIT),
     Step("split_pack_rows", "dy as sums of bfloat16, in rows as long as those of x's copy",
-         (DY, array(OUT, "copy", "numbers"), packed("band", "see split_bf16.py"),
-          packed("layout", "see split_bf16.py"), packed("flat", "see split_bf16.py"), THREADS), engines=SPLIT),
-    Step("split_sums", "sums for dw of a band, added",
+         (DY, SPLIT_COPY, record("q", "SplitCopy"), THREADS), engines=SPLIT),
+    Step("split_sums", "sums for dw of a band",
          (COPY, array(IN, "rows", "numbers"), array(INOUT, "sums", "numbers"), array(IN, "steps", "numbers", "intp"),
-          TAPS, packed("layout", "see split_bf16.py"), packed("sizes", "see split_bf16.py"),
-          packed("blocks", "see split_bf16.py"), THREADS), engines=SPLIT),
+          TAPS, record("q", "SplitSums"), THREADS), engines=SPLIT),
     Step("split_unpack_sums", "dw from the sums",
-         (array(IN, "sums", "numbers"), DW, *ints("o0 co ci T groups"), THREADS), engines=SPLIT),
+         (array(IN, "sums", "numbers"), DW, record("q", "SplitSums"), THREADS), engines=SPLIT),
 )  # fmt: skip
 
 _TYPES = {"int": "int", "float": "float", "flag": "bool", "tuple": "tuple[int, ...]"}

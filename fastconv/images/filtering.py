@@ -7,6 +7,7 @@ that every size of output and any kernel larger than the image are the same thin
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,15 @@ from ..core.rank_one import outer_factors
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
+from ..engines.records import FilterTasks, pack
 
 if TYPE_CHECKING:
     from ..engines.kernels import Kernels
 
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
-#: columns of a kernel up to which column sums pass through the first cache
-NARROW = 21
+#: columns of a kernel up to which transposed blocks do not pay, by bytes of a vector
+NARROW = {64: 21, 32: 11, 16: 11}
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
@@ -62,53 +64,97 @@ def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
     return engine, loader.load(engine, dtype)
 
 
-class _Blocks(NamedTuple):
-    """How an output is cut: columns and rows of a task, numbers from one buffered row to the next."""
-
-    strip: int
-    band: int
-    pitch: int
-
-
-def _blocks(y: Array, kh: int, kw: int, dtype: str, lanes: int, threads: int, unit: int, width: int) -> _Blocks:
-    """Strips of about `width` numbers, and four bands a thread of whole blocks of `unit` rows."""
-    oh, ow, c = y.shape
-    strip = min(max(width // c, 1), ow)
-    strips = -(-ow // strip)
-    if strips > 1:
-        strip = -(-ow // strips)
-        strip = min(ow, -(-strip // lanes) * lanes)
-    bands = max(1, 4 * threads // max(1, min(strips, threads)))
-    band = -(-max(1, -(-oh // bands)) // unit) * unit
-    pitch = (-(-((strip + kw - 1) * c) // lanes) + 15) * lanes
-    if pitch * np.dtype(dtype).itemsize % 4096 == 0:  # rows must not share their places in the cache
-        pitch += lanes
-    return _Blocks(strip, band, pitch)
-
-
-def _work(dtype: str, pointers: int, numbers: int) -> int:
-    """Numbers of scratch memory a thread, whole cache lines."""
-    head = -(-pointers * 8 // np.dtype(dtype).itemsize // 16) * 16
-    return head + -(-numbers // 16) * 16
-
-
-def _lanes(engine: str, dtype: str) -> int:
-    return loader.vector_bytes(engine) // np.dtype(dtype).itemsize
-
-
-def _height(engine: str) -> int:
+def _height(vector: int) -> int:
     """Rows of a block, FILTER_ROWS of the steps."""
-    return 6 if loader.vector_bytes(engine) == 64 else 4
+    return 6 if vector == 64 else 4
 
 
-def _wide(dtype: str, rows: int) -> int:
-    return max(1024, RING_BYTES // np.dtype(dtype).itemsize // rows)
+class _Shape(NamedTuple):
+    """What the cut depends on."""
+
+    output: tuple[int, ...]
+    kh: int
+    kw: int
+    inside: tuple[int, int]
+    sign: int
+    dtype: str
+    vector: int  # bytes of a vector of the engine
+    threads: int
+
+    @property
+    def lanes(self) -> int:
+        return self.vector // np.dtype(self.dtype).itemsize
+
+    def wide(self, rows: int) -> int:
+        """Numbers of a row so that so many stay in the cache."""
+        return max(1024, RING_BYTES // np.dtype(self.dtype).itemsize // rows)
+
+    def cut(self, unit: int, width: int) -> tuple[int, int, int]:
+        """Columns of a task, about `width` numbers; its rows, whole blocks of `unit`, four a thread; and the pitch."""
+        oh, ow, c = self.output
+        lanes, strip = self.lanes, min(max(width // c, 1), ow)
+        strips = -(-ow // strip)
+        if strips > 1:
+            strip = -(-ow // strips)
+            strip = min(ow, -(-strip // lanes) * lanes)
+        bands = max(1, 4 * self.threads // max(1, min(strips, self.threads)))
+        band = -(-max(1, -(-oh // bands)) // unit) * unit
+        pitch = (-(-((strip + self.kw - 1) * c) // lanes) + 15) * lanes
+        if pitch * np.dtype(self.dtype).itemsize % 4096 == 0:  # rows must not share their places in the cache
+            pitch += lanes
+        return strip, band, pitch
 
 
-def _run(step: Any, args: tuple[Any, ...], blocks: tuple[int, ...], dtype: str, share: int, threads: int) -> Any:
-    work = workspace.borrow(dtype, share * threads * np.dtype(dtype).itemsize)
+@lru_cache(1024)
+def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
+    """The record of a step, and bytes of scratch memory."""
+    (_, ow, c), kh, kw, lanes = s.output, s.kh, s.kw, s.lanes
+    room, at, group = workspace.Scratch(s.dtype), dict.fromkeys(FilterTasks._fields[8:], 0), max(s.lanes, 8)
+
+    def book(pointers: int = 0, **rows: int) -> None:
+        """Pointers, and parts of so many rows."""
+        room.book("pointers", pointers * 8 // np.dtype(s.dtype).itemsize)
+        for name, n in rows.items():
+            at[name] = room.book(name, n, pitch)
+
+    if step == "direct":
+        strip, band, pitch = s.cut(_height(s.vector), s.wide(kh + 5))
+        book(2 * (kh + 5), ring=kh + 5, results=6)
+    elif step == "separable" and kw <= NARROW[s.vector]:
+        strip, band, pitch = s.cut(_height(s.vector), 2048)
+        book(2 * (kh + 5), ring=kh + 5, sums=6, results=6)
+    elif step == "separable":
+        strip, band, pitch = s.cut(group, s.wide(kh + 4 * group))
+        book(2 * (kh + group), ring=kh + group, sums=group, results=group, lines=group)
+    elif step == "line":
+        strip, band, pitch = s.cut(1, max(8 * lanes, 4096 // kh) if kh > 1 else 4096)  # many rows in the first cache
+        book(max(kh, kw), ring=kh, results=1)
+    elif step == "running":
+        strip, band, pitch = s.cut(s.output[0], 512 if kh > 1 else 1 << 62)  # all rows: their sums go on
+        book(0, **{"ring": kh + 1, "sums": 1, "results": 1} if kh > 1 else {"ring": lanes, "lines": lanes})
+    else:  # split and join
+        strip, band, pitch = ow, -(-s.output[0] // (4 * s.threads)), ow * c
+        book(0, ring=1)
+    at["block"] = room.book("block", 32, lanes)
+    at["per_thread"] = room.numbers
+    return pack(FilterTasks(kh, kw, *s.inside, s.sign, strip, band, pitch, **at)), room.nbytes * s.threads
+
+
+def _run(
+    step: str, arrays: tuple[Array, ...], output: tuple[int, ...], see: Window | None, dtype: str,
+    engine: str | None = None, sign: int = 0,
+) -> Any:  # fmt: skip
+    """Run a step on its arrays and the window, if it has one."""
+    name, kernels = steps(dtype, engine)
+    threads, kh, kw, inside = get_num_threads(), 1, 1, (0, 0)
+    shown: tuple[Any, ...] = ()
+    if see is not None:
+        kh, kw, inside = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1, see.inside
+        shown = see.rows, see.cols, see.cval
+    record, nbytes = _tasks(step, _Shape(output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads))
+    work = workspace.borrow(dtype, nbytes)
     try:
-        return step(*args, *blocks, work, share, threads)
+        return getattr(kernels, f"filter_{step}")(*arrays, *shown, work, record, threads)
     finally:
         workspace.give_back(dtype, work)
 
@@ -119,30 +165,19 @@ def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: s
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
     image, or its negative, take half the multiplications.
     """
-    name, s = steps(dtype, engine)
-    (kh, kw), lanes, threads = kernel.shape, _lanes(name, dtype), get_num_threads()
-    height = _height(name)
-    fold = _symmetry(kernel) if dtype == "float32" and kh >= height else 0
-    w = np.array(kernel.T[: (kw + 1) // 2 if fold else kw, ::-1], dtype, order="C")
-    if fold and kw % 2:
+    kw, tall = kernel.shape[1], len(kernel) >= _height(loader.vector_bytes(steps(dtype, engine)[0]))
+    sign = _symmetry(kernel) if dtype == "float32" and tall else 0
+    w = np.array(kernel.T[: (kw + 1) // 2 if sign else kw, ::-1], dtype, order="C")
+    if sign and kw % 2:
         w[-1] /= 2
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, height, _wide(dtype, kh + 5))
-    share = _work(dtype, 2 * (kh + 5), (kh + 5 + 6) * blocks.pitch + 32 * lanes)
-    _run(s.filter_direct, (x, w, y, see.rows, see.cols, *see.inside, see.cval, fold), blocks, dtype, share, threads)
+    _run("direct", (x, w, y), y.shape, see, dtype, engine, sign)
 
 
 def separable(
     x: Array, column: Array, row: Array, y: Array, see: Window, dtype: str, engine: str | None = None
 ) -> None:
     """The same for the kernel ``outer(column, row)``: sums along columns of a few rows, then along those rows."""
-    name, s = steps(dtype, engine)
-    kh, kw, lanes, threads = len(column), len(row), _lanes(name, dtype), get_num_threads()
-    group = max(lanes, 8)
-    unit, width = (_height(name), 2048) if kw <= NARROW else (group, _wide(dtype, kh + 4 * group))
-    blocks = _blocks(y, kh, kw, dtype, lanes, threads, unit, width)
-    share = _work(dtype, 2 * (kh + group), (kh + 4 * group) * blocks.pitch + 32 * lanes)
-    w = (np.array(column[::-1], dtype), np.array(row, dtype))
-    _run(s.filter_separable, (x, *w, y, see.rows, see.cols, *see.inside, see.cval), blocks, dtype, share, threads)
+    _run("separable", (x, np.array(column[::-1], dtype), np.array(row, dtype), y), y.shape, see, dtype, engine)
 
 
 def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str | None = None) -> None:
@@ -151,41 +186,23 @@ def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str
     The axis is the one whose table is longer than ``y``; ``sign`` 1 or -1 tells that the weights equal plus or
     minus their reverse.
     """
-    name, s = steps("float64", engine)
-    kh, kw = len(see.rows) - y.shape[0] + 1, len(see.cols) - y.shape[1] + 1
-    lanes, threads = _lanes(name, "float64"), get_num_threads()
-    width = max(8 * lanes, 4096 // kh) if kh > 1 else 4096  # many rows in the first cache
-    blocks = _blocks(y, kh, kw, "float64", lanes, threads, 1, width)
-    share = _work("float64", max(kh, kw), (kh + 1) * blocks.pitch)
-    w = np.ascontiguousarray(weights, np.float64)
-    args = (x, w, y, see.rows, see.cols, *see.inside, see.cval, sign)
-    _run(s.filter_line, args, blocks, "float64", share, threads)
+    _run("line", (x, np.ascontiguousarray(weights, np.float64), y), y.shape, see, "float64", engine, sign)
 
 
 def running(x: Array, y: Array, see: Window, engine: str | None = None) -> None:
     """Means along one axis in float64, number by number those of `scipy.ndimage.uniform_filter1d`."""
-    name, s = steps("float64", engine)
-    kh, kw = len(see.rows) - y.shape[0] + 1, len(see.cols) - y.shape[1] + 1
-    lanes, threads = _lanes(name, "float64"), get_num_threads()
-    strip, _, pitch = _blocks(y, kh, kw, "float64", lanes, threads, 1, 512 if kh > 1 else 1 << 62)
-    share = _work("float64", 0, (kh + 3) * pitch if kh > 1 else 2 * lanes * pitch)
-    _run(s.filter_running, (x, y, see.rows, see.cols, *see.inside, see.cval), (strip, pitch), "float64", share, threads)
+    _run("running", (x, y), y.shape, see, "float64", engine)
 
 
 def split(x: Array, planes: Array, see: Window, engine: str | None = None) -> None:
     """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
-    threads = get_num_threads()
-    share = _work(planes.dtype.name, 0, len(see.cols) * len(planes))
-    args = (x, planes, see.rows, see.cols, *see.inside, see.cval)
-    _run(steps(planes.dtype.name, engine)[1].filter_split, args, (), planes.dtype.name, share, threads)
+    c, rows, columns = planes.shape
+    _run("split", (x, planes), (rows, columns, c), see, planes.dtype.name, engine)
 
 
 def join(planes: Array, y: Array, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
-    threads = get_num_threads()
-    share = _work(planes.dtype.name, 0, y.shape[1] * len(planes))
-    done = _run(steps(planes.dtype.name, engine)[1].filter_join, (planes, y), (), planes.dtype.name, share, threads)
-    return bool(done)
+    return bool(_run("join", (planes, y), y.shape, None, planes.dtype.name, engine))
 
 
 def _symmetry(kernel: Array) -> int:

@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..core.arrays import as_array, check_out, destination
-from ..core.layouts import lies_last, returned, seen, shown, stored
+from ..core.arrays import as_array, check_out, destination, ready
+from ..core.layouts import lies_last, lying, returned, seen, shown, stored
+from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..engines import loader
 from ..planning.plan import Plan
 
 #: one name or several
@@ -30,6 +32,51 @@ def wanted(wrt: Names, fields: tuple[str, ...]) -> set[str]:
 def image(name: str, value: Any, nhwc: bool) -> Array:
     """An argument that is an image, or several, seen as (N, C, H, W) or (C, H, W)."""
     return seen(name, as_array(name, value), nhwc)
+
+
+def kept(a: Array, dtype: str, nhwc: bool) -> Array:
+    """An image as its caller counts, in the dtype that is computed in and contiguous as it lies."""
+    view = seen("x", a, nhwc)
+    last = lying(view, nhwc)
+    return returned(ready(stored(view, last), dtype), last, nhwc, a.ndim == 3)
+
+
+def planes_of(a: Array, dtype: str, nhwc: bool) -> Array:
+    """An image (.., C, H, W) as C-contiguous planes of the dtype that is computed in."""
+    last = lying(a, nhwc)
+    if not last:
+        return ready(a, dtype)
+    lies = ready(stored(a, last), dtype)
+    planes = np.empty((lies.shape[0], lies.shape[3], *lies.shape[1:3]), lies.dtype)
+    if planes.size:
+        loader.first(lies.dtype.name).to_channels_first(lies, planes, get_num_threads())
+    return planes.reshape(a.shape)
+
+
+def room_for_planes(
+    out: Any, shape: tuple[int, ...], last: bool, nhwc: bool, dtype: str, inputs: tuple[Array | None, ...] = ()
+) -> Array:
+    """Where planes of a result of ``shape`` (.., C, H, W) are written; `from_planes` hands them over."""
+    if out is not None:
+        check_out(out, shown(shape, nhwc), dtype)
+        if not last:
+            return destination(seen("out", out, nhwc), shape, dtype, inputs)
+    return destination(None, shape, dtype)
+
+
+def from_planes(planes: Array, out: Array | None, last: bool, nhwc: bool, dtype: str) -> Array:
+    """Planes of a result, in ``out`` or as memory is to hold them, as the caller counts."""
+    if out is not None:
+        if not np.may_share_memory(planes, out):
+            seen("out", out, nhwc)[...] = planes
+        return out
+    unbatched = planes.ndim == 3
+    held = stored(planes, last)
+    if last and planes.size:
+        held = np.empty(held.shape, planes.dtype)
+        whole = planes[None] if unbatched else planes
+        loader.first(planes.dtype.name).to_channels_last(whole, held, get_num_threads())
+    return returned(held.astype(dtype, copy=False), last, nhwc, unbatched)
 
 
 def check_shape(name: str, a: Array, want: tuple[int, ...], nhwc: bool, of: str = "the output's shape") -> None:

@@ -158,11 +158,11 @@ def conv_transpose2d_backward(
     dx = dw = None
     if "x" in names:
         weights = ready(wa, dtype)
-        plan = planner.plan(p._replace(x_last=last, y_last=last), "forward", *options, w=weights)
+        plan = planner.plan(p._replace(x_last=last, y_last=last or nhwc), "forward", *options, w=weights)
         dx = run_plan(plan, dys, weights, dtype, nhwc=nhwc, unbatched=unbatched)
         if rows or cols:
-            part = stored(seen("x", dx, nhwc)[..., : xa.shape[-2], : xa.shape[-1]], last)
-            dx = returned(np.ascontiguousarray(part), last, nhwc, unbatched)
+            part = stored(seen("x", dx, nhwc)[..., : xa.shape[-2], : xa.shape[-1]], plan.last)
+            dx = returned(np.ascontiguousarray(part), plan.last, nhwc, unbatched)
     if "w" in names:
         plan = planner.plan(p._replace(x_last=last, y_last=x_last), "grad_weight", *options)
         dw = run_plan(plan, ready(stored(_taller(xa, rows, cols), x_last), dtype), dys, dtype)

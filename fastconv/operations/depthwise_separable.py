@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.arrays import as_array, check_out, common_dtype, delivered, ready
+from ..core.layouts import channels_first, is_nhwc, seen, shown
 from ..core.problem import ConvProblem
-from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode
-from .calls import Names, bias_gradient, wanted
+from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding, PaddingMode
+from .calls import Names, bias_gradient, check_shape, kept, wanted
 from .conv2d import conv2d
 from .gradients import conv2d_backward, conv2d_grad_input, conv2d_grad_weight
 
@@ -35,6 +36,7 @@ def depthwise_separable_conv2d(
     padding: Padding = 0,
     dilation: IntPair = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     out: Array | None = None,
@@ -52,6 +54,8 @@ def depthwise_separable_conv2d(
     bias : array (Co,), optional
     stride, padding, dilation, padding_mode
         Of the depthwise convolution, as in `conv2d`.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
     backend, rtol
         As in `conv2d`, for both.
     out : ndarray, optional
@@ -77,15 +81,18 @@ def depthwise_separable_conv2d(
     >>> fastconv.depthwise_separable_conv2d(x, deep, point).shape
     (256, 8, 8)
     """
-    dtype, (xc, deep, point, *rest) = _arrays(x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise, bias=bias)
+    nhwc = is_nhwc(layout)
+    dtype, (xc, deep, point, *rest) = _arrays(nhwc, x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise, bias=bias)
     b = rest[0] if rest else None
     first: dict[str, Any] = dict(stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode)
-    p = _problem(xc.shape, deep, point, first)
+    p = _problem(channels_first("x", xc.shape, nhwc), deep, point, first)
     if b is not None and b.shape != point.shape[:1]:
         raise ValueError(f"bias must have shape {point.shape[:1]}, got {b.shape}")
-    options: dict[str, Any] = dict(backend=backend, rtol=rtol)
-    result = destination(out, (p.n, point.shape[0], p.oh, p.ow)[4 - xc.ndim :], dtype, (point, b))
-    conv2d(conv2d(xc, deep, groups=p.g, **first, **options), point, b, out=result, **options)
+    options: dict[str, Any] = dict(layout=layout, backend=backend, rtol=rtol)
+    if out is not None:
+        check_out(out, shown((p.n, point.shape[0], p.oh, p.ow)[4 - xc.ndim :], nhwc), dtype)
+    into = out if point.dtype == dtype else None  # of a dtype that is computed in
+    result = conv2d(conv2d(xc, deep, groups=p.g, **first, **options), point, b, out=into, **options)
     return delivered(result, out, dtype)
 
 
@@ -99,6 +106,7 @@ def depthwise_separable_conv2d_backward(
     padding: Padding = 0,
     dilation: IntPair = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     wrt: Names = ("x", "w_depthwise", "w_pointwise", "bias"),
@@ -109,7 +117,7 @@ def depthwise_separable_conv2d_backward(
     ----------
     dy : array (N, Co, OH, OW) or (Co, OH, OW)
         Gradient with respect to the output.
-    x, w_depthwise, w_pointwise, stride, padding, dilation, padding_mode, backend, rtol
+    x, w_depthwise, w_pointwise, stride, padding, dilation, padding_mode, layout, backend, rtol
         As in the forward call.
     wrt : sequence of "x", "w_depthwise", "w_pointwise", "bias"
         Which gradients to compute.
@@ -124,14 +132,12 @@ def depthwise_separable_conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `conv2d_backward`; the message names the argument.
     """
-    names = wanted(wrt, DepthwiseSeparableGradients._fields)
-    dtype, (dyc, xc, deep, point) = _arrays(dy=dy, x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise)
+    nhwc, names = is_nhwc(layout), wanted(wrt, DepthwiseSeparableGradients._fields)
+    dtype, (dyc, xc, deep, point) = _arrays(nhwc, dy=dy, x=x, w_depthwise=w_depthwise, w_pointwise=w_pointwise)
     first: dict[str, Any] = dict(stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode)
-    p = _problem(xc.shape, deep, point, first)
-    shape = (p.n, point.shape[0], p.oh, p.ow)[4 - xc.ndim :]
-    if dyc.shape != shape:
-        raise ValueError(f"dy must have the output's shape {shape}, got {dyc.shape}")
-    options: dict[str, Any] = dict(backend=backend, rtol=rtol)
+    p = _problem(channels_first("x", xc.shape, nhwc), deep, point, first)
+    check_shape("dy", seen("dy", dyc, nhwc), (p.n, point.shape[0], p.oh, p.ow)[4 - xc.ndim :], nhwc)
+    options: dict[str, Any] = dict(layout=layout, backend=backend, rtol=rtol)
     first.update(options, groups=p.g)
     dx = d_deep = d_point = None
     if "w_pointwise" in names:
@@ -139,18 +145,22 @@ def depthwise_separable_conv2d_backward(
         d_point = conv2d_grad_weight(dyc, middle, point.shape, **options)
     inner = tuple(short for name, short in (("x", "x"), ("w_depthwise", "w")) if name in names)
     if inner:
-        d_middle = conv2d_grad_input(dyc, point, p.y_shape[4 - xc.ndim :], **options)
+        d_middle = conv2d_grad_input(dyc, point, shown(p.y_shape[4 - xc.ndim :], nhwc), **options)
         dx, d_deep, _ = conv2d_backward(d_middle, xc, deep, wrt=inner, **first)
-    db = bias_gradient(dyc, dtype) if "bias" in names else None
+    db = bias_gradient(dyc, dtype, nhwc) if "bias" in names else None
     dx, d_deep, d_point = (None if a is None else a.astype(dtype, copy=False) for a in (dx, d_deep, d_point))
     return DepthwiseSeparableGradients(dx, d_deep, d_point, db)
 
 
-def _arrays(**arguments: ArrayLike | None) -> tuple[str, list[Array]]:
+def _arrays(nhwc: bool, **arguments: ArrayLike | None) -> tuple[str, list[Array]]:
     """dtype of the result, and the arguments (but a bias of None) in the dtype that is computed in."""
-    arrays = [as_array(name, a) for name, a in arguments.items() if name != "bias" or a is not None]
-    dtype = common_dtype(*arrays)
-    return dtype, [ready(a, dtype) for a in arrays]
+    arrays = {name: as_array(name, a) for name, a in arguments.items() if name != "bias" or a is not None}
+    dtype = common_dtype(*arrays.values())
+    for name in ("x", "dy"):
+        if name in arrays:
+            channels_first(name, arrays[name].shape, nhwc)  # its number of axes
+    images = {"x", "dy"} if all(arrays[name].ndim in (3, 4) for name in arrays.keys() & {"x", "dy"}) else set()
+    return dtype, [kept(a, dtype, nhwc) if name in images else ready(a, dtype) for name, a in arrays.items()]
 
 
 def _problem(x: tuple[int, ...], deep: Array, point: Array, first: dict[str, Any]) -> ConvProblem:

@@ -184,7 +184,8 @@ def conv2d_backward(
     dys, xs, weights = ready(stored(dya, dy_last), dtype), ready(stored(xa, x_last), dtype), ready(wa, dtype)
     of_x = of_w = None
     if "x" in names:
-        of_x = plan_of("grad_input", xa.shape, wa.shape, dtype, options, backend, rtol, (dy_last, dy_last), w=weights)
+        lies = dy_last or nhwc, dy_last
+        of_x = plan_of("grad_input", xa.shape, wa.shape, dtype, options, backend, rtol, lies, w=weights)
     if "w" in names:
         of_w = plan_of("grad_weight", xa.shape, wa.shape, dtype, options, backend, rtol, (x_last, dy_last))
     found = _Gradients(of_x, of_w, "bias" in names, dtype, dy_last, x_last, nhwc, unbatched)

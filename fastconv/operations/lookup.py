@@ -62,7 +62,7 @@ def is_plain(stride: Any, padding: Any, dilation: Any, groups: Any, *arrays: Any
 
 def by_shapes(*plans: Plan | None) -> bool:
     """Whether plans hold for any arrays of their shapes, whatever their values."""
-    return all(p is None or not (p.by_value or p.backend.by_value) for p in plans)
+    return all(p is None or not p.by_value for p in plans)
 
 
 def plan_of(

@@ -9,21 +9,25 @@ from typing import Literal, overload
 
 import numpy as np
 
-from ..core.arrays import as_array, common_dtype, delivered, destination, ready
-from ..core.typing import Array, ArrayLike, IntPair, Padding
+from ..core.arrays import common_dtype
+from ..core.layouts import is_nhwc, lying, returned, seen, shape_forms, shown, stored
+from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding
 from . import planes
+from .calls import check_shape, from_planes, image, lying_out, planes_of, room_for_planes
 from .windows import Windows, windows_of
 
 
 @overload
 def max_pool2d(
     x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
-    ceil_mode: bool = False, return_indices: Literal[False] = False, out: Array | None = None,
+    ceil_mode: bool = False, return_indices: Literal[False] = False, layout: Layout = "NCHW",
+    out: Array | None = None,
 ) -> Array: ...  # fmt: skip
 @overload
 def max_pool2d(
     x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
-    ceil_mode: bool = False, return_indices: Literal[True], out: Array | None = None,
+    ceil_mode: bool = False, return_indices: Literal[True], layout: Layout = "NCHW",
+    out: Array | None = None,
 ) -> tuple[Array, Array]: ...  # fmt: skip
 def max_pool2d(
     x: ArrayLike,
@@ -34,6 +38,7 @@ def max_pool2d(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    layout: Layout = "NCHW",
     out: Array | None = None,
 ) -> Array | tuple[Array, Array]:
     """Largest pixel of every window, channel by channel.
@@ -49,6 +54,8 @@ def max_pool2d(
         Also windows that reach beyond the padded image, if they start inside the image or in front of it.
     return_indices : bool
         Also return where each maximum was found.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there, of gradients ``dy``.
     out : ndarray, optional
         As in `conv2d`; where ``y`` goes.
 
@@ -76,17 +83,19 @@ def max_pool2d(
     array([[[6., 4., 7.],
             [7., 6., 8.]]])
     """
-    xa, dtype, x3 = _planes("x", x)
+    nhwc = is_nhwc(layout)
+    xa, dtype, x3 = _planes("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    shape = *xa.shape[:-2], *geo.out
-    result = destination(out, shape, dtype, (xa,))
+    shape, last = (*xa.shape[:-2], *geo.out), lying_out(out, lying(xa, nhwc), nhwc)
+    result = room_for_planes(out, shape, last, nhwc, dtype, (xa,))
     y = result.reshape(-1, *geo.out)
     if not return_indices:
         planes.max_pool(x3, y, geo)
-        return delivered(result, out, dtype)
+        return from_planes(result, out, last, nhwc, dtype)
     index = np.empty(y.shape, np.int64)
     planes.max_pool_indices(x3, y, index, geo)
-    return delivered(result, out, dtype), index.reshape(shape)
+    places = np.ascontiguousarray(stored(index.reshape(shape), last))
+    return from_planes(result, out, last, nhwc, dtype), returned(places, last, nhwc, xa.ndim == 3)
 
 
 def max_pool2d_backward(
@@ -99,6 +108,7 @@ def max_pool2d_backward(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
     indices: ArrayLike | None = None,
+    layout: Layout = "NCHW",
     out: Array | None = None,
 ) -> Array:
     """Gradient of `max_pool2d`: every number of ``dy`` goes to the pixel that was the largest of its window.
@@ -111,6 +121,8 @@ def max_pool2d_backward(
         As in the forward call.
     indices : int64 array like dy, optional
         What the forward call returned; without it the maxima are found once more.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``dy``.
     out : ndarray, optional
         As in `conv2d`.
 
@@ -124,23 +136,25 @@ def max_pool2d_backward(
         As `max_pool2d`; also if ``dy`` or ``indices`` do not have the output's shape, or indices are no
         integers, or do not lie in the rows of their windows.
     """
-    xa, _, x3 = _planes("x", x)
+    nhwc = is_nhwc(layout)
+    xa, _, x3 = _planes("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    dtype, dy3 = gradient(dy, xa, geo)
-    result = destination(out, xa.shape, dtype, (xa, dy3))
+    dtype, dy3, last = gradient(dy, xa, geo, nhwc)
+    last = lying_out(out, last, nhwc)
+    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (xa, dy3))
     dx = result.reshape(x3.shape)
     if indices is None:
         planes.max_pool_backward(x3.astype(dx.dtype, copy=False), dy3, dx, geo)
-        return delivered(result, out, dtype)
+        return from_planes(result, out, last, nhwc, dtype)
     index = np.asarray(indices)
     if index.dtype.kind not in "iu":
         raise TypeError(f"indices must be an array of integers, got {index.dtype}")
-    if index.shape != (*xa.shape[:-2], *geo.out):
-        raise ValueError(f"indices must have the output's shape {(*xa.shape[:-2], *geo.out)}, got {index.shape}")
+    index = seen("indices", index, nhwc)
+    check_shape("indices", index, (*xa.shape[:-2], *geo.out), nhwc)
     index = np.require(index, np.int64, ("C", "A")).reshape(dy3.shape)
     if not planes.max_pool_scatter(index, dy3, dx, geo):
         raise ValueError("indices must lie in their windows, as max_pool2d returns them")
-    return delivered(result, out, dtype)
+    return from_planes(result, out, last, nhwc, dtype)
 
 
 def avg_pool2d(
@@ -151,6 +165,7 @@ def avg_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    layout: Layout = "NCHW",
     out: Array | None = None,
 ) -> Array:
     """Mean pixel of every window, channel by channel.
@@ -162,6 +177,8 @@ def avg_pool2d(
         As in `max_pool2d`; the padding is zeros.
     count_include_pad : bool
         Whether the mean counts the pixels of padding; what ``ceil_mode`` adds beyond is never counted.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
     out : ndarray, optional
         As in `conv2d`.
 
@@ -181,11 +198,13 @@ def avg_pool2d(
     array([[[ 2.5,  4.5],
             [10.5, 12.5]]])
     """
-    xa, dtype, x3 = _planes("x", x)
+    nhwc = is_nhwc(layout)
+    xa, dtype, x3 = _planes("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    result = destination(out, (*xa.shape[:-2], *geo.out), dtype, (xa,))
+    last = lying_out(out, lying(xa, nhwc), nhwc)
+    result = room_for_planes(out, (*xa.shape[:-2], *geo.out), last, nhwc, dtype, (xa,))
     planes.avg_pool(x3, result.reshape(-1, *geo.out), geo.counts(x3.dtype, bool(count_include_pad)), geo)
-    return delivered(result, out, dtype)
+    return from_planes(result, out, last, nhwc, dtype)
 
 
 def avg_pool2d_backward(
@@ -197,6 +216,7 @@ def avg_pool2d_backward(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    layout: Layout = "NCHW",
     out: Array | None = None,
 ) -> Array:
     """Gradient of `avg_pool2d`: every number of ``dy`` is shared out evenly among its window.
@@ -207,6 +227,8 @@ def avg_pool2d_backward(
         Gradient with respect to the output.
     x, kernel_size, stride, padding, ceil_mode, count_include_pad
         As in the forward call; of ``x`` only shape and dtype matter.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``dy``.
     out : ndarray, optional
         As in `conv2d`.
 
@@ -219,36 +241,37 @@ def avg_pool2d_backward(
     TypeError, ValueError
         As `avg_pool2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    xa = image("x", x)
+    nhwc = is_nhwc(layout)
+    xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    dtype, dy3 = gradient(dy, xa, geo)
-    result = destination(out, xa.shape, dtype, (dy3,))
+    dtype, dy3, last = gradient(dy, xa, geo, nhwc)
+    last = lying_out(out, last, nhwc)
+    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (dy3,))
     dx = result.reshape(-1, *xa.shape[-2:])
     planes.avg_pool_backward(dy3, dx, geo.counts(dx.dtype, bool(count_include_pad)), geo)
-    return delivered(result, out, dtype)
+    return from_planes(result, out, last, nhwc, dtype)
 
 
-def image(name: str, value: ArrayLike) -> Array:
-    """An array of images, of one pixel at least."""
-    a = as_array(name, value)
+def pixels(name: str, value: ArrayLike, nhwc: bool) -> Array:
+    """An array of images (.., C, H, W), of one pixel at least."""
+    a = image(name, value, nhwc)
     if a.ndim not in (3, 4):
-        raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {a.shape}")
+        raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
     if min(a.shape[-3:]) < 1:
-        raise ValueError(f"{name} must have at least one pixel and channel, got shape {a.shape}")
+        raise ValueError(f"{name} must have at least one pixel and channel, got shape {shown(a.shape, nhwc)}")
     return a
 
 
-def _planes(name: str, value: ArrayLike) -> tuple[Array, str, Array]:
+def _planes(name: str, value: ArrayLike, nhwc: bool) -> tuple[Array, str, Array]:
     """The array, its dtype, and its planes (N * C, H, W) as the loops take them."""
-    a = image(name, value)
+    a = pixels(name, value, nhwc)
     dtype = common_dtype(a)
-    return a, dtype, ready(a, dtype).reshape(-1, *a.shape[-2:])
+    return a, dtype, planes_of(a, dtype, nhwc).reshape(-1, *a.shape[-2:])
 
 
-def gradient(dy: ArrayLike, x: Array, geo: Windows) -> tuple[str, Array]:
-    """dtype of the result, and dy (N * C, OH, OW)."""
-    a = as_array("dy", dy)
-    if a.shape != (*x.shape[:-2], *geo.out):
-        raise ValueError(f"dy must have the output's shape {(*x.shape[:-2], *geo.out)}, got {a.shape}")
+def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[str, Array, bool]:
+    """dtype of the result, dy (N * C, OH, OW), and whether its channels lie last."""
+    a = image("dy", dy, nhwc)
+    check_shape("dy", a, (*x.shape[:-2], *geo.out), nhwc)
     dtype = common_dtype(a, x)
-    return dtype, ready(a, dtype).reshape(-1, *geo.out)
+    return dtype, planes_of(a, dtype, nhwc).reshape(-1, *geo.out), lying(a, nhwc)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core.arguments import integer
-from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.arrays import as_array, check_out, common_dtype, delivered, ready
+from ..core.layouts import channels_first, is_nhwc, seen, shown
 from ..core.problem import ConvProblem
-from ..core.typing import Array, ArrayLike, IntPair, Padding, PaddingMode
-from .calls import Names, bias_gradient, wanted
+from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding, PaddingMode
+from .calls import Names, bias_gradient, check_shape, kept, wanted
 from .conv2d import conv2d
 from .gradients import conv2d_grad_input, conv2d_grad_weight
 
@@ -38,6 +39,7 @@ def separable_conv2d(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     out: Array | None = None,
@@ -58,6 +60,8 @@ def separable_conv2d(
     stride, padding, dilation, groups, padding_mode
         As in `conv2d`, of the whole: the column filter takes the vertical, the row filter the horizontal part.
         ``groups=Ci`` with Cm = Co = Ci filters each channel by one column and one row.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
     backend, rtol
         As in `conv2d`, for each of the two filters.
     out : ndarray, optional
@@ -87,10 +91,14 @@ def separable_conv2d(
            [1., 2., 1.]], dtype=float32)
     """
     ba = None if bias is None else as_array("bias", bias)
-    xa, col, row, dtype = _arrays(x, w_col, w_row, groups, ba)
-    cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)
-    result = destination(out, _output(_output(xa.shape, col.shape, cols), row.shape, rows), dtype, (row, ba))
-    conv2d(conv2d(xa, col, **cols), row, None if ba is None else ready(ba, dtype), out=result, **rows)
+    nhwc = is_nhwc(layout)
+    xa, col, row, dtype = _arrays(x, w_col, w_row, groups, ba, nhwc)
+    shape = channels_first("x", xa.shape, nhwc)
+    cols, rows = _options(shape, col, row, stride, padding, dilation, groups, padding_mode, layout, backend, rtol)
+    if out is not None:
+        check_out(out, shown(_output(_output(shape, col.shape, cols), row.shape, rows), nhwc), dtype)
+    into = out if col.dtype == dtype else None  # of a dtype that is computed in
+    result = conv2d(conv2d(xa, col, **cols), row, None if ba is None else ready(ba, dtype), out=into, **rows)
     return delivered(result, out, dtype)
 
 
@@ -105,6 +113,7 @@ def separable_conv2d_backward(
     dilation: IntPair = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
     wrt: Names = ("x", "w_col", "w_row", "bias"),
@@ -118,7 +127,7 @@ def separable_conv2d_backward(
     x : array (N, Ci, H, W) or (Ci, H, W)
     w_col, w_row
         As in `separable_conv2d`.
-    stride, padding, dilation, groups, padding_mode, backend, rtol
+    stride, padding, dilation, groups, padding_mode, layout, backend, rtol
         As in `separable_conv2d`.
     wrt : sequence of "x", "w_col", "w_row", "bias"
         Which gradients to compute.
@@ -133,14 +142,14 @@ def separable_conv2d_backward(
     TypeError, ValueError, BackendRefused
         As `separable_conv2d`; ValueError also if ``dy`` does not have the output's shape.
     """
-    names = wanted(wrt, SeparableConv2dGradients._fields)
+    nhwc, names = is_nhwc(layout), wanted(wrt, SeparableConv2dGradients._fields)
     dya, factors = as_array("dy", dy), (as_array("w_col", w_col), as_array("w_row", w_row))
-    xa, col, row, dtype = _arrays(x, *factors, groups, dya)
-    cols, rows = _options(xa, col, row, stride, padding, dilation, groups, padding_mode, backend, rtol)
-    middle = _output(xa.shape, col.shape, cols)
-    if dya.shape != _output(middle, row.shape, rows):
-        raise ValueError(f"dy must have the output's shape {_output(middle, row.shape, rows)}, got {dya.shape}")
-    dya = ready(dya, dtype)
+    xa, col, row, dtype = _arrays(x, *factors, groups, dya, nhwc)
+    shape = channels_first("x", xa.shape, nhwc)
+    cols, rows = _options(shape, col, row, stride, padding, dilation, groups, padding_mode, layout, backend, rtol)
+    middle = _output(shape, col.shape, cols)
+    check_shape("dy", seen("dy", dya, nhwc), _output(middle, row.shape, rows), nhwc)
+    dya, middle = kept(dya, dtype, nhwc), shown(middle, nhwc)
     found: dict[str, Any] = {}
     if names & {"x", "w_col"}:
         d_middle = conv2d_grad_input(dya, row, middle, **rows)
@@ -152,13 +161,13 @@ def separable_conv2d_backward(
         y = conv2d(xa, col, **cols)
         found["w_row"] = conv2d_grad_weight(dya, y, row.shape, **rows).reshape(factors[1].shape)
     if "bias" in names:
-        found["bias"] = bias_gradient(dya, dtype)
+        found["bias"] = bias_gradient(dya, dtype, nhwc)
     fields = (found.get(name) for name in SeparableConv2dGradients._fields)
     return SeparableConv2dGradients(*(a if a is None else a.astype(dtype, copy=False) for a in fields))
 
 
 def _arrays(
-    x: ArrayLike, w_col: ArrayLike, w_row: ArrayLike, groups: int, other: Array | None
+    x: ArrayLike, w_col: ArrayLike, w_row: ArrayLike, groups: int, other: Array | None, nhwc: bool
 ) -> tuple[Array, Array, Array, str]:
     """Arrays of the dtype computed in, the factors with four axes; and the dtype of results."""
     xa, col, row = as_array("x", x), as_array("w_col", w_col), as_array("w_row", w_row)
@@ -175,18 +184,21 @@ def _arrays(
     if col.shape[0] != g * row.shape[1]:
         raise ValueError(f"w_row must have {col.shape[0]} // {g} (Cm // groups) channels, got {row.shape[1]}")
     dtype = common_dtype(*(a for a in (xa, col, row, other) if a is not None))
-    return ready(xa, dtype), ready(col, dtype), ready(row, dtype), dtype
+    channels_first("x", xa.shape, nhwc)
+    if xa.ndim in (3, 4):
+        xa = kept(xa, dtype, nhwc)
+    return xa, ready(col, dtype), ready(row, dtype), dtype
 
 
 def _options(
-    x: Array, col: Array, row: Array, stride: IntPair, padding: Padding, dilation: IntPair, groups: int,
-    mode: PaddingMode, backend: str, rtol: float | None,
+    x: tuple[int, ...], col: Array, row: Array, stride: IntPair, padding: Padding, dilation: IntPair, groups: int,
+    mode: PaddingMode, layout: Layout, backend: str, rtol: float | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
     """What the whole is asked for, shared out to the column and the row filter."""
     shape = row.shape[0], col.shape[1], col.shape[2], row.shape[3]
     names = "x", "w_col", "w_row"
-    p = ConvProblem.from_shapes(x.shape, shape, stride, padding, dilation, groups, mode, names=names)
-    both: dict[str, Any] = dict(groups=groups, padding_mode=mode, backend=backend, rtol=rtol)
+    p = ConvProblem.from_shapes(x, shape, stride, padding, dilation, groups, mode, names=names)
+    both: dict[str, Any] = dict(groups=groups, padding_mode=mode, layout=layout, backend=backend, rtol=rtol)
     cols = dict(stride=(p.sh, 1), padding=((p.pt, p.pb), (0, 0)), dilation=(p.dh, 1), **both)
     rows = dict(stride=(1, p.sw), padding=((0, 0), (p.pl, p.pr)), dilation=(1, p.dw), **both)
     return cols, rows

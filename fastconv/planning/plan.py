@@ -52,7 +52,7 @@ class Plan:
     doubtful : bool
         Whether that is seen from the result, see `Backend.doubtful`; otherwise the operands tell.
     by_value : tuple of Backend
-        To be asked about the weights at hand, see `planner.plan`.
+        To be asked about the weights at hand, see `planner.plan`, or made for them; empty if any weights will do.
     asked : Asked
     """
 

@@ -186,7 +186,7 @@ def _known(b: Backend, p: ConvProblem, pass_: str, asked: Asked, kind: Kind) -> 
     named = kind in ("named", "environment")
     search = Search(p, pass_, *asked, named=named)
     if search.objection(b) is None:
-        return _plan_of(search, b, p, kind if named else "cheapest", asked)
+        return _plan_of(search, b, p, kind if named else "cheapest", asked, (b,))
     if named:
         raise _refused(search.row(b), p, pass_, " with these weights")
     return None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms.split_bf16 import Blocks, SplitBf16, SplitBf16x1, agrees
+from fastconv.algorithms.split_bf16 import SplitBf16, SplitBf16x1, agrees
+from fastconv.algorithms.split_layout import Blocks
 from fastconv.core.problem import ConvProblem, parse
 from fastconv.engines import loader
 from tests import battery, child, split_units

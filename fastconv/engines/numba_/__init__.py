@@ -8,6 +8,7 @@ from .ground import target  # noqa: F401  before anything of Numba: it sets what
 
 # isort: split
 from .depthwise.channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
+from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
 from .depthwise.steps import depthwise_forward, depthwise_grad_input
 from .depthwise.weight import depthwise_grad_weight
 from .direct.planar import planar_rows, planar_weights, pointwise
@@ -41,6 +42,9 @@ __all__ = [
     "depthwise_forward",
     "depthwise_grad_input",
     "depthwise_grad_weight",
+    "depthwise_last_forward",
+    "depthwise_last_grad_weight",
+    "depthwise_last_pack",
     "depthwise_map_forward",
     "depthwise_map_grad_input",
     "depthwise_map_grad_weight",

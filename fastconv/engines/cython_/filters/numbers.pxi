@@ -8,6 +8,14 @@ cdef enum:
     FILTER_REAL, FILTER_U8, FILTER_U16, FILTER_I16, FILTER_F32
 
 
+cdef int _kind(cnp.ndarray a):
+    cdef int t = cnp.PyArray_TYPE(a)
+    if t == cnp.NPY_UINT8: return FILTER_U8
+    if t == cnp.NPY_UINT16: return FILTER_U16
+    if t == cnp.NPY_INT16: return FILTER_I16
+    return FILTER_F32 if sizeof(real) == 8 and t == cnp.NPY_FLOAT32 else FILTER_REAL
+
+
 cdef inline intp _size_of(int kind) noexcept nogil:
     return sizeof(real) if kind == FILTER_REAL else 1 if kind == FILTER_U8 else 4 if kind == FILTER_F32 else 2
 

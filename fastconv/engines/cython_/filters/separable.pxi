@@ -5,17 +5,6 @@
 # are transposed, so that every load is aligned. Images of bytes are read by the first sums and written by the second.
 
 
-cdef inline void _filter_lines(const real* s, intp pitch, real* lines) noexcept nogil:
-    """lines OUT [LANES columns][LANES rows] of a block of rows `pitch` apart."""
-    cdef vec a[16]
-    cdef int o
-    for o in range(LANES):
-        a[o] = vload(s + o * pitch)
-    vtranspose(a)
-    for o in range(LANES):
-        vstore(lines + o * LANES, a[o])
-
-
 cdef inline void _filter_along(const real* lines, const real* w, intp n, intp step, const int yk, char* y,
                                intp ys) noexcept nogil:
     """y OUT of kind yk: LANES columns of LANES rows at distance ys; n taps, `step` columns apart."""
@@ -64,28 +53,31 @@ cdef inline void _filter_slide(const int V, const int step, const int yk, const 
         _put(yk, y, j * LANES, a[j])
 
 
-cdef void _filter_slides(const FilterPicture* f, int yk, const real* line, const real* w, char* y, intp width,
-                         real* tile) noexcept nogil:
+cdef void _filter_slides(const FilterWeights* f, int yk, const real* line, char* y, intp width, real* tile) noexcept nogil:
     """A row of results from a row of column sums."""
     cdef intp at = 0, step = FILTER_FLAT * LANES
+    cdef const real* p
     cdef char* to
     while at < width:
-        to = <char*> _number(yk, y, at) if at + step <= width else <char*> tile
+        p, to = line + at, <char*> _number(yk, y, at) if at + step <= width else <char*> tile
         if f.c == 1:
-            if sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 1, FILTER_U8, line + at, w, f.kw, to)
-            else: _filter_slide(FILTER_FLAT, 1, FILTER_REAL, line + at, w, f.kw, to)
-        elif sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 3, FILTER_U8, line + at, w, f.kw, to)
-        else: _filter_slide(FILTER_FLAT, 3, FILTER_REAL, line + at, w, f.kw, to)
+            if sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 1, FILTER_U8, p, f.w, f.kw, to)
+            else: _filter_slide(FILTER_FLAT, 1, FILTER_REAL, p, f.w, f.kw, to)
+        elif sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 3, FILTER_U8, p, f.w, f.kw, to)
+        else: _filter_slide(FILTER_FLAT, 3, FILTER_REAL, p, f.w, f.kw, to)
         if to == <char*> tile:
             memcpy(<char*> _number(yk, y, at), to, (width - at) * _size_of(yk))
         at += step
 
 
-cdef void _filter_wide(const FilterPicture* f, const FilterPicture* down, const Sources* s, const real* column, const real* row,
-                       int yk, char* y, intp ys, intp width, real* sums, real* lines, real* tile) noexcept nogil:
+cdef void _filter_wide(const FilterPicture* f, const FilterSources* s, int yk, char* y, intp ys, intp width,
+                       real* work) noexcept nogil:
     """FILTER_GROUP rows of y OUT; `width` is a multiple of LANES where y is the image. Column sums run ahead."""
-    cdef int R = _filter_height(f.kh), kind
-    cdef intp step = FILTER_CHUNK * LANES, reach = (f.kw - 1) * f.c, done = 0, at = 0, r, j
+    cdef int R = _filter_height(f.q.kh), kind
+    cdef intp step = FILTER_CHUNK * LANES, reach = (f.q.kw - 1) * f.c, done = 0, at = 0, r
+    cdef real* sums = work + f.q.sums
+    cdef real* lines = work + f.q.lines
+    cdef const real* p
     cdef const char** rows
     cdef char* to
     while at < width:
@@ -95,85 +87,64 @@ cdef void _filter_wide(const FilterPicture* f, const FilterPicture* down, const 
         while r < FILTER_GROUP:
             r = min(r, FILTER_GROUP - R)
             to = <char*> (sums + r * step)
-            _filter_blocks(R, False, kind, FILTER_REAL, rows + r, done, column, down, to, step, step, tile)
+            _filter_blocks(R, False, kind, FILTER_REAL, rows + r, done, &f.down, to, step, step, work + f.q.block)
             r += R
         r = 0
         while r < FILTER_GROUP:
-            for j in range(FILTER_CHUNK):
-                _filter_lines(sums + r * step + j * LANES, step, lines + r * f.pitch + (done + j * LANES) * LANES)
+            planes_to_lanes(True, sums + r * step, step, LANES, 1, step, lines + r * f.q.pitch + done * LANES, LANES, 0)
             r += LANES
         done += step
         while at < width and at + reach + LANES <= done:
             r = 0
             while r < FILTER_GROUP:
-                to = <char*> _number(yk, y, r * ys + at)
-                if sizeof(real) == 4 and yk == FILTER_U8:
-                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FILTER_U8, to, ys)
-                else:
-                    _filter_along(lines + r * f.pitch + at * LANES, row, f.kw, f.c, FILTER_REAL, to, ys)
+                p, to = lines + r * f.q.pitch + at * LANES, <char*> _number(yk, y, r * ys + at)
+                if sizeof(real) == 4 and yk == FILTER_U8: _filter_along(p, f.along.w, f.q.kw, f.c, FILTER_U8, to, ys)
+                else: _filter_along(p, f.along.w, f.q.kw, f.c, FILTER_REAL, to, ys)
                 r += LANES
             at += LANES
 
 
-cdef void _filter_both(const FilterPicture* f, const real* column, const real* row, intp task, real* work) noexcept nogil:
-    """One band of one strip. work: row pointers, ring, column sums, results, a block, transposed lines."""
-    cdef intp strips = (f.ow + f.strip - 1) / f.strip, q0 = task % strips * f.strip, q1 = min(q0 + f.strip, f.ow)
-    cdef intp i = task / strips * f.band, end = min(i + f.band, f.oh), filled = i, last = end + f.kh - 2
-    cdef bint wide = f.kw > FILTER_NARROW, straight
-    cdef int R = _filter_height(f.kh), yk
-    cdef intp G = FILTER_GROUP if wide else R, n = f.kh - 1 + G, width = (q1 - q0) * f.c, reach = (f.kw - 1) * f.c, r, ys
-    cdef Sources s
-    cdef real* ring = work + _filter_head(n)
-    cdef real* sums = ring + n * f.pitch
-    cdef real* out = sums + G * f.pitch
-    cdef real* tile = out + G * f.pitch
-    cdef real* lines = tile + 32 * LANES
+cdef void _filter_both(const FilterPicture* f, intp task, real* work) noexcept nogil:
+    cdef FilterStrip t = _filter_strip(f, task)
+    cdef bint wide = f.q.lines != 0, straight
+    cdef int R = _filter_height(f.q.kh), yk
+    cdef intp G = FILTER_GROUP if wide else R, reach = (f.q.kw - 1) * f.c, i = t.i, r, ys
+    cdef intp step = FILTER_CHUNK * LANES if wide else _filter_step(R)
+    cdef real* sums = work + f.q.sums
+    cdef real* results = work + f.q.results
+    cdef real* block = work + f.q.block
     cdef char* y
     cdef char* to
     cdef const char* line
-    cdef FilterPicture down = f[0], along = f[0]
-    down.kw, along.kh = 1, 1
-    _filter_sources(&s, f, True, work, n, i, last, q0, width + reach, 0, FILTER_CHUNK * LANES if wide else _filter_step(R))
-    while i < end:
-        _filter_fill(&s, f, ring, n, i, last, q0, q1 + f.kw - 1, 0, &filled)
+    cdef FilterSources s = _filter_sources(f, &t, True, work, f.q.kh - 1 + G, t.width + reach, 0, step)
+    while i < t.end:
+        _filter_fill(&s, f, &t, i, 0)
         straight = f.yk == FILTER_REAL or f.yk == FILTER_U8 and sizeof(real) == 4       # into the image
-        if wide and (i + G > end or width % LANES != 0):
+        if wide and (i + G > t.end or t.width % LANES != 0):
             straight = False
         yk = f.yk if straight else FILTER_REAL
-        y = <char*> _number(yk, f.y, (i * f.ow + q0) * f.c) if straight else <char*> out
-        ys = f.ow * f.c if straight else f.pitch
+        y = <char*> _number(yk, f.y, (i * f.ow + t.q0) * f.c) if straight else <char*> results
+        ys = f.ow * f.c if straight else f.q.pitch
         if wide:
-            _filter_wide(f, &down, &s, column, row, yk, y, ys, width, sums, lines, tile)
+            _filter_wide(f, &s, yk, y, ys, t.width, work)
         else:
-            _filter_pieces(R, False, &s, column, &down, sums, f.pitch, width + reach, tile)
-            for r in range(min(G, end - i)):
-                line = <const char*> (sums + r * f.pitch)
-                to = <char*> _number(yk, y, r * ys)
+            _filter_pieces(R, False, &s, &f.down, sums, f.q.pitch, t.width + reach, block)
+            for r in range(min(G, t.end - i)):
+                line, to = <const char*> (sums + r * f.q.pitch), <char*> _number(yk, y, r * ys)
                 if VBYTES == 64 and (f.c == 1 or f.c == 3):
-                    _filter_slides(f, yk, <const real*> line, row, to, width, tile)
+                    _filter_slides(&f.along, yk, <const real*> line, to, t.width, block)
                 else:
-                    _filter_blocks(1, False, FILTER_REAL, yk, &line, 0, row, &along, to, ys, width, tile)
+                    _filter_blocks(1, False, FILTER_REAL, yk, &line, 0, &f.along, to, ys, t.width, block)
         if not straight:
-            for r in range(min(G, end - i)):
-                _filter_write(f.yk, out + r * f.pitch, f.y, ((i + r) * f.ow + q0) * f.c, width)
+            for r in range(min(G, t.end - i)):
+                _filter_write(f.yk, results + r * f.q.pitch, f.y, ((i + r) * f.ow + t.q0) * f.c, t.width)
         i += G
 
 
 def filter_separable(cnp.ndarray x, cnp.ndarray column, cnp.ndarray row, cnp.ndarray y, cnp.ndarray rows,
-                     cnp.ndarray cols, intp in0, intp in1, double cval, intp strip, intp band, intp pitch,
-                     cnp.ndarray work, intp share, int threads):
+                     cnp.ndarray cols, double cval, cnp.ndarray work, cnp.ndarray q, int threads):
     """y[i, j, c] = sum over b of row[b] sum over a of column[kh - 1 - a] x[rows[i + a], cols[j + b], c]."""
-    cdef FilterPicture f
-    cdef intp i, tasks
-    cdef real* cp = data(column)
-    cdef real* rp = data(row)
-    cdef real* scratch = data(work)
-    _filter_picture(&f, x, y, rows, cols, in0, in1, cval, column.shape[0], row.shape[0], strip, band, pitch)
-    tasks = ((f.oh + band - 1) / band) * ((f.ow + strip - 1) / strip)
-    if threads == 1:
-        with nogil:
-            for i in range(tasks):
-                _filter_both(&f, cp, rp, i, scratch)
-        return
-    for i in prange(tasks, nogil=True, schedule="dynamic", num_threads=threads):
-        _filter_both(&f, cp, rp, i, scratch + threadid() * share)
+    cdef FilterPicture f = _filter_picture(x, y, rows, cols, cval, work, q)
+    f.down.w, f.along.w, f.down.kw = data(column), data(row), 1
+    with nogil:
+        _filter_launch(&f, _filter_both, _filter_tasks(&f), threads)

@@ -1,7 +1,15 @@
 # One way to run shares of work on threads.
 #
 # A step fills a struct with what all shares know and launches a function; that function does the ithr-th of nthr shares
-# and splits the work as it likes (`split`: evenly, in order). One thread is a plain call: no region, no barrier.
+# and splits the work as it likes (`split`: evenly, in order; `fc_claim`: job after job, as threads get free). One thread
+# is a plain call: no region, no barrier.
+cdef extern from *:
+    """
+    /* what a number was; it grows by one, and no two threads see the same */
+    static inline ptrdiff_t fc_claim(ptrdiff_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
+    """
+    intp fc_claim(intp* next) nogil
+
 ctypedef void (*share_function)(const void* args, intp ithr, intp nthr) noexcept nogil
 
 

@@ -4,9 +4,11 @@
 cdef extern from *:
     """
     #define WINO_TILES (VBYTES == 64 ? 14 : 6) /* tiles of the register block: 28 (or 12) accumulators */
+    #define WINO_AHEAD 12 /* pixels from a prefetch to their use */
     """
     enum:
         WINO_TILES
+        WINO_AHEAD
 
 cdef struct WinoRun:
     intp image, first, count  # pixels of a plane in one piece
@@ -110,6 +112,7 @@ cdef void _wino_pack_pixels(const real* x, intp step, intp channels, intp count,
     cdef intp p
     if channels == LANES:
         for p in range(count):
+            fetch(x + (p + WINO_AHEAD) * step)
             vstore(dst + <intp> slot[p] * LANES, vload(x + p * step))
     else:
         for p in range(count):
@@ -172,6 +175,7 @@ cdef inline void _wino_unpack_pixels(int which, const void* args) noexcept nogil
     cdef vec v
     for p in range(a.count):
         v = vload(a.slots + <intp> a.slot[p] * LANES) + a.bias
+        fetch_w(a.y + (p + WINO_AHEAD) * a.step)
         if n == LANES:
             if a.residual != NULL:
                 v += vload(a.residual + p * a.step)

@@ -1,5 +1,38 @@
 # Winograd: the transforms (Lavin and Gray 2016), lanes = channels. Coefficients: algorithms/winograd_matrices.py.
 
+cdef extern from *:
+    """
+    /* outputs and taps (grad_weight: the other way round) of the transforms, from 1 on; first those of one axis */
+    static const int wino_outputs[] = {0, 4, 4, 2, 4, 2, 3, 4, 2, 4};
+    static const int wino_taps[] = {0, 3, 5, 7, 7, 3, 3, 3, 5, 5};
+    #define WINO_FORMS 9
+    #define WINO_FLAT 4
+    """
+    const int wino_outputs[]
+    const int wino_taps[]
+    enum:
+        WINO_FORMS
+        WINO_FLAT
+
+
+cdef int _wino_form(const WinogradPass* q) noexcept nogil:
+    """Which of these transforms the pass takes."""
+    cdef int form
+    for form in range(1, WINO_FORMS + 1):
+        if ((form <= WINO_FLAT) == (q.flat != 0) and wino_taps[form] == max(q.rh, q.rw)
+                and wino_outputs[form] == max(q.mh, q.mw)):
+            return form
+    return 0
+
+
+cdef struct WinoTiles:
+    const WinogradPass* q
+    const WinoBlock* k
+    const real* source
+    real* to
+    const real* coef
+    intp c  # first channel
+
 # One-dimensional transforms of n points, P pairs among them, and infinity if n is even; strides in vectors.
 cdef inline void _wino_input_1d(const int n, const vec* d, intp ds, vec* v, intp vs,
                                 const vec* z) noexcept nogil:
@@ -109,62 +142,49 @@ cdef inline void _wino_spread(const real* coef, vec* c, const int count) noexcep
         c[i] = vset(coef[i])
 
 
-cdef inline void _wino_input_loop(const int n, const bint flat, const WinogradPass* q, const WinoBlock* k,
-                                  const vec* slots, real* V, intp c, const real* coef) noexcept nogil:
+cdef inline void _wino_input_loop(int form, const void* args) noexcept nogil:
+    cdef const WinoTiles* a = <const WinoTiles*> args
+    cdef const WinogradPass* q = a.q
+    cdef const vec* slots = <const vec*> a.source
     cdef vec z[32]
-    cdef int P = (n - 1) // 2
-    cdef intp groups = _wino_ceil(k.tiles, WINO_TILES), rs = q.dh * k.wi, cs = q.dw if q.along_w else rs
-    cdef intp g, a, b, t
+    cdef int n = wino_outputs[form] + wino_taps[form] - 1, P = (n - 1) // 2
+    cdef intp groups = _wino_ceil(a.k.tiles, WINO_TILES), rs = q.dh * a.k.wi, cs = q.dw if q.along_w else rs
+    cdef intp vs = q.vf // LANES, g, t0, t1, t
     cdef real* v
-    _wino_spread(coef, z, P + P * P)
+    _wino_spread(a.coef, z, P + P * P)
     for g in range(groups):
-        a, b = k.tiles * g // groups, k.tiles * (g + 1) // groups
-        v = V + (a * q.cip + (b - a) * c if q.held == 0 else a * LANES + q.held * c)  # held: all tiles of a vector
-        for t in range(a, b):
-            _wino_input_tile(n, flat, slots + k.tile[2 * t], rs, cs, <vec*> v, q.vf // LANES, z)
+        t0, t1 = a.k.tiles * g // groups, a.k.tiles * (g + 1) // groups
+        v = a.to + (t0 * q.cip + (t1 - t0) * a.c if q.held == 0 else t0 * LANES + q.held * a.c)  # held: all tiles
+        for t in range(t0, t1):
+            _wino_input_tile(n, form <= WINO_FLAT, slots + a.k.tile[2 * t], rs, cs, <vec*> v, vs, z)
             v += LANES
 
 
 cdef void _wino_inputs(const WinogradPass* q, const WinoBlock* k, const real* slots, real* V, intp c,
                        const real* coef) noexcept nogil:
     """The tiles of a block, channels c .. c + LANES, from slots to V."""
-    cdef const vec* s = <const vec*> slots
-    if q.flat:
-        if q.points == 6: _wino_input_loop(6, 1, q, k, s, V, c, coef)
-        elif q.points == 8: _wino_input_loop(8, 1, q, k, s, V, c, coef)
-        else: _wino_input_loop(10, 1, q, k, s, V, c, coef)
-    elif q.points == 4: _wino_input_loop(4, 0, q, k, s, V, c, coef)
-    elif q.points == 5: _wino_input_loop(5, 0, q, k, s, V, c, coef)
-    elif q.points == 6: _wino_input_loop(6, 0, q, k, s, V, c, coef)
-    else: _wino_input_loop(8, 0, q, k, s, V, c, coef)
+    cdef WinoTiles a = WinoTiles(q, k, slots, V, coef, c)
+    fc_cases(_wino_input_loop, _wino_form(q), WINO_FORMS, &a)
 
 
-cdef inline void _wino_output_loop(const int n, const int m, const bint flat, const WinogradPass* q,
-                                   const WinoBlock* k, const vec* M, vec* slots,
-                                   const real* coef) noexcept nogil:
-    cdef vec a[32]
-    cdef int P = (n - 1) // 2
-    cdef intp rs = q.dh * k.wo, cs = q.dw if q.along_w else rs, t
-    _wino_spread(coef + P + P * P, a, m * P)
-    for t in range(k.tiles):
-        _wino_output_tile(n, m, flat, M + t, q.mf // LANES, slots + k.tile[2 * t + 1], rs, cs, a)
+cdef inline void _wino_output_loop(int form, const void* args) noexcept nogil:
+    cdef const WinoTiles* a = <const WinoTiles*> args
+    cdef const WinogradPass* q = a.q
+    cdef const vec* M = <const vec*> a.source
+    cdef vec* slots = <vec*> a.to
+    cdef vec c[32]
+    cdef int m = wino_outputs[form], n = m + wino_taps[form] - 1, P = (n - 1) // 2
+    cdef intp rs = q.dh * a.k.wo, cs = q.dw if q.along_w else rs, t
+    _wino_spread(a.coef + P + P * P, c, m * P)
+    for t in range(a.k.tiles):
+        _wino_output_tile(n, m, form <= WINO_FLAT, M + t, q.mf // LANES, slots + a.k.tile[2 * t + 1], rs, cs, c)
 
 
 cdef void _wino_outputs(const WinogradPass* q, const WinoBlock* k, const real* M, real* slots,
                         const real* coef) noexcept nogil:
     """One vector of output channels of all tiles, from M to slots."""
-    cdef const vec* v = <const vec*> M
-    cdef vec* s = <vec*> slots
-    if q.flat:
-        if q.m == 2: _wino_output_loop(8, 2, 1, q, k, v, s, coef)
-        elif q.points == 6: _wino_output_loop(6, 4, 1, q, k, v, s, coef)
-        elif q.points == 8: _wino_output_loop(8, 4, 1, q, k, v, s, coef)
-        else: _wino_output_loop(10, 4, 1, q, k, v, s, coef)
-    elif q.points == 4: _wino_output_loop(4, 2, 0, q, k, v, s, coef)
-    elif q.points == 5: _wino_output_loop(5, 3, 0, q, k, v, s, coef)
-    elif q.points == 8: _wino_output_loop(8, 4, 0, q, k, v, s, coef)
-    elif q.m == 2: _wino_output_loop(6, 2, 0, q, k, v, s, coef)
-    else: _wino_output_loop(6, 4, 0, q, k, v, s, coef)
+    cdef WinoTiles a = WinoTiles(q, k, M, slots, coef, 0)
+    fc_cases(_wino_output_loop, _wino_form(q), WINO_FORMS, &a)
 
 
 cdef void _wino_gather(const real* w, intp step, intp rows, intp count, intp room, vec* t) noexcept nogil:
@@ -185,47 +205,43 @@ cdef void _wino_gather(const real* w, intp step, intp rows, intp count, intp roo
         i += LANES
 
 
-cdef inline void _wino_weight_loop(const int n, const int r, const bint flat, const WinogradPass* q,
-                                   const real* w, intp room, intp outputs, intp ci, real* U,
-                                   const real* coef) noexcept nogil:
+cdef struct WinoFilters:
+    const WinogradPass* q
+    const real* w
+    real* U
+    const real* coef
+    intp room, outputs, ci  # numbers from w on that may be read; filters
+
+
+cdef inline void _wino_weight_loop(int form, const void* args) noexcept nogil:
+    cdef const WinoFilters* a = <const WinoFilters*> args
+    cdef const WinogradPass* q = a.q
+    cdef const real* w = a.w
     cdef vec t[16 * 25 + 16]
     cdef vec g[32]
-    cdef int P = (n - 1) // 2
+    cdef int r = wino_taps[form], n = wino_outputs[form] + r - 1, P = (n - 1) // 2
+    cdef bint flat = form <= WINO_FLAT
     cdef intp taps = r if flat else r * r, step = -1 if q.flip else 1, c = 0, k, many
-    _wino_spread(coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
-    while c < ci:
-        many = min(ci - c, 16)
+    _wino_spread(a.coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
+    while c < a.ci:
+        many = min(a.ci - c, 16)
         if q.sc == taps:  # filters of neighbouring channels follow each other
-            _wino_gather(w + c * taps, q.so, outputs, many * taps, room - c * taps, t)
+            _wino_gather(w + c * taps, q.so, a.outputs, many * taps, a.room - c * taps, t)
         else:
             for k in range(many):
-                _wino_gather(w + (c + k) * q.sc, q.so, outputs, taps, room - (c + k) * q.sc, t + k * taps)
+                _wino_gather(w + (c + k) * q.sc, q.so, a.outputs, taps, a.room - (c + k) * q.sc, t + k * taps)
         for k in range(many):
             _wino_weight_tile(n, r, flat, t + k * taps + (taps - 1 if q.flip else 0), r * step, step,
-                         <vec*> (U + 2 * (c + k) * LANES), q.uf // LANES, g)
+                              <vec*> (a.U + 2 * (c + k) * LANES), q.uf // LANES, g)
         c += many
-
-
-cdef void _wino_weights(const WinogradPass* q, const real* w, intp room, intp outputs, intp ci, real* U,
-                        const real* coef) noexcept nogil:
-    """One vector of output channels, ci input channels: to U[f][ci][2*LANES]."""
-    if q.flat:
-        if q.r == 3: _wino_weight_loop(6, 3, 1, q, w, room, outputs, ci, U, coef)
-        elif q.r == 5: _wino_weight_loop(8, 5, 1, q, w, room, outputs, ci, U, coef)
-        elif q.m == 2: _wino_weight_loop(8, 7, 1, q, w, room, outputs, ci, U, coef)
-        else: _wino_weight_loop(10, 7, 1, q, w, room, outputs, ci, U, coef)
-    elif q.points == 4: _wino_weight_loop(4, 3, 0, q, w, room, outputs, ci, U, coef)
-    elif q.points == 5: _wino_weight_loop(5, 3, 0, q, w, room, outputs, ci, U, coef)
-    elif q.points == 8: _wino_weight_loop(8, 5, 0, q, w, room, outputs, ci, U, coef)
-    elif q.m == 2: _wino_weight_loop(6, 5, 0, q, w, room, outputs, ci, U, coef)
-    else: _wino_weight_loop(6, 3, 0, q, w, room, outputs, ci, U, coef)
 
 
 cdef void _wino_weight_panel(const WinogradPass* q, const real* w, intp group, intp o, intp k, intp ci, real* U,
                              const real* coef) noexcept nogil:
     """Outputs o .. o + 2*LANES of a group, input channels k .. k + ci."""
     cdef intp per_group = q.ci * q.co * q.rh * q.rw, at, s
+    cdef WinoFilters a
     for s in range(2):
         at = group * per_group + (o + s * LANES) * q.so + k * q.sc
-        _wino_weights(q, w + at, q.g * per_group - at, min(q.co - o - s * LANES, <intp> LANES), ci, U + s * LANES,
-                      coef)
+        a = WinoFilters(q, w + at, U + s * LANES, coef, q.g * per_group - at, min(q.co - o - s * LANES, <intp> LANES), ci)
+        fc_cases(_wino_weight_loop, _wino_form(q), WINO_FORMS, &a)

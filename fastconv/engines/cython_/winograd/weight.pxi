@@ -11,30 +11,24 @@ cdef extern from *:
         WINO_ROWS
 
 
-cdef inline void _wino_dy_loop(const int n, const int r, const bint flat, const WinogradPass* q, const WinoBlock* k,
-                               const vec* slots, real* Q, const real* coef) noexcept nogil:
+cdef inline void _wino_dy_loop(int form, const void* args) noexcept nogil:
+    cdef const WinoTiles* a = <const WinoTiles*> args
+    cdef const WinogradPass* q = a.q
+    cdef const vec* slots = <const vec*> a.source
     cdef vec g[32]
-    cdef int P = (n - 1) // 2
-    cdef intp rs = q.dh * k.wo, cs = q.dw if q.along_w else rs, t
-    _wino_spread(coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
-    for t in range(k.tiles):
-        _wino_weight_tile(n, r, flat, slots + k.tile[2 * t + 1], rs, cs, <vec*> (Q + t * LANES), q.qf // LANES, g)
+    cdef int r = wino_outputs[form], n = wino_taps[form] + r - 1, P = (n - 1) // 2
+    cdef intp rs = q.dh * a.k.wo, cs = q.dw if q.along_w else rs, t
+    _wino_spread(a.coef + P + P * P + (n - r + 1) * P, g, 1 + P * r)
+    for t in range(a.k.tiles):
+        _wino_weight_tile(n, r, form <= WINO_FLAT, slots + a.k.tile[2 * t + 1], rs, cs, <vec*> (a.to + t * LANES),
+                          q.qf // LANES, g)
 
 
 cdef void _wino_dy_tiles(const WinogradPass* q, const WinoBlock* k, const real* slots, real* Q,
                          const real* coef) noexcept nogil:
     """The tiles of dy, one vector of channels, from slots to Q."""
-    cdef const vec* s = <const vec*> slots
-    if q.flat:
-        if q.m == 3: _wino_dy_loop(6, 4, 1, q, k, s, Q, coef)
-        elif q.m == 5: _wino_dy_loop(8, 4, 1, q, k, s, Q, coef)
-        elif q.r == 2: _wino_dy_loop(8, 2, 1, q, k, s, Q, coef)
-        else: _wino_dy_loop(10, 4, 1, q, k, s, Q, coef)
-    elif q.points == 4: _wino_dy_loop(4, 2, 0, q, k, s, Q, coef)
-    elif q.points == 5: _wino_dy_loop(5, 3, 0, q, k, s, Q, coef)
-    elif q.points == 8: _wino_dy_loop(8, 4, 0, q, k, s, Q, coef)
-    elif q.r == 2: _wino_dy_loop(6, 2, 0, q, k, s, Q, coef)
-    else: _wino_dy_loop(6, 4, 0, q, k, s, Q, coef)
+    cdef WinoTiles a = WinoTiles(q, k, slots, Q, coef, 0)
+    fc_cases(_wino_dy_loop, _wino_form(q), WINO_FORMS, &a)
 
 
 cdef inline void _wino_put(const int taps, const vec* t, real* w, const int channels) noexcept nogil:
@@ -49,46 +43,43 @@ cdef inline void _wino_put(const int taps, const vec* t, real* w, const int chan
                 vstore_part(w + at, t[b * LANES + c], min(taps - b * LANES, <int> LANES))
 
 
-cdef inline void _wino_taps_loop(const int n, const int m, const bint flat, const WinogradPass* q, const real* S,
-                                 intp parts, real* w, intp channels, const real* coef) noexcept nogil:
+cdef struct WinoTaps:
+    const WinogradPass* q
+    const real* S
+    real* w
+    const real* coef
+    intp parts, channels
+
+
+cdef inline void _wino_taps_loop(int form, const void* args) noexcept nogil:
     """One output, LANES input channels: the parts of S are added, transformed back and stored, [ci][taps]."""
+    cdef const WinoTaps* p = <const WinoTaps*> args
+    cdef const real* S = p.S
     cdef vec a[32]
     cdef vec f[64]
     cdef vec t[32]
-    cdef int P = (n - 1) // 2, count = n if flat else n * n, taps = m if flat else m * m, i
+    cdef int m = wino_taps[form], n = wino_outputs[form] + m - 1, P = (n - 1) // 2, i
+    cdef bint flat = form <= WINO_FLAT
+    cdef int count = n if flat else n * n, taps = m if flat else m * m
     cdef intp part
-    _wino_spread(coef + P + P * P, a, m * P)
-    if parts == 1:
+    _wino_spread(p.coef + P + P * P, a, m * P)
+    if p.parts == 1:
         _wino_output_tile(n, m, flat, <const vec*> S, 1, t, m, 1, a)
     else:
         for i in range(count):
             f[i] = vload(S + i * LANES)
-        for part in range(1, parts):
+        for part in range(1, p.parts):
             for i in range(count):
-                f[i] += vload(S + part * q.part_s + i * LANES)
+                f[i] += vload(S + part * p.q.part_s + i * LANES)
         _wino_output_tile(n, m, flat, f, 1, t, m, 1, a)
     for i in range((taps + LANES - 1) // LANES * LANES - taps):
         t[taps + i] = vzero()
     for i in range((taps + LANES - 1) // LANES):
         vtranspose(t + i * LANES)
-    if channels == LANES:
-        _wino_put(taps, t, w, LANES)
+    if p.channels == LANES:
+        _wino_put(taps, t, p.w, LANES)
     else:
-        _wino_put(taps, t, w, <int> channels)
-
-
-cdef void _wino_taps(const WinogradPass* q, const real* S, intp parts, real* w, intp channels,
-                     const real* coef) noexcept nogil:
-    if q.flat:
-        if q.m == 3: _wino_taps_loop(6, 3, 1, q, S, parts, w, channels, coef)
-        elif q.m == 5: _wino_taps_loop(8, 5, 1, q, S, parts, w, channels, coef)
-        elif q.r == 2: _wino_taps_loop(8, 7, 1, q, S, parts, w, channels, coef)
-        else: _wino_taps_loop(10, 7, 1, q, S, parts, w, channels, coef)
-    elif q.points == 4: _wino_taps_loop(4, 3, 0, q, S, parts, w, channels, coef)
-    elif q.points == 5: _wino_taps_loop(5, 3, 0, q, S, parts, w, channels, coef)
-    elif q.points == 8: _wino_taps_loop(8, 5, 0, q, S, parts, w, channels, coef)
-    elif q.r == 2: _wino_taps_loop(6, 5, 0, q, S, parts, w, channels, coef)
-    else: _wino_taps_loop(6, 3, 0, q, S, parts, w, channels, coef)
+        _wino_put(taps, t, p.w, <int> p.channels)
 
 
 cdef inline void _wino_sum_block(const int nv, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss,
@@ -166,14 +157,17 @@ cdef void _wino_taps_rows(const WinogradPass* q, const real* S, intp parts, real
                           intp c0, intp c1, const real* coef) noexcept nogil:
     """Sums of outputs o0..o1, vectors c0..c1 of inputs, to dw (Co, Ci/g, taps)."""
     cdef intp taps = q.rh * q.rw, o, c, i
+    cdef int form = _wino_form(q)
     cdef real* w
+    cdef WinoTaps a
     for o in range(o0, o1):
         for c in range(c0, c1):
             w = dw + ((group * q.co + o) * q.ci + c * LANES) * taps
             for i in range(taps):  # the next output's
                 fetch_w(w + q.ci * taps + i * LANES)
-            _wino_taps(q, S + ((o - o0) * q.cols + c - c0) * q.square, parts, w,
-                       min(q.ci - c * LANES, <intp> LANES), coef)
+            a = WinoTaps(q, S + ((o - o0) * q.cols + c - c0) * q.square, w, coef, parts,
+                         min(q.ci - c * LANES, <intp> LANES))
+            fc_cases(_wino_taps_loop, form, WINO_FORMS, &a)
 
 
 cdef void _wino_dy_part(const WinogradPass* q, const real* dy, intp group, intp first, intp stop,

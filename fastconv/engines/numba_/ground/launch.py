@@ -196,9 +196,9 @@ def compiled(function: Callable, signature: tuple) -> tuple[Any, int]:
 _shared: dict[str, Any] = {}  # the parallel loop of all steps
 
 
-def shared_step(*outputs: str) -> Callable[[Callable], Shared]:
-    """Decorator: make a `Shared` step of a function that writes to the arguments named `outputs`."""
-    return lambda function: Shared(function, outputs)
+def shared_step(*outputs: str, fused: bool = True) -> Callable[[Callable], Shared]:
+    """Decorator: make a `Shared` step of a function that writes to the arguments named `outputs`; fused: see `step`."""
+    return lambda function: Shared(function, outputs, fused)
 
 
 def _numba_type(arg: Any, readonly: bool) -> types.Type:

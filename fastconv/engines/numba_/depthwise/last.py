@@ -1,0 +1,281 @@
+"""Channel-wise convolution of channels-last arrays, lanes = channels: the steps, as in cython_/depthwise/last.pxi.
+
+A job of the products is a band of rows of an image and a chunk of channels; one of the sums is a chunk of channels and
+a part of all bands. The tiles are in tiles.py.
+"""
+
+import numpy as np
+
+from ...records import DepthwiseAxis, DepthwiseLast, places
+from ..ground import vector as v
+from ..ground.epilogue import activate
+from ..ground.launch import shared_step
+from ..ground.memory import address, clear_vectors
+from ..ground.transpose import store_each
+from . import tiles
+from .tiles import BIAS, RESIDUAL, last_sums, last_tile
+
+at, axis = places(DepthwiseLast), places(DepthwiseAxis)
+
+
+def depthwise_last_pack(w, packed, record, axes, order, threads):
+    """w (co, 1, kh, kw) IN; packed (vectors of channels, taps, lanes) OUT."""
+    _pack_all(w, packed, record, axes, order, threads)
+
+
+def depthwise_last_forward(x, w, packed, bias, residual, y, record, axes, order, code, work, threads):
+    """x (n, h, w, ci), w (co, 1, kh, kw), packed, bias (co), residual (as y) IN, the last three may be None;
+    y (n, oh, ow, co) OUT; work WORK. grad_input is the same with axes of its own."""
+    none = work[:0]
+    packed, bias = none if packed is None else packed, none if bias is None else bias
+    residual = none if residual is None else residual.reshape(-1)
+    _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, threads)
+
+
+def depthwise_last_grad_weight(dy, x, dw_, record, axes, order, work, threads):
+    """dy (n, oh, ow, co), x (n, h, w, ci) IN; dw_ (co, 1, kh, kw) OUT; work WORK."""
+    _weight_sums(dy, x, record, axes, work, threads)
+    _weight_end(work, dw_, record, axes, order, threads)
+
+
+_together = v.copied(tiles.sum_rows)
+
+
+@v.copied
+def _ceil(a, b):
+    return (a + b - 1) // b
+
+
+@v.copied
+def _kernel(taps, dilation, step):
+    """The first of `tiles.KERNELS` that divides a kernel's width, and its taps."""
+    if dilation == 1 and step == 1:
+        if taps % 7 == 0:
+            return 0, 7
+        if taps % 5 == 0:
+            return 1, 5
+        if taps % 3 == 0:
+            return 2, 3
+        if taps % 2 == 0:
+            return 3, 2
+    if dilation == 1 and step == 2:
+        if taps % 5 == 0:
+            return 4, 5
+        if taps % 3 == 0:
+            return 5, 3
+    return tiles.ANY, 1
+
+
+@v.copied
+def _pack(w, c, n, taps, order, d, to):
+    """Weights [channel][tap] of n channels from c on as vectors: tap t at d[to + order[t] * lanes]."""
+    L = v.lanes(d)
+    for q in range(0, taps, L):
+        block = v.transpose(v.load_rows(w, c * taps + q, taps, n, taps - q))
+        store_each(d, to, L, order, q, min(L, taps - q), block)
+
+
+@shared_step("packed")
+def _pack_all(w, packed, record, axes, order, ithr, nthr):
+    L, channels, taps = v.lanes(w), record[at.channels], record[at.taps]
+    vectors = _ceil(channels, L)
+    for k in range(vectors * ithr // nthr, vectors * (ithr + 1) // nthr):
+        _pack(w, k * L, min(L, channels - k * L), taps, order, packed, k * L * taps)
+
+
+@v.copied
+def _source(r, axes, x, n, i0, i1, work, room):
+    """Where pixel (0, 0) of image n would be for the rows that a band meets, with a number for every lane."""
+    height, width, repeat = r[at.height], r[at.width], r[at.repeat]
+    channels = r[at.channels] // repeat
+    start = n * height * width * channels
+    place = address(x, start)
+    if repeat > 1:
+        first, end = height, 0
+        for k in range(r[at.phases_v]):
+            a = axes[k]
+            if a[axis.taps] > 0 and a[axis.outputs] > i0:
+                top = a[axis.source]
+                last = top + (min(i1, a[axis.outputs]) - 1) * a[axis.step] + (a[axis.taps] - 1) * a[axis.dilation]
+                first, end = min(first, top + i0 * a[axis.step]), max(end, last + 1)
+        first = max(first, 0)
+        end = max(min(end, height), first)
+        for q in range((end - first) * width * channels):
+            number = v.at(x, start + first * width * channels + q)
+            for t in range(repeat):
+                v.put(work, room + q * repeat + t, number)
+        place = address(work, room - first * width * r[at.channels])
+    return place
+
+
+@shared_step("y", "work")
+def _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, ithr, nthr):
+    r, L = record, v.lanes(x)
+    channels, chunk, taps, fold = r[at.channels], r[at.chunk], r[at.taps], r[at.fold]
+    vectors, outputs, every = _ceil(channels, L), axes[0, axis.outputs], axes[0, axis.every]
+    chunks, bands, line = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * channels
+    jobs, size = r[at.images] * bands * chunks, r[at.out_height] * line // fold
+    weights = ithr * r[at.share]
+    room, ready = weights + chunk * taps * L, -1
+    for job in range(jobs * ithr // nthr, jobs * (ithr + 1) // nthr):
+        n, i0, v0 = job // chunks // bands, job // chunks % bands * r[at.rows], job % chunks * chunk
+        i1, c0 = min(i0 + r[at.rows], outputs), v0 * L
+        mine = min(channels - c0, chunk * L)
+        if packed.size == 0 and ready != v0:
+            for c in range(0, mine, L):
+                _pack(w, c0 + c, min(L, mine - c), taps, order, work, weights + c * taps)
+            ready = v0
+        source = _source(r, axes, x, n, i0, i1, work, room)
+        kernel = address(packed, c0 * taps) if packed.size else address(work, weights)
+        top, end = i0 * every, min(i1 * every, r[at.out_height])
+        out = address(y, n * size + c0) if fold == 1 else address(work, room - top * line)
+        _band(r, axes, address(source, c0), kernel, bias, c0, residual, n * size + c0, out, i0, i1, mine, code)
+        if fold > 1:  # results of all lanes first, then their sums
+            for q in range((end - top) * line // fold):
+                total = v.at(work, room + q * fold)
+                for t in range(1, fold):
+                    total += v.at(work, room + q * fold + t)
+                v.put(y, n * size + top * line // fold + q, total)
+
+
+@v.copied
+def _band(r, axes, x, w, bias, c0, residual, of, y, i0, i1, channels, code):
+    """Outputs [i0, i1) of every phase; x, w, y: at the job's first channel."""
+    L, phases = v.lanes(bias), r[at.phases_v]
+    for i in range(i0, i1, tiles.BLOCK):
+        taps = 0
+        for p in range(phases):
+            rows = min(min(i1, axes[p, axis.outputs]) - i, tiles.BLOCK)
+            for q in range(phases, phases + r[at.phases_h]):
+                if rows > 0:
+                    _rows(r, axes[p], axes[q], x, address(w, taps * L), bias, c0, residual, of, y, i, rows, channels,
+                          code)  # fmt: skip
+                taps += axes[p, axis.taps] * axes[q, axis.taps]
+
+
+@v.copied
+def _rows(r, a, h, x, w, bias, c0, residual, of, y, i, rows, channels, code):
+    """Some rows of outputs of one phase (axes a and h), all channels of the job."""
+    L, pixel, width, full = v.lanes(bias), r[at.channels], r[at.width], channels // v.lanes(bias)
+    step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(bias)
+    kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
+    group = h[axis.dilation] if kernel == tiles.ANY else unrolled
+    column = step if kernel == tiles.ANY else 1
+    groups = h[axis.taps] // unrolled
+    line, out_pixel = width * pixel, h[axis.every] * pixel
+    out_line = a[axis.every] * r[at.out_width] * pixel
+    corner = a[axis.first] * r[at.out_width] * pixel + h[axis.first] * pixel + i * out_line
+    adds = (BIAS if bias.size else 0) + (RESIDUAL if residual.size else 0)
+    zero = bias.dtype.type(0)
+    low = zero if code == 1 else bias.dtype.type(-np.inf)
+    j = 0
+    while j < h[axis.outputs]:
+        left, first = h[axis.outputs] - j, h[axis.source] + j * step
+        narrow = left <= tiles.NARROW or left == 2 * tiles.NARROW
+        most = tiles.NARROW if narrow else tiles.WIDE
+        high = tiles.NARROW_ROWS if narrow else tiles.WIDE_ROWS
+        cols = min(left, most)
+        edge = cols < most or first < 0 or first + (cols - 1) * step + reach >= width
+        kind = tiles.PART if narrow else (tiles.EDGE if edge else tiles.INSIDE)
+        for s in range(0, rows, high):
+            i_ = a[axis.source] + (i + s) * a[axis.step]
+            to = corner + s * out_line + j * out_pixel
+            if full:
+                last_tile(kernel * 3 + kind, x, w, address(y, to), address(bias, c0), address(residual, of + to),
+                          full, panel, line, pixel, out_line, out_pixel, r[at.height], width, i_, first, a[axis.step],
+                          a[axis.dilation], a[axis.taps], column, group, groups, rows - s, cols, L, adds,
+                          low)  # fmt: skip
+        if channels % L:
+            c = full * L
+            for t in range(0, cols, tiles.NARROW):
+                for s in range(0, rows, tiles.NARROW_ROWS):
+                    i_ = a[axis.source] + (i + s) * a[axis.step]
+                    to = corner + s * out_line + (j + t) * out_pixel + c
+                    last_tile(kernel * 3 + tiles.PART, address(x, c), address(w, full * panel), address(y, to),
+                              address(bias, c0 + c), address(residual, of + to), 1, panel, line, pixel, out_line,
+                              out_pixel, r[at.height], width, i_, first + t * step, a[axis.step], a[axis.dilation],
+                              a[axis.taps], column, group, groups, rows - s, min(cols - t, tiles.NARROW), channels - c,
+                              adds, low)  # fmt: skip
+        if code > 1:
+            for s in range(rows):
+                for t in range(cols):
+                    to = corner + s * out_line + (j + t) * out_pixel
+                    for c in range(0, channels, L):
+                        value = activate(v.load_part(y, to + c, channels - c), code)
+                        v.store_part(y, to + c, value, channels - c)
+        j += cols
+
+
+@shared_step("work")
+def _weight_sums(dy, x, record, axes, work, ithr, nthr):
+    """Sums [part][vector][tap][lanes] in work."""
+    r, L = record, v.lanes(x)
+    channels, chunk, taps, parts = r[at.channels], r[at.chunk], r[at.taps], r[at.parts]
+    vectors, outputs, a, h = _ceil(channels, L), axes[0, axis.outputs], axes[0], axes[1]
+    chunks, bands, size = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * channels
+    items, room = r[at.images] * bands, parts * vectors * taps * L + ithr * r[at.share]
+    for job in range(parts * chunks * ithr // nthr, parts * chunks * (ithr + 1) // nthr):
+        part, v0 = job // chunks, job % chunks * chunk
+        mine, sums = min(channels - v0 * L, chunk * L), (part * vectors + v0) * taps * L
+        clear_vectors(work, sums, sums + _ceil(mine, L) * L * taps)
+        for item in range(items * part // parts, items * (part + 1) // parts):
+            n, i0 = item // bands, item % bands * r[at.rows]
+            i1 = min(i0 + r[at.rows], outputs)
+            source = address(_source(r, axes, x, n, i0, i1, work, room), v0 * L)
+            for i in range(i0, i1, tiles.SUM_BLOCK):
+                of = (n * r[at.out_height] + i) * size + v0 * L
+                _sum_rows(r, a, h, source, dy, of, work, sums, i, min(i1 - i, tiles.SUM_BLOCK), mine)
+
+
+@v.copied
+def _sum_rows(r, a, h, x, dy, of, work, sums, i, rows, channels):
+    """Some rows of dy from `of` on, all kernel rows and channels of the job."""
+    L, pixel, width, full = v.lanes(dy), r[at.channels], r[at.width], channels // v.lanes(dy)
+    step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(dy)
+    kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
+    group = h[axis.dilation] if kernel == tiles.ANY else unrolled
+    column = step if kernel == tiles.ANY else 1
+    groups, line = h[axis.taps] // unrolled, width * pixel
+    together = _together(unrolled)
+    j, wide = 0, tiles.SUM_WIDE
+    while j < h[axis.outputs]:
+        cols = wide if h[axis.outputs] - j >= wide else 1
+        first = h[axis.source] + j * step
+        edge = first < 0 or first + (cols - 1) * step + reach >= width
+        u = 0
+        while u < a[axis.taps]:
+            many = together if cols > 1 and u + together <= a[axis.taps] else 1
+            kind = tiles.SUMS_ROW if many < together else (tiles.SUMS_EDGE if edge else tiles.SUMS_INSIDE)
+            kind = tiles.SUMS_ONE if cols == 1 else kind
+            i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
+            to = sums + u * h[axis.taps] * L
+            if full:
+                last_sums(kernel * 4 + kind, x, address(dy, of + j * pixel), address(work, to), full, panel, line,
+                          pixel, r[at.out_width] * pixel, pixel, r[at.height], width, i_, first, a[axis.step],
+                          a[axis.dilation], column, group, groups, rows, L)  # fmt: skip
+            u += many
+        if channels % L:
+            c = full * L
+            for t in range(cols):
+                for u in range(a[axis.taps]):
+                    i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
+                    last_sums(kernel * 4 + tiles.SUMS_ONE, address(x, c), address(dy, of + (j + t) * pixel + c),
+                              address(work, sums + full * panel + u * h[axis.taps] * L), 1, panel, line, pixel,
+                              r[at.out_width] * pixel, pixel, r[at.height], width, i_, first + t * step, a[axis.step],
+                              a[axis.dilation], column, group, groups, rows, channels - c)  # fmt: skip
+        j += cols
+
+
+@shared_step("dw_", "work")
+def _weight_end(work, dw_, record, axes, order, ithr, nthr):
+    """Parts added in their order, and out."""
+    L, channels, taps, parts = v.lanes(work), record[at.channels], record[at.taps], record[at.parts]
+    vectors = _ceil(channels, L)
+    for k in range(vectors * ithr // nthr, vectors * (ithr + 1) // nthr):
+        s = k * taps * L
+        for p in range(1, parts):
+            for t in range(s, s + taps * L, L):
+                v.store(work, t, v.load(work, t) + v.load(work, p * vectors * taps * L + t))
+        for q in range(0, taps, L):
+            block = v.transpose(v.load_rows(work, s + q * L, L, taps - q, L))
+            v.store_rows(dw_, k * L * taps + q, taps, block, channels - k * L, taps - q)
