@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +14,39 @@ from ..planning import planner
 from ..planning.plan import Plan
 
 
-class Known(NamedTuple):
-    """What was worked out for a call with plain arrays: all but their numbers."""
+class Known:
+    """What was worked out for a forward pass with plain arrays: all but their numbers."""
 
-    plan: Plan
-    dtype: str
-    x_last: bool
-    nhwc: bool
-    unbatched: bool
+    __slots__ = ("dtype", "nhwc", "packed", "peak", "plan", "run_plan", "shape", "simple", "unbatched", "x_last")
+
+    def __init__(
+        self, plan: Plan, dtype: str, x_last: bool, nhwc: bool, unbatched: bool, packed: Any = None,
+        peak: float | None = None,
+    ) -> None:  # fmt: skip
+        self.plan, self.x_last, self.nhwc, self.unbatched = plan, x_last, nhwc, unbatched
+        self.dtype, self.shape = np.dtype(dtype), plan.stored_shape
+        self.packed, self.peak, self.run_plan = packed, peak, plan.run
+        self.simple = x_last == nhwc == plan.last and not unbatched  # memory is as the caller counts
 
     def run(self, x: Array, w: Array, bias: Array | None = None) -> Array:
-        """The forward pass of arrays that need no conversion."""
-        plan, last, nhwc = self.plan, self.x_last, self.nhwc
-        y = np.empty(plan.stored_shape, plan.compute_dtype)
-        plan.run(x if last == nhwc and not self.unbatched else stored(x, last, nhwc), w, y, bias)
-        return y if plan.last == nhwc and not self.unbatched else returned(y, plan.last, nhwc, self.unbatched)
+        """The result for arrays that need no conversion."""
+        y = np.empty(self.shape, self.dtype)
+        if self.simple:
+            self.run_plan(x, w, y, bias, self.packed, self.peak)
+            return y
+        self.run_plan(stored(x, self.x_last, self.nhwc), w, y, bias, self.packed, self.peak)
+        return returned(y, self.plan.last, self.nhwc, self.unbatched)
+
+    def fits(self, x: Array, out: Any) -> bool:
+        """Whether the result can be written to ``out`` as it is."""
+        return (
+            self.simple and type(out) is np.ndarray and out.dtype is self.dtype and out.shape == self.shape
+            and out.flags.carray and not np.may_share_memory(out, x)
+        )  # fmt: skip
+
+    def into(self, out: Array, x: Array, w: Array, bias: Array | None) -> None:
+        """Fill an array that `fits`."""
+        self.run_plan(x, w, out, bias, self.packed, self.peak)
 
 
 _known: dict[tuple[Any, ...], Any] = {}

@@ -17,6 +17,9 @@ from ..planning import planner
 from ..planning.explain import Explanation, explain
 from ..planning.plan import Plan
 from .calls import check_shape, image, lying_out, run_plan
+from .lookup import Known
+
+_MOST = 64  # strides of arrays that a plan remembers
 
 
 class _Prepared(NamedTuple):
@@ -50,7 +53,7 @@ class Conv2dPlan:
         self._bias: Array | None = None
         self._prepared: dict[int, _Prepared] = {}
         self._taking: dict[tuple[int, bool, bool], _Prepared] = {}
-        self._known: dict[tuple[Any, ...], tuple[_Prepared, bool]] = {}
+        self._known: dict[tuple[Any, ...], Known] = {}
 
     def _ready(self) -> _Prepared:
         """Plan, packed weights and max|w| for the number of threads in force."""
@@ -144,36 +147,33 @@ class Conv2dPlan:
         TypeError, ValueError
             If shape or dtype are not the plan's.
         """
-        threads, nhwc, unbatched = get_num_threads(), self._nhwc, self._unbatched
         a: Any = x
         plain = residual is None and type(a) is np.ndarray and a.dtype is self._dtype and a.shape == self._shape
         if plain and a.flags.aligned:
-            key = threads, a.strides, None if out is None else getattr(out, "strides", 0)
-            found = self._known.get(key)
-            if found is not None:
-                (plan, packed, peak), last = found
-                xs = a if last == nhwc and not unbatched else stored(a, last, nhwc)
-                bias, dtype = self._bias, self.problem.dtype
-                return run_plan(plan, xs, self._w, dtype, out, (a,), bias, packed, peak, None, nhwc, unbatched)
+            known = self._known.get((get_num_threads(), a.strides))
+            if known is not None and out is None:
+                return known.run(a, self._w, self._bias)
+            if known is not None and known.fits(a, out):
+                known.into(out, a, self._w, self._bias)  # type: ignore[arg-type]
+                return out  # type: ignore[return-value]
+        nhwc, unbatched = self._nhwc, self._unbatched
         xa, dtype = image("x", x, nhwc), self.problem.dtype
-        want = self.problem.x_shape[1:] if unbatched else self.problem.x_shape
-        check_shape("x", xa, want, nhwc, "shape")
+        check_shape("x", xa, self.problem.x_shape[1:] if unbatched else self.problem.x_shape, nhwc, "shape")
         if common_dtype(xa) != dtype:
             raise TypeError(f"x must be {dtype}, as the plan is, got {xa.dtype}")
         ra = None if residual is None else image("residual", residual, nhwc)
         if ra is not None and common_dtype(ra) != dtype:
             raise TypeError(f"residual must be {dtype}, as the plan is, got {ra.dtype}")
         last = lying(xa, nhwc)
-        prepared = self._for(last, lying_out(out, last, nhwc))
-        plan, packed, peak = prepared
+        plan, packed, peak = self._for(last, lying_out(out, last, nhwc))
         xs, rs = ready(stored(xa, last), dtype), None
         if ra is not None:
             check_shape("residual", ra, plan.shape[1:] if unbatched else plan.shape, nhwc)
             rs = ready(stored(ra, plan.last), dtype)
-        if plain and a.flags.aligned and np.may_share_memory(xs, xa):
-            if len(self._known) >= 64:
+        if plain and out is None and np.may_share_memory(xs, xa):
+            if len(self._known) >= _MOST:
                 self._known.clear()
-            self._known[key] = prepared, last
+            self._known[get_num_threads(), a.strides] = Known(plan, dtype, last, nhwc, unbatched, packed, peak)
         return run_plan(plan, xs, self._w, dtype, out, (xa, ra), self._bias, packed, peak, rs, nhwc, unbatched)
 
     def explain(self) -> Explanation:

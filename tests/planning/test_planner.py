@@ -202,7 +202,7 @@ def test_explain_refuses_nonsense() -> None:
             fastconv.explain(*LAYER, **options_)  # type: ignore[arg-type]
     with pytest.raises((TypeError, ValueError), match="dtype"):
         fastconv.explain(*LAYER, dtype="int8")
-    with pytest.raises(ValueError, match="x"):
+    with pytest.raises(ValueError, match="input_shape"):
         fastconv.explain((1, 2), (1, 1, 3, 3))
 
 
