@@ -12,6 +12,7 @@ from fastconv.algorithms import depthwise_last as last
 from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
+from fastconv.planning.plan import stored
 from tests import battery
 from tests.guard import Guarded
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, with_dtype
@@ -45,13 +46,27 @@ def problems() -> list[str]:
 
 def turned(a: Any) -> Any:
     """NCHW to NHWC."""
-    return np.ascontiguousarray(a.transpose(0, 2, 3, 1))
+    return battery.turned(a, True)
+
+
+def takes_planes(p: ConvProblem, pass_: str, threads: int, steps: Any) -> bool:
+    return last.configure_planes(p, pass_, threads, steps.vector_bytes) is not None
 
 
 def run(
     steps: Any, p: ConvProblem, pass_: str, d: Data, threads: int, memory: Any = None, at_end: bool = True, **extra: Any
 ) -> Any:
-    """The result in NCHW; every array between forbidden pages if `memory` is a `Guarded`."""
+    """The result in NCHW; every array between forbidden pages if `memory` is a `Guarded`.
+
+    planes: arrays lie as (n, c, h, w).
+    """
+    planes = extra.pop("planes", False)
+
+    def turned(a: Any) -> Any:
+        return np.ascontiguousarray(a) if planes else battery.turned(a, True)
+
+    def back(a: Any) -> Any:
+        return a if planes else a.transpose(0, 3, 1, 2)
 
     def lie(a: Any) -> Any:
         return memory.copy(a, at_end) if memory and a is not None else a
@@ -61,21 +76,22 @@ def run(
         a[...] = np.nan
         return a
 
-    cfg = last.configure(p, pass_, threads, steps.vector_bytes)
+    choose: Any = last.configure_planes if planes else last.configure
+    cfg = choose(p, pass_, threads, steps.vector_bytes)
     size = -(-max(1, last.workspace(p, pass_, cfg, threads)) // 64) * 64
     work, w = room((size // p.itemsize,)), lie(d.w)
     x, dy = lie(turned(d.x)), lie(turned(d.dy))
     if pass_ == "forward":
-        y = room((p.n, p.oh, p.ow, p.co))
+        y = room(stored(p.y_shape, not planes))
         packed = lie(last.prepare(p, cfg, steps, w)) if extra.pop("prepared", False) else None
         bias, residual = lie(extra.get("bias")), extra.get("residual")
         residual = None if residual is None else lie(turned(residual))
         last.forward(p, cfg, steps, x, w, bias, y, work, threads, packed, residual, extra.get("code", 0))
-        return y.transpose(0, 3, 1, 2)
+        return back(y)
     if pass_ == "grad_input":
-        dx = room((p.n, p.ih, p.iw, p.ci))
+        dx = room(stored(p.x_shape, not planes))
         last.grad_input(p, cfg, steps, dy, w, dx, work, threads)
-        return dx.transpose(0, 3, 1, 2)
+        return back(dx)
     dw = room(p.w_shape)
     last.grad_weight(p, cfg, steps, dy, x, dw, work, threads)
     return dw
@@ -115,6 +131,11 @@ def main() -> None:
                         want = battery.expected(p, pass_, d, d.b if fused else None)
                         np.testing.assert_array_equal(got, np.maximum(want + residual, 0) if fused else want)
                         memory.close()
+                        if takes_planes(p, pass_, threads, steps):
+                            own: Any = {"bias": d.b} if pass_ == "forward" else {}
+                            got = run(steps, p, pass_, d, threads, memory, at_end, planes=True, **own)
+                            np.testing.assert_array_equal(got, want)
+                            memory.close()
 
 
 if __name__ == "__main__":

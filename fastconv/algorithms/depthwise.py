@@ -25,6 +25,7 @@ _PAIRS = 256  # channel pairs of a group that the tables and sums are meant for
 _TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
 _MAP = 20 * 20  # most pixels of a small map
+_WINDOW, _ROOM = 25, 1 << 19  # taps, and bytes of a vector of planes, for which pixels of channels are worth turning
 _NARROW = 40  # bytes of a row from which rows that stream by are faster than maps
 _BLOCK = 20e-9  # seconds of a block of sums, besides its products
 _ROW = 4e-9  # seconds of a row of the source on its way into the buffer
@@ -49,20 +50,7 @@ class Bands(NamedTuple):
     parts: int
 
 
-class Maps(NamedTuple):
-    """A job is a vector of channels of one small image, in a map of ``height`` x ``width`` vectors.
-
-    The map starts at row ``first`` and column ``start`` of the image; a thread has ``share`` numbers.
-    """
-
-    height: int
-    width: int
-    first: int
-    start: int
-    share: int
-
-
-Config = Bands | Maps | LastConfig
+Config = Bands | LastConfig
 
 
 class Depthwise(Backend):
@@ -93,32 +81,16 @@ class Depthwise(Backend):
         taps = (p.kh, p.kw, p.dh, p.dw, p.pl) == (3, 3, 1, 1, 1) and p.g == p.ci == p.co
         return taps and ((p.sh, p.sw, p.ow) == (1, 1, p.iw) or (p.sh, p.sw) == (2, 2))
 
-    def _maps(self, p: ConvProblem, pass_: str, threads: int) -> Maps | None:
-        """Lanes are channels where rows would not fill a vector."""
+    def _maps(self, p: ConvProblem, pass_: str, threads: int) -> LastConfig | None:
+        """Lanes are channels where rows would not fill a vector, or where every pixel serves many taps."""
         line = _LINE // p.itemsize
-        jobs = p.ci // line * (1 if pass_ == "grad_weight" else p.n)
-        small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
         narrow = _LINE if pass_ == "grad_weight" and p.n == 1 else _NARROW
         if self._streams(p) and min(p.iw, p.ow) * p.itemsize >= narrow:
             return None
-        if not (p.g == p.ci == p.co and p.ci >= self.vector_bytes // p.itemsize and small and jobs >= threads):
+        small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
+        if not small and (p.kh * p.kw < _WINDOW or (p.ih * p.iw + p.oh * p.ow) * _LINE > _ROOM):
             return None
-        if pass_ == "grad_input":
-            first, last = (p.pt - (p.kh - 1) * p.dh) // p.sh, (p.pt + p.sh - 1) // p.sh
-            start, end = (p.pl - (p.kw - 1) * p.dw) // p.sw, (p.pl + p.sw - 1) // p.sw
-            step, ih, iw, oh, ow = (1, 1), p.oh, p.ow, -(-p.ih // p.sh), -(-p.iw // p.sw)
-            out, uw = p.ih * p.iw, p.sw
-        else:
-            first, last = -p.pt, (p.kh - 1) * p.dh - p.pt
-            start, end = -p.pl, (p.kw - 1) * p.dw - p.pl
-            step, ih, iw, oh, ow = (p.sh, p.sw), p.ih, p.iw, p.oh, p.ow
-            out, uw = p.oh * p.ow, 1
-        if first > 0 or start > 0:
-            return None
-        height = max(ih - first, (oh - 1) * step[0] + last - first + 1)
-        width = max(iw - start, (ow - 1) * step[1] + end - start + 1)
-        vectors = p.kh * p.kw + out + _TALL * uw + 2 * line + height * width + _TALL * step[1]
-        return Maps(height, width, first, start, vectors * line)
+        return last.configure_planes(p, pass_, threads, self.vector_bytes)
 
     def _bands(self, p: ConvProblem, pass_: str, threads: int) -> Bands:
         line = _LINE // p.itemsize
@@ -157,10 +129,8 @@ class Depthwise(Backend):
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """grad_weight has a sum in every lane, where those are pixels."""
-        if p.x_last:
+        if p.x_last or pass_ != "grad_weight" or self._maps(p, pass_, 1):
             return last.error_bound(p, pass_)
-        if pass_ != "grad_weight" or self._maps(p, pass_, 1):
-            return plain_bound(p, pass_)
         return plain_bound(p, pass_, p.n * p.oh * -(-p.ow * p.itemsize // self.vector_bytes))
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Config, threads: int) -> int:
@@ -168,9 +138,7 @@ class Depthwise(Backend):
             return last.workspace(p, pass_, cfg, threads)
         channels = (p.co if pass_ == "grad_input" else p.ci) // p.g
         tables = 16 * channels * p.kh * p.kw + (128 * p.sh * p.sw if pass_ == "grad_input" else 0)
-        tables += 0 if isinstance(cfg, Bands) else 8 * max(p.ih * p.iw, p.oh * p.ow)
-        parts = cfg.parts if isinstance(cfg, Bands) else 1
-        sums = p.co * (p.ci // p.g) * p.kh * p.kw * parts if parts > 1 else 0
+        sums = p.co * (p.ci // p.g) * p.kh * p.kw * cfg.parts if cfg.parts > 1 else 0
         return _up(tables, _LINE) + (threads * cfg.share + sums) * p.itemsize
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Config, threads: int, rates: Rates) -> Cost:
@@ -181,7 +149,7 @@ class Depthwise(Backend):
         busy = flops * self._slowness(p, pass_, cfg) / (rates.fma_gflops * 1e9 * threads)
         arrives = moved / (2e9 * bandwidth) * min(1.0, moved / (threads * _NEAR))  # sooner, if it was in cache
         # images that are fetched ahead arrive while others are computed
-        seconds = max(busy, arrives) if isinstance(cfg, Bands) and self._streams(p) else busy + arrives
+        seconds = max(busy, arrives) if self._streams(p) else busy + arrives
         if p.kh == p.kw == 1 and p.g == 1:  # rows go through the buffer for one product each
             seconds += p.n * sides(p, pass_)[0] * source(p, pass_)[0] * _ROW / threads
         if pass_ == "grad_weight" and p.co > p.g:  # blocks of sums are taken up again for every output
@@ -192,10 +160,8 @@ class Depthwise(Backend):
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         return 0.8 * nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
 
-    def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands | Maps) -> float:
+    def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands) -> float:
         """Time of the kernels as a multiple of what the products alone take: fitted to measurements."""
-        if isinstance(cfg, Maps):
-            return 1.6
         back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
         across = -(-p.iw // p.sw) if back else p.ow
         if self._streams(p):
@@ -224,33 +190,25 @@ class Depthwise(Backend):
     ) -> None:  # fmt: skip
         steps, (b, residual, _), code = self.steps(p.dtype), bias, bias.code
         if isinstance(cfg, LastConfig):
-            last.forward(p, cfg, steps, x, w, b, y, work, threads, packed, residual, code)
-            return
-        none = np.empty(0, p.dtype)
-        b, residual = (none if a is None else a for a in (b, residual))
-        if isinstance(cfg, Maps):
-            steps.depthwise_map_forward(
-                x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads
-            )
+            later = bool(cfg.planes and residual is not None)  # it lies otherwise than the results
+            fused = (None, 0) if later else (residual, code)
+            last.forward(p, cfg, steps, x, w, b, y, work, threads, packed, *fused)
+            if not later:
+                return
         else:
             steps.depthwise_forward(
-                x, w, b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
-                cfg.share, work, threads,
+                x, w, np.empty(0, p.dtype) if b is None else b, y, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows,
+                cfg.height, cfg.left, cfg.width, cfg.share, work, threads,
             )  # fmt: skip
-        if residual.size or code:
-            steps.epilogue(y, none, residual, code, False, threads)
+        if residual is not None or code:
+            none = np.empty(0, p.dtype)
+            steps.epilogue(y, none, none if residual is None else residual, code, False, threads)
 
     def grad_input(
         self, p: ConvProblem, cfg: Config, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
         if isinstance(cfg, LastConfig):
             last.grad_input(p, cfg, self.steps(p.dtype), dy, w, dx, work, threads)
-            return
-        if isinstance(cfg, Maps):
-            self.steps(p.dtype).depthwise_map_grad_input(
-                dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.first, cfg.start, cfg.height, cfg.width,
-                cfg.share, work, threads,
-            )  # fmt: skip
             return
         self.steps(p.dtype).depthwise_grad_input(
             dy, w, dx, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,
@@ -262,11 +220,6 @@ class Depthwise(Backend):
     ) -> None:
         if isinstance(cfg, LastConfig):
             last.grad_weight(p, cfg, self.steps(p.dtype), dy, x, dw, work, threads)
-            return
-        if isinstance(cfg, Maps):
-            self.steps(p.dtype).depthwise_map_grad_weight(
-                dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, cfg.height, cfg.width, cfg.share, work, threads
-            )
             return
         self.steps(p.dtype).depthwise_grad_weight(
             dy, x, dw, p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, p.g, cfg.rows, cfg.height, cfg.left, cfg.width,

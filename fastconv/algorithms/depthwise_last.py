@@ -24,7 +24,10 @@ _NEAR = 3 << 18  # bytes that stay in a core's own cache
 _FAR = 8 << 20  # bytes of arrays that come from beyond the caches
 _ROWS = 6  # of outputs that a band should have, at least
 _CHUNK = 8  # vectors of channels of a job
-_SLOWNESS = 2.2  # time of the kernels as a multiple of what the products take: 7x7, AVX-512, batches of 4
+# Fitted to 3x3 at strides 1 and 2, 5x5 and 7x7 at batch 1, AVX-512, one thread: time as a multiple of what the products
+# alone take, and what an output and a pixel of the source cost beside their products, in products
+_SLOWNESS, _OUTPUT, _SOURCE = 1.9, 10.0, 4.0
+_TURN = 25e-12  # seconds of a byte of planes, there and back
 
 
 class LastConfig(NamedTuple):
@@ -34,6 +37,7 @@ class LastConfig(NamedTuple):
     chunk: int
     parts: int
     lanes: int
+    planes: int = 0
 
 
 class Tables(NamedTuple):
@@ -63,6 +67,16 @@ def configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> La
         rows = min(rows, max(_ROWS, _NEAR // 4 // line))
     parts = min(threads, p.n * -(-outputs // rows)) if pass_ == "grad_weight" else 1
     return LastConfig(rows, vectors, parts, lanes)
+
+
+def configure_planes(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> LastConfig | None:
+    """A job is a vector of channels of one image, as (n, c, h, w) has them; None if that does not keep all busy."""
+    lanes = vector_bytes // p.itemsize
+    vectors, outputs = -(-p.co // lanes), -(-p.ih // p.sh) if pass_ == "grad_input" else p.oh
+    if not (p.g == p.ci == p.co and p.co >= lanes and vectors * p.n >= threads):
+        return None
+    parts = min(p.n, -(-threads // vectors)) if pass_ == "grad_weight" else 1
+    return LastConfig(outputs, 1, parts, lanes, 1)
 
 
 def _bytes(p: ConvProblem) -> int:
@@ -101,15 +115,13 @@ def tables(p: ConvProblem, pass_: str, cfg: LastConfig) -> Tables:
     repeat, fold = (1, m) if back else (m, 1)
     if back:
         source, out = out, source
-    room = 0
-    if repeat > 1:
-        room = _span(v, cfg.rows, source[0]) * source[1] * p.co
-    elif fold > 1:
-        room = min(cfg.rows * p.sh, out[0]) * out[1] * p.co
-    share = _up(room + (cfg.chunk * p.kh * p.kw * cfg.lanes if pass_ != "grad_weight" else 0), _LINE // p.itemsize)
+    pixel, line = (cfg.lanes if cfg.planes else p.co), _LINE // p.itemsize
+    room = _up(_span(v, cfg.rows, source[0]) * source[1] * pixel if repeat > 1 or cfg.planes else 0, line)
+    result = min(cfg.rows * (p.sh if back else 1), out[0]) * out[1] * pixel if fold > 1 or cfg.planes else 0
+    weights = cfg.chunk * p.kh * p.kw * cfg.lanes if pass_ != "grad_weight" else 0
     record = DepthwiseLast(
-        p.n, p.co, repeat, fold, *source, *out, len(v), len(h), p.kh * p.kw, cfg.rows, cfg.chunk, cfg.parts,
-        int(_bytes(p) > _FAR), share,
+        p.n, p.co, pixel, cfg.planes, repeat, fold, *source, *out, len(v), len(h), p.kh * p.kw, cfg.rows, cfg.chunk,
+        cfg.parts, int(_bytes(p) > _FAR and not cfg.planes), room, _up(room + result + weights, line),
     )  # fmt: skip
     return Tables(pack(record), np.array([a for a, _ in v + h], np.intp), order)
 
@@ -135,9 +147,13 @@ def error_bound(p: ConvProblem, pass_: str) -> float:
 
 
 def cost(p: ConvProblem, pass_: str, cfg: LastConfig, threads: int, rates: Rates) -> Cost:
-    """Products at a part of the FMA rate, or the arrays at copy speed, whichever takes longer."""
+    """Products at a part of the FMA rate, or the arrays at copy speed, whichever takes longer; turning of planes."""
     flops, moved = nominal_flops(p), compulsory_bytes(p)
-    busy = flops * _SLOWNESS / (rates.fma_gflops * 1e9 * threads)
+    pixels = p.ih * p.iw / (p.oh * p.ow)  # of x, for each of y
+    out, source = (pixels, 1.0) if pass_ == "grad_input" else (1.0, pixels)
+    slowness = _SLOWNESS + (_OUTPUT * out + _SOURCE * source) / (p.kh * p.kw)
+    waste = -(-p.co // cfg.lanes) * cfg.lanes / p.co
+    busy = flops * slowness * waste / (rates.fma_gflops * 1e9 * threads) + cfg.planes * moved * _TURN / threads
     bandwidth = rates.copy_gbs if threads == 1 else rates.copy_gbs_all
     arrives = moved / (2e9 * bandwidth) * min(1.0, moved / (threads * _NEAR))
     return Cost(flops, moved, max(busy, arrives) + (rates.launch_us * 1e-6 if threads > 1 else 0.0))

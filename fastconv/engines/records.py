@@ -146,6 +146,8 @@ class DepthwiseLast(NamedTuple):
 
     images: int
     channels: int  # numbers of a pixel that are computed side by side: those of y or dy
+    pixel: int  # numbers between neighbouring pixels while they are computed with
+    planes: int  # 1: arrays are (n, c, h, w), a job turns planes into pixels of one vector and back
     repeat: int  # a source channel stands for so many of them
     fold: int  # so many of them are added into one channel of the result
     height: int  # of the source
@@ -159,6 +161,7 @@ class DepthwiseLast(NamedTuple):
     chunk: int  # vectors of channels of a job
     parts: int  # of the pixels that have sums of their own: grad_weight
     ahead: int  # 1: arrays are beyond the caches, rows are fetched before they are needed
+    source: int  # numbers of scratch memory for pixels of the source, in front of those of the result
     share: int  # numbers of scratch memory a thread
 
 

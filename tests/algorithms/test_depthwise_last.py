@@ -12,7 +12,7 @@ from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
 from tests import battery
-from tests.last import problems, run, steps_of, turned
+from tests.last import problems, run, steps_of, takes_planes, turned
 from tests.problems import integer_data, random_problems, real_data, with_dtype
 
 ENGINES = [engine for engine in loader.ENGINES if not loader.absent(engine)]
@@ -28,6 +28,9 @@ def test_integers_are_exact(text, dtype, engine):
         want = battery.expected(p, pass_, d)
         for threads in (1, 2, 3):
             np.testing.assert_array_equal(run(steps, p, pass_, d, threads), want, err_msg=f"{p} {pass_} {threads}")
+            if takes_planes(p, pass_, threads, steps):
+                got = run(steps, p, pass_, d, threads, planes=True)
+                np.testing.assert_array_equal(got, want, err_msg=f"{p} {pass_} {threads} planes")
 
 
 @settings(max_examples=60)

@@ -7,7 +7,6 @@ engines/steps.py lists them.
 from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
 
 # isort: split
-from .depthwise.channels import depthwise_map_forward, depthwise_map_grad_input, depthwise_map_grad_weight
 from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
 from .depthwise.steps import depthwise_forward, depthwise_grad_input
 from .depthwise.weight import depthwise_grad_weight
@@ -45,9 +44,6 @@ __all__ = [
     "depthwise_last_forward",
     "depthwise_last_grad_weight",
     "depthwise_last_pack",
-    "depthwise_map_forward",
-    "depthwise_map_grad_input",
-    "depthwise_map_grad_weight",
     "direct_pack",
     "direct_rows",
     "direct_sums",

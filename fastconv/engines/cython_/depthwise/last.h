@@ -219,21 +219,21 @@ static void fc_dw_rows(const fc_dw_phase *f, ptrdiff_t i, ptrdiff_t rows) {
 
 /* ---- what the shares of all passes need ---- */
 
-/* Weights [channel][tap] of n <= LANES channels as vectors: tap t at order[t]. */
-static void fc_dw_pack(const real *w, ptrdiff_t taps, int n, const ptrdiff_t *order, real *d) {
+/* Rows of `taps` numbers of n <= LANES channels, `stride` apart, as vectors: number t at order[t], or at t. */
+static void fc_dw_pack(const real *w, ptrdiff_t stride, ptrdiff_t taps, int n, const ptrdiff_t *order, real *d) {
     for (ptrdiff_t q = 0; q < taps; q += LANES) {
         ptrdiff_t at = q + LANES <= taps || taps < LANES ? q : taps - LANES;
         int count = taps < LANES ? (int)taps : LANES;
         vec m[16];
         FC_UNROLL for (int l = 0; l < LANES; l++)
-            m[l] = l >= n ? vzero() : count == LANES ? vload(w + l * taps + at) : vload_part(w + l * taps + at, count);
+            m[l] = l >= n ? vzero() : count == LANES ? vload(w + l * stride + at) : vload_part(w + l * stride + at, count);
         vtranspose(m);
-        FC_UNROLL for (int l = 0; l < LANES; l++) if (l < count) vstore(d + order[at + l] * LANES, m[l]);
+        FC_UNROLL for (int l = 0; l < LANES; l++) if (l < count) vstore(d + (order ? order[at + l] : at + l) * LANES, m[l]);
     }
 }
 
-/* And back: sums, one vector a tap, to [channel][tap]. */
-static void fc_dw_unpack(const real *s, ptrdiff_t taps, int n, real *w) {
+/* And back, in their order. */
+static void fc_dw_unpack(const real *s, ptrdiff_t stride, ptrdiff_t taps, int n, real *w) {
     for (ptrdiff_t q = 0; q < taps; q += LANES) {
         ptrdiff_t at = q + LANES <= taps || taps < LANES ? q : taps - LANES;
         int count = taps < LANES ? (int)taps : LANES;
@@ -241,8 +241,8 @@ static void fc_dw_unpack(const real *s, ptrdiff_t taps, int n, real *w) {
         FC_UNROLL for (int l = 0; l < LANES; l++) m[l] = l < count ? vload(s + (at + l) * LANES) : vzero();
         vtranspose(m);
         FC_UNROLL for (int l = 0; l < LANES; l++) if (l < n) {
-            if (count == LANES) vstore(w + l * taps + at, m[l]);
-            else vstore_part(w + l * taps + at, m[l], count);
+            if (count == LANES) vstore(w + l * stride + at, m[l]);
+            else vstore_part(w + l * stride + at, m[l], count);
         }
     }
 }
@@ -288,16 +288,19 @@ static void fc_dw_span(const fc_dw_call *a, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_
     *end = fc_dw_most(fc_dw_least(*end, a->r->height), *first);
 }
 
-/* The rows of image n that a band meets, as if from row 0 on, with a number for every lane. */
-static const real *fc_dw_source(const fc_dw_call *a, ptrdiff_t n, ptrdiff_t i0, ptrdiff_t i1, real *room) {
+/* The rows of image n that a band meets, as if from row 0 on, from channel c0 on, with a number for every lane. */
+static const real *fc_dw_source(const fc_dw_call *a, ptrdiff_t n, ptrdiff_t c0, ptrdiff_t i0, ptrdiff_t i1, real *room) {
     const DepthwiseLast *r = a->r;
-    const ptrdiff_t channels = r->channels / r->repeat;
-    const real *x = a->x + n * r->height * r->width * channels;
-    if (r->repeat == 1) return x;
+    const ptrdiff_t channels = r->channels / r->repeat, plane = r->height * r->width;
+    const real *x = a->x + n * plane * channels;
     ptrdiff_t first, end;
+    if (r->repeat == 1 && !r->planes) return x + c0;
     fc_dw_span(a, i0, i1, &first, &end);
-    fc_dw_repeat(x + first * r->width * channels, channels, r->repeat, (end - first) * r->width, room);
-    return room - first * r->width * r->channels;
+    if (r->planes)
+        fc_dw_pack(x + c0 * plane + first * r->width, plane, (end - first) * r->width,
+                   (int)fc_dw_least(channels - c0, LANES), 0, room);
+    else fc_dw_repeat(x + first * r->width * channels, channels, r->repeat, (end - first) * r->width, room);
+    return room - first * r->width * r->pixel + (r->planes ? 0 : c0);
 }
 
 /* ---- forward and grad_input ---- */
@@ -312,9 +315,9 @@ static void fc_dw_band(const fc_dw_call *a, fc_dw_phase *f, ptrdiff_t i0, ptrdif
             const ptrdiff_t rows = fc_dw_least(fc_dw_least(i1, f->v.outputs) - i, FC_DW_BLOCK);
             for (ptrdiff_t q = 0; q < r->phases_h; q++) {
                 f->h = a->axes[r->phases_v + q];
-                const ptrdiff_t at = (f->v.first * r->out_width + f->h.first) * r->channels;
+                const ptrdiff_t at = (f->v.first * r->out_width + f->h.first) * r->pixel;
                 f->x = x, f->w = taps, f->y = y + at, f->residual = residual ? residual + at : 0;
-                f->out_line = f->v.every * r->out_width * r->channels, f->out_pixel = f->h.every * r->channels;
+                f->out_line = f->v.every * r->out_width * r->pixel, f->out_pixel = f->h.every * r->pixel;
                 if (rows > 0) fc_dw_rows(f, i, rows);
                 taps += f->v.taps * f->h.taps * LANES;
             }
@@ -329,8 +332,9 @@ static void fc_dw_forward_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr
     const ptrdiff_t bands = fc_dw_blocks(a->axes[0].outputs, r->rows), jobs = r->images * bands * chunks;
     const ptrdiff_t size = r->out_height * r->out_width * r->channels / r->fold, every = a->axes[0].every;
     real *weights = a->work + ithr * r->share, *room = weights + r->chunk * r->taps * LANES;
+    real bias[LANES] = {0}, *result = room + r->source;
     ptrdiff_t packed = -1;
-    fc_dw_phase f = {.panel = r->taps * LANES, .line = r->width * r->channels, .pixel = r->channels,
+    fc_dw_phase f = {.panel = r->taps * LANES, .line = r->width * r->pixel, .pixel = r->pixel,
                      .height = r->height, .width = r->width,
                      .activation = a->activation, .ahead = (int)r->ahead};
     for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
@@ -339,21 +343,30 @@ static void fc_dw_forward_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr
         const ptrdiff_t channels = fc_dw_least(r->channels - c0, r->chunk * LANES);
         if (!a->packed && packed != v0) {
             for (ptrdiff_t c = 0; c < channels; c += LANES)
-                fc_dw_pack(a->w + (c0 + c) * r->taps, r->taps, (int)fc_dw_least(channels - c, LANES), a->order,
+                fc_dw_pack(a->w + (c0 + c) * r->taps, r->taps, r->taps, (int)fc_dw_least(channels - c, LANES), a->order,
                            weights + c * r->taps);
             packed = v0;
         }
-        const real *x = fc_dw_source(a, n, i0, i1, room) + c0;
+        const real *x = fc_dw_source(a, n, c0, i0, i1, room);
         const real *w = a->packed ? a->packed + c0 * r->taps : weights;
         f.channels = channels, f.bias = a->bias ? a->bias + c0 : 0;
-        if (r->fold == 1) {
+        if (r->fold == 1 && !r->planes) {
             fc_dw_band(a, &f, i0, i1, x, w, a->y + n * size + c0, a->residual ? a->residual + n * size + c0 : 0);
-        } else { /* one chunk: results of all lanes first, then their sums */
-            const ptrdiff_t top = i0 * every, end = fc_dw_least(i1 * every, r->out_height), line = r->out_width * r->channels;
-            fc_dw_band(a, &f, i0, i1, x, w, room - top * line, 0);
-            fc_dw_fold(room, r->channels / r->fold, r->fold, (end - top) * r->out_width,
-                       a->y + n * size + top * line / r->fold);
+            continue;
         }
+        /* one vector, or all: results of all lanes first, then as planes, or their sums */
+        const ptrdiff_t top = i0 * every, end = fc_dw_least(i1 * every, r->out_height), line = r->out_width * r->pixel;
+        if (r->planes) {
+            for (ptrdiff_t c = 0; a->bias && c < channels; c++) bias[c] = a->bias[c0 + c];
+            f.channels = LANES, f.bias = a->bias ? bias : 0;
+        }
+        fc_dw_band(a, &f, i0, i1, x, w, result - top * line, 0);
+        if (r->planes)
+            fc_dw_unpack(result, r->out_height * r->out_width, (end - top) * r->out_width, (int)channels,
+                         a->y + n * size + (c0 * r->out_height + top) * r->out_width);
+        else
+            fc_dw_fold(result, r->channels / r->fold, r->fold, (end - top) * r->out_width,
+                       a->y + n * size + top * line / r->fold);
     }
 }
 
@@ -362,7 +375,7 @@ static void fc_dw_pack_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const ptrdiff_t vectors = fc_dw_blocks(a->r->channels, LANES), taps = a->r->taps;
     for (ptrdiff_t v = vectors * ithr / nthr; v < vectors * (ithr + 1) / nthr; v++)
-        fc_dw_pack(a->w + v * LANES * taps, taps, (int)fc_dw_least(a->r->channels - v * LANES, LANES), a->order,
+        fc_dw_pack(a->w + v * LANES * taps, taps, taps, (int)fc_dw_least(a->r->channels - v * LANES, LANES), a->order,
                    a->y + v * LANES * taps);
 }
 #endif

@@ -133,10 +133,10 @@ static void fc_dw_weight_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr)
     const DepthwiseLast *r = a->r;
     const ptrdiff_t vectors = fc_dw_blocks(r->channels, LANES), chunks = fc_dw_blocks(vectors, r->chunk);
     const ptrdiff_t outputs = a->axes[0].outputs, bands = fc_dw_blocks(outputs, r->rows), items = r->images * bands;
-    const ptrdiff_t jobs = r->parts * chunks, size = r->out_width * r->channels;
-    real *room = a->work + ithr * r->share;
-    fc_dw_pair f = {.panel = r->taps * LANES, .line = r->width * r->channels, .pixel = r->channels, .dy_line = size,
-                    .dy_pixel = r->channels, .height = r->height, .width = r->width, .v = a->axes[0], .h = a->axes[1]};
+    const ptrdiff_t jobs = r->parts * chunks, size = r->out_width * r->pixel, plane = r->out_height * r->out_width;
+    real *room = a->work + ithr * r->share, *planes = room + r->source;
+    fc_dw_pair f = {.panel = r->taps * LANES, .line = r->width * r->pixel, .pixel = r->pixel, .dy_line = size,
+                    .dy_pixel = r->pixel, .height = r->height, .width = r->width, .v = a->axes[0], .h = a->axes[1]};
     for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
         const ptrdiff_t part = job / chunks, v0 = job % chunks * r->chunk, c0 = v0 * LANES;
         f.channels = fc_dw_least(r->channels - c0, r->chunk * LANES);
@@ -144,8 +144,13 @@ static void fc_dw_weight_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr)
         memset(f.sums, 0, (size_t)(fc_dw_blocks(f.channels, LANES) * LANES * r->taps) * sizeof(real));
         for (ptrdiff_t item = items * part / r->parts; item < items * (part + 1) / r->parts; item++) {
             const ptrdiff_t n = item / bands, i0 = item % bands * r->rows, i1 = fc_dw_least(i0 + r->rows, outputs);
-            f.x = fc_dw_source(a, n, i0, i1, room) + c0;
+            f.x = fc_dw_source(a, n, c0, i0, i1, room);
             f.dy = a->w + n * r->out_height * size + c0;
+            if (r->planes) {
+                fc_dw_pack(a->w + (n * r->channels + c0) * plane + i0 * r->out_width, plane, (i1 - i0) * r->out_width,
+                           (int)f.channels, 0, planes);
+                f.dy = planes - i0 * size, f.channels = LANES;
+            }
             for (ptrdiff_t i = i0; i < i1; i += FC_DW_SUM_BLOCK) fc_dw_sum_rows(&f, i, fc_dw_least(i1 - i, FC_DW_SUM_BLOCK));
         }
     }
@@ -160,7 +165,7 @@ static void fc_dw_weight_end_share(const void *args, ptrdiff_t ithr, ptrdiff_t n
         for (ptrdiff_t p = 1; p < a->r->parts; p++)
             for (ptrdiff_t t = 0; t < taps * LANES; t += LANES)
                 vstore(s + t, vload(s + t) + vload(s + p * vectors * taps * LANES + t));
-        fc_dw_unpack(s, taps, (int)fc_dw_least(channels - v * LANES, LANES), a->y + v * LANES * taps);
+        fc_dw_unpack(s, taps, taps, (int)fc_dw_least(channels - v * LANES, LANES), a->y + v * LANES * taps);
     }
 }
 #endif

@@ -1,4 +1,4 @@
-"""What the steps of `depthwise` keep in registers: rows of outputs, rows of dy, neighbouring pixels of small maps."""
+"""What the steps of `depthwise` keep in registers: rows of outputs, rows of dy."""
 
 from __future__ import annotations
 
@@ -170,74 +170,6 @@ def copy_block(typingctx, source, ss, out, ys, rows, a, n):
 
     i = types.intp
     return types.void(source, i, out, i, i, a, i), codegen
-
-
-@intrinsic
-def filter_pixels(typingctx, P, x, ix, xs, taps, it, cols, k, y, iy, ys, bias):
-    """P (TALL or HALF) pixels of a map of vectors, all taps::
-
-        y[iy + r*ys :+ lanes] = bias + sum over j < cols of
-            x[k + taps[it + cols + j]*lanes :+ lanes] * x[ix + taps[it + j]*lanes + r*xs :+ lanes]
-
-    x (a map, and weights from k on), taps (int64) IN, y OUT, bias a vector.
-    """
-    vec = vector_of(x)
-
-    def codegen(context, b, sig, args):
-        P, x_, ix, xs, taps_, it, cols, k, y_, iy, ys, bias = args
-        source, weights = emit.pointer(context, b, x, x_, ix), emit.pointer(context, b, x, x_, k)
-        at, out = emit.pointer(context, b, taps, taps_, it), emit.pointer(context, b, y, y_, iy)
-        weight = b.gep(at, [cols])
-        with cases(b, P) as case:
-            for R in (TALL, HALF):
-                with case(R):
-                    sums = [bias] * R
-                    with _sum_over(b, cols, sums) as (j, acc):
-                        p = b.gep(source, [b.mul(b.load(b.gep(at, [j])), I64(vec.lanes))])
-                        f = b.gep(weights, [b.mul(b.load(b.gep(weight, [j])), I64(vec.lanes))])
-                        f = emit.load(b, vec, f)
-                        for r in range(R):
-                            acc[r] = emit.fma(b, vec, emit.load(b, vec, p), f, acc[r])
-                            p = b.gep(p, [xs])
-                    for r, value in enumerate(sums):
-                        emit.store(b, vec, value, b.gep(out, [b.mul(ys, I64(r))]))
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(i, x, i, i, taps, i, i, i, y, i, i, bias), codegen
-
-
-@intrinsic
-def gather_pixels(typingctx, P, x, ix, xs, taps, it, cols, g, sums):
-    """Products of P (TALL, HALF or 1) pixels of a row with their taps::
-
-        x[sums + j*lanes :+ lanes] += sum over r < P of
-            x[g + r*lanes :+ lanes] * x[ix + taps[it + j]*lanes + r*xs :+ lanes]          for j < cols
-
-    x (a map, dy from g on, and the sums) INOUT, taps (int64) IN.
-    """
-    vec = vector_of(x)
-
-    def codegen(context, b, sig, args):
-        P, x_, ix, xs, taps_, it, cols, g, sums = args
-        source, dy, out = (emit.pointer(context, b, x, x_, i) for i in (ix, g, sums))
-        at = emit.pointer(context, b, taps, taps_, it)
-        with cases(b, P) as case:
-            for R in (TALL, HALF, 1):
-                with case(R):
-                    rows = [emit.load(b, vec, b.gep(dy, [I64(r * vec.lanes)])) for r in range(R)]
-                    with loop(b, I64(0), cols, [out]) as (j, carried):
-                        p = b.gep(source, [b.mul(b.load(b.gep(at, [j])), I64(vec.lanes))])
-                        a = [emit.load(b, vec, carried[0]), emit.zero(vec)]
-                        for r in range(R):
-                            a[r % 2] = emit.fma(b, vec, emit.load(b, vec, p), rows[r], a[r % 2])
-                            p = b.gep(p, [xs])
-                        emit.store(b, vec, b.fadd(*a), carried[0])
-                        carried[0] = b.gep(carried[0], [I64(vec.lanes)])
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(i, x, i, i, taps, i, i, i, i), codegen
 
 
 @intrinsic

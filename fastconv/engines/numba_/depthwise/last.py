@@ -10,8 +10,8 @@ from ...records import DepthwiseAxis, DepthwiseLast, places
 from ..ground import vector as v
 from ..ground.epilogue import activate
 from ..ground.launch import shared_step
-from ..ground.memory import address, clear_vectors
-from ..ground.transpose import store_each
+from ..ground.memory import address, clear_vectors, local
+from ..ground.transpose import load_block, store_each
 from . import tiles
 from .tiles import BIAS, RESIDUAL, last_sums, last_tile
 
@@ -84,13 +84,29 @@ def _pack_all(w, packed, record, axes, order, ithr, nthr):
 
 
 @v.copied
-def _source(r, axes, x, n, i0, i1, work, room):
-    """Where pixel (0, 0) of image n would be for the rows that a band meets, with a number for every lane."""
-    height, width, repeat = r[at.height], r[at.width], r[at.repeat]
+def _from_planes(x, start, plane, size, n, d, to):
+    """Pixels of n channels, whose planes are `plane` numbers apart, as vectors."""
+    L = v.lanes(d)
+    for q in range(0, size, L):
+        v.store_rows(d, to + q * L, L, v.transpose(load_block(x, start + q, plane, n, size - q)), size - q, L)
+
+
+@v.copied
+def _to_planes(d, start, plane, size, n, y, to):
+    """And back."""
+    L = v.lanes(d)
+    for q in range(0, size, L):
+        v.store_rows(y, to + q, plane, v.transpose(load_block(d, start + q * L, L, size - q, L)), n, size - q)
+
+
+@v.copied
+def _source(r, axes, x, n, c0, i0, i1, work, room):
+    """Where pixel (0, 0) of image n would be, channel c0, for the rows that a band meets, a number for every lane."""
+    height, width, repeat, pixel = r[at.height], r[at.width], r[at.repeat], r[at.pixel]
     channels = r[at.channels] // repeat
     start = n * height * width * channels
-    place = address(x, start)
-    if repeat > 1:
+    place = address(x, start + c0)
+    if repeat > 1 or r[at.planes]:
         first, end = height, 0
         for k in range(r[at.phases_v]):
             a = axes[k]
@@ -100,11 +116,16 @@ def _source(r, axes, x, n, i0, i1, work, room):
                 first, end = min(first, top + i0 * a[axis.step]), max(end, last + 1)
         first = max(first, 0)
         end = max(min(end, height), first)
-        for q in range((end - first) * width * channels):
-            number = v.at(x, start + first * width * channels + q)
-            for t in range(repeat):
-                v.put(work, room + q * repeat + t, number)
-        place = address(work, room - first * width * r[at.channels])
+        if r[at.planes]:
+            plane, n = height * width, min(channels - c0, v.lanes(x))
+            _from_planes(x, start + c0 * plane + first * width, plane, (end - first) * width, n, work, room)
+            c0 = 0
+        else:
+            for q in range((end - first) * width * channels):
+                number = v.at(x, start + first * width * channels + q)
+                for t in range(repeat):
+                    v.put(work, room + q * repeat + t, number)
+        place = address(work, room - first * width * pixel + c0)
     return place
 
 
@@ -113,10 +134,12 @@ def _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, i
     r, L = record, v.lanes(x)
     channels, chunk, taps, fold = r[at.channels], r[at.chunk], r[at.taps], r[at.fold]
     vectors, outputs, every = _ceil(channels, L), axes[0, axis.outputs], axes[0, axis.every]
-    chunks, bands, line = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * channels
-    jobs, size = r[at.images] * bands * chunks, r[at.out_height] * line // fold
+    chunks, bands, line = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * r[at.pixel]
+    plane, planes = r[at.out_height] * r[at.out_width], r[at.planes]
+    jobs, size = r[at.images] * bands * chunks, plane * channels // fold
     weights = ithr * r[at.share]
     room, ready = weights + chunk * taps * L, -1
+    result, padded = room + r[at.source], local(x, 16)
     for job in range(jobs * ithr // nthr, jobs * (ithr + 1) // nthr):
         n, i0, v0 = job // chunks // bands, job // chunks % bands * r[at.rows], job % chunks * chunk
         i1, c0 = min(i0 + r[at.rows], outputs), v0 * L
@@ -125,22 +148,31 @@ def _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, i
             for c in range(0, mine, L):
                 _pack(w, c0 + c, min(L, mine - c), taps, order, work, weights + c * taps)
             ready = v0
-        source = _source(r, axes, x, n, i0, i1, work, room)
+        source = _source(r, axes, x, n, c0, i0, i1, work, room)
         kernel = address(packed, c0 * taps) if packed.size else address(work, weights)
         top, end = i0 * every, min(i1 * every, r[at.out_height])
-        out = address(y, n * size + c0) if fold == 1 else address(work, room - top * line)
-        _band(r, axes, address(source, c0), kernel, bias, c0, residual, n * size + c0, out, i0, i1, mine, code)
-        if fold > 1:  # results of all lanes first, then their sums
+        direct = fold == 1 and planes == 0
+        out = address(y, n * size + c0) if direct else address(work, result - top * line)
+        offsets, lanes = address(bias, c0), mine
+        if planes:
+            lanes, offsets = L, address(padded, 0)
+            if bias.size:
+                v.store(padded, 0, v.load_part(bias, c0, mine))
+        _band(r, axes, source, kernel, bias, offsets, residual, n * size + c0, out, i0, i1, lanes, code)
+        if planes:
+            to = n * size + c0 * plane + top * r[at.out_width]
+            _to_planes(work, result, plane, (end - top) * r[at.out_width], mine, y, to)
+        elif fold > 1:  # results of all lanes first, then their sums
             for q in range((end - top) * line // fold):
-                total = v.at(work, room + q * fold)
+                total = v.at(work, result + q * fold)
                 for t in range(1, fold):
-                    total += v.at(work, room + q * fold + t)
+                    total += v.at(work, result + q * fold + t)
                 v.put(y, n * size + top * line // fold + q, total)
 
 
 @v.copied
-def _band(r, axes, x, w, bias, c0, residual, of, y, i0, i1, channels, code):
-    """Outputs [i0, i1) of every phase; x, w, y: at the job's first channel."""
+def _band(r, axes, x, w, bias, offsets, residual, of, y, i0, i1, channels, code):
+    """Outputs [i0, i1) of every phase; x, w, offsets (the bias), y: at the job's first channel."""
     L, phases = v.lanes(bias), r[at.phases_v]
     for i in range(i0, i1, tiles.BLOCK):
         taps = 0
@@ -148,15 +180,15 @@ def _band(r, axes, x, w, bias, c0, residual, of, y, i0, i1, channels, code):
             rows = min(min(i1, axes[p, axis.outputs]) - i, tiles.BLOCK)
             for q in range(phases, phases + r[at.phases_h]):
                 if rows > 0:
-                    _rows(r, axes[p], axes[q], x, address(w, taps * L), bias, c0, residual, of, y, i, rows, channels,
-                          code)  # fmt: skip
+                    _rows(r, axes[p], axes[q], x, address(w, taps * L), bias, offsets, residual, of, y, i, rows,
+                          channels, code)  # fmt: skip
                 taps += axes[p, axis.taps] * axes[q, axis.taps]
 
 
 @v.copied
-def _rows(r, a, h, x, w, bias, c0, residual, of, y, i, rows, channels, code):
+def _rows(r, a, h, x, w, bias, offsets, residual, of, y, i, rows, channels, code):
     """Some rows of outputs of one phase (axes a and h), all channels of the job."""
-    L, pixel, width, full = v.lanes(bias), r[at.channels], r[at.width], channels // v.lanes(bias)
+    L, pixel, width, full = v.lanes(bias), r[at.pixel], r[at.width], channels // v.lanes(bias)
     step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(bias)
     kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
     group = h[axis.dilation] if kernel == tiles.ANY else unrolled
@@ -181,7 +213,7 @@ def _rows(r, a, h, x, w, bias, c0, residual, of, y, i, rows, channels, code):
             i_ = a[axis.source] + (i + s) * a[axis.step]
             to = corner + s * out_line + j * out_pixel
             if full:
-                last_tile(kernel * 3 + kind, x, w, address(y, to), address(bias, c0), address(residual, of + to),
+                last_tile(kernel * 3 + kind, x, w, address(y, to), offsets, address(residual, of + to),
                           full, panel, line, pixel, out_line, out_pixel, r[at.height], width, i_, first, a[axis.step],
                           a[axis.dilation], a[axis.taps], column, group, groups, rows - s, cols, L, adds,
                           low)  # fmt: skip
@@ -192,7 +224,7 @@ def _rows(r, a, h, x, w, bias, c0, residual, of, y, i, rows, channels, code):
                     i_ = a[axis.source] + (i + s) * a[axis.step]
                     to = corner + s * out_line + (j + t) * out_pixel + c
                     last_tile(kernel * 3 + tiles.PART, address(x, c), address(w, full * panel), address(y, to),
-                              address(bias, c0 + c), address(residual, of + to), 1, panel, line, pixel, out_line,
+                              address(offsets, c), address(residual, of + to), 1, panel, line, pixel, out_line,
                               out_pixel, r[at.height], width, i_, first + t * step, a[axis.step], a[axis.dilation],
                               a[axis.taps], column, group, groups, rows - s, min(cols - t, tiles.NARROW), channels - c,
                               adds, low)  # fmt: skip
@@ -212,26 +244,31 @@ def _weight_sums(dy, x, record, axes, work, ithr, nthr):
     r, L = record, v.lanes(x)
     channels, chunk, taps, parts = r[at.channels], r[at.chunk], r[at.taps], r[at.parts]
     vectors, outputs, a, h = _ceil(channels, L), axes[0, axis.outputs], axes[0], axes[1]
-    chunks, bands, size = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * channels
+    chunks, bands, size = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * r[at.pixel]
     items, room = r[at.images] * bands, parts * vectors * taps * L + ithr * r[at.share]
+    plane, result = r[at.out_height] * r[at.out_width], room + r[at.source]
     for job in range(parts * chunks * ithr // nthr, parts * chunks * (ithr + 1) // nthr):
         part, v0 = job // chunks, job % chunks * chunk
-        mine, sums = min(channels - v0 * L, chunk * L), (part * vectors + v0) * taps * L
+        mine, sums, c0 = min(channels - v0 * L, chunk * L), (part * vectors + v0) * taps * L, v0 * L
         clear_vectors(work, sums, sums + _ceil(mine, L) * L * taps)
         for item in range(items * part // parts, items * (part + 1) // parts):
             n, i0 = item // bands, item % bands * r[at.rows]
             i1 = min(i0 + r[at.rows], outputs)
-            source = address(_source(r, axes, x, n, i0, i1, work, room), v0 * L)
+            source, lanes = _source(r, axes, x, n, c0, i0, i1, work, room), mine
+            of = address(dy, n * plane * channels + c0)
+            if r[at.planes]:
+                start = (n * channels + c0) * plane + i0 * r[at.out_width]
+                _from_planes(dy, start, plane, (i1 - i0) * r[at.out_width], mine, work, result)
+                of, lanes = address(work, result - i0 * size), L
             for i in range(i0, i1, tiles.SUM_BLOCK):
-                of = (n * r[at.out_height] + i) * size + v0 * L
-                _sum_rows(r, a, h, source, dy, of, work, sums, i, min(i1 - i, tiles.SUM_BLOCK), mine)
+                _sum_rows(r, a, h, source, address(of, i * size), work, sums, i, min(i1 - i, tiles.SUM_BLOCK), lanes)
 
 
 @v.copied
-def _sum_rows(r, a, h, x, dy, of, work, sums, i, rows, channels):
-    """Some rows of dy from `of` on, all kernel rows and channels of the job."""
-    L, pixel, width, full = v.lanes(dy), r[at.channels], r[at.width], channels // v.lanes(dy)
-    step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(dy)
+def _sum_rows(r, a, h, x, dy, work, sums, i, rows, channels):
+    """Some rows of dy, all kernel rows and channels of the job."""
+    L, pixel, width, full = v.lanes(work), r[at.pixel], r[at.width], channels // v.lanes(work)
+    step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(work)
     kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
     group = h[axis.dilation] if kernel == tiles.ANY else unrolled
     column = step if kernel == tiles.ANY else 1
@@ -250,7 +287,7 @@ def _sum_rows(r, a, h, x, dy, of, work, sums, i, rows, channels):
             i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
             to = sums + u * h[axis.taps] * L
             if full:
-                last_sums(kernel * 4 + kind, x, address(dy, of + j * pixel), address(work, to), full, panel, line,
+                last_sums(kernel * 4 + kind, x, address(dy, j * pixel), address(work, to), full, panel, line,
                           pixel, r[at.out_width] * pixel, pixel, r[at.height], width, i_, first, a[axis.step],
                           a[axis.dilation], column, group, groups, rows, L)  # fmt: skip
             u += many
@@ -259,7 +296,7 @@ def _sum_rows(r, a, h, x, dy, of, work, sums, i, rows, channels):
             for t in range(cols):
                 for u in range(a[axis.taps]):
                     i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
-                    last_sums(kernel * 4 + tiles.SUMS_ONE, address(x, c), address(dy, of + (j + t) * pixel + c),
+                    last_sums(kernel * 4 + tiles.SUMS_ONE, address(x, c), address(dy, (j + t) * pixel + c),
                               address(work, sums + full * panel + u * h[axis.taps] * L), 1, panel, line, pixel,
                               r[at.out_width] * pixel, pixel, r[at.height], width, i_, first + t * step, a[axis.step],
                               a[axis.dilation], column, group, groups, rows, channels - c)  # fmt: skip

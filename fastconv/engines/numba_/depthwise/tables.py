@@ -60,15 +60,6 @@ def _band_table(f, rows, cols, kw):
     return [rn if runs else 1, len(at), (row - f[TOP]) * split * width, rtap * kw, rturn * kw, *at, *weights]
 
 
-def _map_table(f, rows, cols, kw):
-    """All taps of a phase, one by one."""
-    (rn, row, rstep, rtap, rturn), (cn, col, cstep, ctap, cturn) = rows, cols
-    x = _arithmetic(cn, col - f[START], cstep)
-    at = [y * f[WIDTH] + c for y in _arithmetic(rn, row - f[TOP], rstep) for c in x]
-    weights = [t * kw + s for t in _arithmetic(rn, rtap, rturn) for s in _arithmetic(cn, ctap, cturn)]
-    return [1, len(at), 0, 0, 0, *at, *weights]
-
-
 def _whole(f, tables):
     places = np.cumsum([PHASES + len(tables), *map(len, tables)])
     return np.array([*f, *places[:-1], *(number for table in tables for number in table)], np.int64)
@@ -95,7 +86,7 @@ def _streams(f, taps):
     return down if down == across == 2 or (down == across == 1 and f[SW] == f[DW]) else 0
 
 
-def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, itemsize, make):
+def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, itemsize):
     """`buffer`: rows, height, left, width, share as algorithms/depthwise.py sets them."""
     (n, _, h, w), (co, cg, kh, kw), (oh, ow) = xs, ws, ys[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
@@ -105,10 +96,10 @@ def _forward(xs, ws, ys, strides, padding, dilation, g, buffer, start, parts, it
          cg * kh * kw, kh * kw, og * cg * kh * kw, share, 0, parts, pt, 0]  # fmt: skip
     f[STREAM] = _streams(f, (kh, kw, dh, dw, pl))
     f[AHEAD] = _beyond_cache(f, itemsize)
-    return _whole(f, [make(f, correlation_axis(kh, dh, pt), correlation_axis(kw, dw, pl), kw)])
+    return _whole(f, [_band_table(f, correlation_axis(kh, dh, pt), correlation_axis(kw, dw, pl), kw)])
 
 
-def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, itemsize, make):
+def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, itemsize):
     """The source is dy; each remainder of dx's rows and columns modulo the stride is a phase."""
     (n, _, oh, ow), (co, cg, kh, kw), (h, w) = ys, ws, xs[2:]
     (sh, sw), (pt, pl), (dh, dw), (rows, height, left, width, share) = strides, padding, dilation, buffer
@@ -119,30 +110,16 @@ def _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, start, ite
     f[STREAM] = _streams(f, (kh, kw, dh, dw, pl))
     f[AHEAD] = _beyond_cache(f, itemsize)
     columns = [adjoint_axis(kw, sw, dw, pl, b) for b in range(sw)]
-    return _whole(f, [make(f, adjoint_axis(kh, sh, dh, pt, a), c, kw) for a in range(sh) for c in columns])
+    return _whole(f, [_band_table(f, adjoint_axis(kh, sh, dh, pt, a), c, kw) for a in range(sh) for c in columns])
 
 
 @lru_cache(1024)
 def forward_bands(xs, ws, ys, strides, padding, dilation, g, buffer, parts, itemsize):
     """Forward, or grad_weight in so many partial sums, by bands of rows."""
-    return _forward(xs, ws, ys, strides, padding, dilation, g, buffer, 0, parts, itemsize, _band_table)
+    return _forward(xs, ws, ys, strides, padding, dilation, g, buffer, 0, parts, itemsize)
 
 
 @lru_cache(1024)
 def backward_bands(ys, ws, xs, strides, padding, dilation, g, buffer, top, itemsize):
     """grad_input by bands of rows, whose buffer begins `top` rows below the first row they write to."""
-    return _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, 0, itemsize, _band_table)
-
-
-@lru_cache(1024)
-def forward_maps(xs, ws, ys, strides, padding, dilation, height, width, share, itemsize):
-    """Forward and grad_weight of small maps."""
-    buffer = ys[2], height, 0, width, share
-    return _forward(xs, ws, ys, strides, padding, dilation, xs[1], buffer, -padding[1], 1, itemsize, _map_table)
-
-
-@lru_cache(1024)
-def backward_maps(ys, ws, xs, strides, padding, dilation, top, start, height, width, share, itemsize):
-    """grad_input of small maps; the map begins at row `top` and column `start` of dy."""
-    buffer = xs[2], height, 0, width, share
-    return _backward(ys, ws, xs, strides, padding, dilation, ys[1], buffer, top, start, itemsize, _map_table)
+    return _backward(ys, ws, xs, strides, padding, dilation, g, buffer, top, 0, itemsize)
