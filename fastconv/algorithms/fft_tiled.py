@@ -44,6 +44,11 @@ class FftTiled(Backend):
             return f"kernel {p.kh}x{p.kw}: more than {_LONGEST} taps along an axis, tiles would not stay in cache"
         return None
 
+    def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
+        """As the arrays lie, where lanes are channels whatever the tiles."""
+        enough = min(p.ci, p.co) // p.g >= self._lanes(p)
+        return p.x_last and enough, p.y_last and enough
+
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Tiles:
         return search.choose(p, pass_, threads, self._lanes(p))
 

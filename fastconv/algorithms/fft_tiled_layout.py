@@ -185,10 +185,11 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
         room.book("own", threads, own.numbers),
     )  # fmt: skip
     twiddles = accumulate((2 * a * b for a, b in transforms(h, w)[:3]), initial=0)
+    src_last, dst_last = (p.y_last, p.x_last) if back else (p.x_last, p.y_last)
     return FftTiles(
-        h, w, lanes, int(cfg.mode == IMAGES), p.g, ci, co, so, sc, taps, kernel, row_k, cib, cob, sp * cib, dp * cob,
-        tiles, tile_block, dst_block, chunk, parts, row_a, unit_a, row_x, unit_x, row_r, unit_r, row_z, unit_z, row_w,
-        row_p, *at, own.numbers, *at_own, *twiddles,
+        h, w, lanes, int(cfg.mode == IMAGES), int(src_last), int(dst_last), p.g, ci, co, so, sc, taps, kernel, row_k,
+        cib, cob, sp * cib, dp * cob, tiles, tile_block, dst_block, chunk, parts, row_a, unit_a, row_x, unit_x, row_r,
+        unit_r, row_z, unit_z, row_w, row_p, *at, own.numbers, *at_own, *twiddles,
     ), room  # fmt: skip
 
 

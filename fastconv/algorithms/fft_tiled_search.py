@@ -75,6 +75,7 @@ class Work(NamedTuple):
     threads: int
     lanes: int
     line: int  # bytes of a vector
+    last: bool  # an array has its channels last
 
     def least(
         self, mode: int, rows: float, back: float, column: float, product: float, sums: float, kernel: float
@@ -150,7 +151,9 @@ def work_of(p: ConvProblem, pass_: str, threads: int, lanes: int) -> Work:
     ci, co = p.ci // p.g, p.co // p.g
     ci, co = (co, ci) if pass_ == "grad_input" else (ci, co)
     images = p.n * h.images * w.images
-    return Work(h, w, p.g, ci, co, images, pass_ == "grad_weight", threads, lanes, lanes * p.itemsize)
+    return Work(
+        h, w, p.g, ci, co, images, pass_ == "grad_weight", threads, lanes, lanes * p.itemsize, p.x_last or p.y_last
+    )
 
 
 @lru_cache(1024)
@@ -207,7 +210,7 @@ def shortest(line: Line) -> int:
 
 def _modes(work: Work) -> tuple[int, ...]:
     """What lanes may be."""
-    if work.ci * work.h.sp * work.w.sp * work.h.dp * work.w.dp > _POINTS:
+    if work.last or work.ci * work.h.sp * work.w.sp * work.h.dp * work.w.dp > _POINTS:
         return (CHANNELS,)
     return (CHANNELS, POINTWISE, IMAGES) if work.g > 1 else (CHANNELS, IMAGES)
 

@@ -274,6 +274,8 @@ class FftTiles(NamedTuple):
     w: FftAxis
     lanes: int  # of a vector
     lanes_are_tiles: int  # 1: lanes are tiles of a channel, otherwise channels
+    src_last: int  # 1: channels lie last in memory, lanes are channels
+    dst_last: int
     g: int
     ci: int  # source and destination channels of a group
     co: int

@@ -53,6 +53,13 @@ def hard_data(kind: str, p: ConvProblem) -> Data:
     return Data(draw(*p.x_shape), draw(*p.w_shape), None, draw(*p.y_shape))
 
 
+def guarded(a: Any, dtype: str) -> Any:
+    """A contiguous copy between numbers that are NaN."""
+    room = np.full(a.size + 16, np.nan, dtype)
+    room[8:-8] = a.ravel()
+    return room[8:-8].reshape(a.shape)
+
+
 class _Fixed(FftTiled):
     """A backend with a given configuration."""
 
@@ -111,6 +118,44 @@ def test_every_way_to_split(name: str, text: str, mode: int) -> None:
                 first = battery.raw(backend, pass_, p, data, threads)
                 battery.compare(backend, pass_, p, data, first, exact=False)
                 assert np.array_equal(first, battery.raw(backend, pass_, p, data, threads)), (pass_, threads, cfg)
+
+
+@pytest.mark.parametrize("flags", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n2ci20ih23iw40co18kh5kw4pt1pb2pl0pr3_f32",
+        "n2ci36ih29iw30co40kh7kw6ph3pw2sh2sw3g2_f32",
+        "n1ci16ih50iw31co33kh5kw5ph6pw4dh3dw2_f64",
+        "n1ci9ih20iw21co16kh3kw5sh2sw3ph2pw5dh4dw2_f64",
+    ],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_channels_last_as_they_lie(name: str, text: str, flags: tuple[bool, bool]) -> None:
+    """Bit by bit what is made of channels-first arrays; nothing beside the arrays is read or written."""
+    p = parse(text)
+    q, d, cfg = p._replace(x_last=flags[0], y_last=flags[1]), real_data(p), Tiles(CHANNELS, 20, 24, 3, 2, 1)
+    backend = _Fixed(name, cfg)
+    for pass_ in PASSES:
+        first, second = (guarded(a, p.dtype) for a in battery.operands(pass_, d))
+        first_last, last = (flags[0], flags[1]) if pass_ == "forward" else (flags[1], flags[0])
+        if first_last:
+            first = guarded(first.transpose(0, 2, 3, 1), p.dtype)
+        if pass_ == "grad_weight" and flags[0]:
+            second = guarded(second.transpose(0, 2, 3, 1), p.dtype)
+        shape = battery.result_shape(p, pass_)
+        last = last and pass_ != "grad_weight"
+        for threads in (1, 3):
+            out = guarded(np.full((shape[0], *shape[2:], shape[1]) if last else shape, np.nan), p.dtype)
+            work = battery.aligned(backend.workspace(q, pass_, cfg, threads), p.dtype)
+            bias = [d.b] if pass_ == "forward" else []
+            getattr(backend, pass_)(q, cfg, first, second, *bias, out, work, threads)
+            assert np.isnan(out.base[:8]).all() and np.isnan(out.base[-8:]).all()
+            plain = out.transpose(0, 3, 1, 2) if last else out
+            want = np.full(shape, np.nan, p.dtype)
+            operands = battery.operands(pass_, d)
+            getattr(backend, pass_)(p, cfg, *operands, *bias, want, work, threads)
+            np.testing.assert_array_equal(plain, want)
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -10,6 +10,7 @@ cdef struct FtLanes:
     intp left[16]
     intp right[16]
     intp count, step_h, step_w, width
+    intp beside  # numbers of a pixel if lanes lie side by side: channels last, the same tile in all lanes; else 0
     intp first, last  # rows inside for any lane
     intp top_all, bottom_all, left_all, right_all, right_any
 
@@ -61,13 +62,24 @@ cdef void _ft_load_edge(const FtLanes* k, intp r, intp j, vec* m) noexcept nogil
                     m[l] = vload(some)
 
 
+cdef inline real* _ft_beside(const FtLanes* k, intp r, intp j) noexcept nogil:
+    """The lanes' pixel j of row r."""
+    return k.plane[0] + ((k.y[0] + r * k.step_h) * k.width + k.x[0] + j * k.step_w) * k.beside
+
+
 cdef void _ft_load_row(const FtLanes* k, intp r, intp columns, vec* row) noexcept nogil:
-    """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written."""
+    """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written, unless they lie side by side."""
     cdef vec m[LANES]
     cdef intp j, l, i
     if r < k.first or r >= k.last:
         for j in range(_ft_ceil(columns, LANES) * LANES):
             row[2 * j] = vzero()
+        return
+    if k.beside:
+        for j in range(columns):
+            if not k.left_all <= j < k.right_all: row[2 * j] = vzero()
+            elif k.count == LANES: row[2 * j] = vload(_ft_beside(k, r, j))
+            else: row[2 * j] = vload_part(_ft_beside(k, r, j), <int> k.count)
         return
     for i in range(_ft_ceil(columns, LANES)):
         j = i * LANES
@@ -94,6 +106,11 @@ cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, 
     cdef real* p
     cdef intp j, l, i, a, b, e
     if r < k.first or r >= k.last:
+        return
+    if k.beside:
+        for j in range(k.left_all, min(k.right_all, columns)):
+            if k.count == LANES: vstore(_ft_beside(k, r, j), row[2 * j] + bias)
+            else: vstore_part(_ft_beside(k, r, j), row[2 * j] + bias, <int> k.count)
         return
     for i in range(_ft_ceil(columns, LANES)):
         j = i * LANES
@@ -362,6 +379,7 @@ cdef void _ft_lane(const FftTiles* q, const real* planes, bint source, intp chan
     cdef const FftSide* w = &q.w.src if source else &q.w.dst
     cdef intp channels = q.g * (q.ci if source else q.co), wide = q.w.sp if source else q.w.dp
     cdef intp a = tile // (q.w.tiles * q.h.tiles), image = a // (q.h.images * q.w.images)
-    k.plane[l] = <real*> planes + (image * channels + channel) * h.size * w.size
+    k.beside = channels if (q.src_last if source else q.dst_last) else 0
+    k.plane[l] = <real*> planes + image * channels * h.size * w.size + channel * (1 if k.beside else h.size * w.size)
     k.y[l] = _ft_first_pixel(&q.h, h, tile // q.w.tiles % q.h.tiles, a // q.w.images % q.h.images, phase // wide)
     k.x[l] = _ft_first_pixel(&q.w, w, tile % q.w.tiles, a % q.w.images, phase % wide)

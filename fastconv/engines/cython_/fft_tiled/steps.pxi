@@ -130,13 +130,14 @@ cdef void _ft_product_unit(const FftTiles* q, const vec* X, const vec* R, vec* Z
                     r = R + ((b // q.cib * q.ci + b % q.cib * LANES + c) * q.dblocks + r0 + o) * q.unit_r
                     _ft_weight_column(q, r, v, s, s.w_ + 2 * (k * nv + o), q.row_w, 2 * q.unit_r)
                 k += 1
+        m = FtProduct(q, True, k0, k1 - k0, NULL, q.sblocks * q.unit_x * LANES, q.unit_x * LANES, NULL, 2 * nv, 2, NULL,
+                      2 * q.row_p, q.row_p, k0 == 0)
         for u in range(q.h.t):
             for i in range(tiles * q.sblocks):  # too many streams for the hardware to see
                 fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 8)
                 fetch(X + i * q.unit_x + v * q.row_x + 2 * u + 9)
-            m = FtProduct(q, True, k0, k1 - k0, <const real*> (X + k0 * q.unit_x + v * q.row_x + 2 * u),
-                          q.sblocks * q.unit_x * LANES, q.unit_x * LANES, s.w_ + u * q.row_w, 2 * nv, 2, s.p + 2 * u,
-                          2 * q.row_p, q.row_p, k0 == 0)
+            m.a, m.b = <const real*> (X + k0 * q.unit_x + v * q.row_x + 2 * u), s.w_ + u * q.row_w
+            m.c = s.p + 2 * u
             _ft_multiply(nv, tiles, &m)
         k0 = k1
     for t in range(tiles):

@@ -37,6 +37,8 @@ cdef void _ft_weight_products(const void* args, intp ithr, intp nthr) noexcept n
         nv, n = min(<intp> 2, q.dblocks - d), min(<intp> LANES, q.ci - b % q.cib * LANES)
         X = <vec*> (f.work + q.spectra) + b * q.unit_x + v * q.row_x
         Q = <vec*> (f.work + q.sums) + d * q.unit_x + v * q.row_x
+        m = FtProduct(q, False, 0, tiles, NULL, 1, q.sblocks * q.unit_x * LANES, NULL, q.dblocks * q.unit_x, q.unit_x,
+                      NULL, 2 * q.row_p, q.row_p, True)
         for u in range(q.h.t):
             for t in range(tiles):
                 fetch(X + t * q.sblocks * q.unit_x + 2 * u + 8)
@@ -44,8 +46,7 @@ cdef void _ft_weight_products(const void* args, intp ithr, intp nthr) noexcept n
                 for o in range(nv):
                     fetch(Q + (t * q.dblocks + o) * q.unit_x + 2 * u + 8)
                     fetch(Q + (t * q.dblocks + o) * q.unit_x + 2 * u + 9)
-            m = FtProduct(q, False, 0, tiles, <const real*> (X + 2 * u), 1, q.sblocks * q.unit_x * LANES, Q + 2 * u,
-                          q.dblocks * q.unit_x, q.unit_x, s.p + 2 * u, 2 * q.row_p, q.row_p, True)
+            m.a, m.b, m.c = <const real*> (X + 2 * u), Q + 2 * u, s.p + 2 * u
             _ft_multiply(nv, n, &m)
         for c in range(n):
             for o in range(nv):

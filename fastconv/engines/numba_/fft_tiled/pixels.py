@@ -111,6 +111,10 @@ def load_row(planes, k, r, columns, row):
         for j in range(0, columns, L):
             whole = high and v.at(k, tb.LEFT_ALL) <= j and j + L <= v.at(k, tb.RIGHT_ALL)
             load_block(planes, k, r, j, whole, address(row, 2 * j * L))
+    elif inside and v.at(k, tb.BESIDE):
+        place = v.at(k, tb.ORIGIN) + r * v.at(k, tb.PITCH)
+        for j in range(v.at(k, tb.LEFT), min(columns, v.at(k, tb.RIGHT))):
+            v.store(row, 2 * j * L, v.load_part(planes, place + j * v.at(k, tb.STEP), v.at(k, tb.LANES)))
     elif inside:
         for lane in range(v.at(k, tb.LANES)):
             if v.at(k, tb.TOP + lane) <= r < v.at(k, tb.BOTTOM + lane):
@@ -128,6 +132,11 @@ def store_row(planes, k, r, columns, row, bias):
         for j in range(0, columns if v.at(k, tb.FIRST) <= r < v.at(k, tb.LAST) else 0, L):
             whole = high and v.at(k, tb.LEFT_ALL) <= j and j + L <= min(columns, v.at(k, tb.RIGHT_ALL))
             store_block(planes, k, r, j, whole, columns, address(row, 2 * j * L), v.load(bias, 0))
+    elif v.at(k, tb.BESIDE):
+        place, right = v.at(k, tb.ORIGIN) + r * v.at(k, tb.PITCH), min(columns, v.at(k, tb.RIGHT))
+        for j in range(v.at(k, tb.LEFT), right if v.at(k, tb.TOP) <= r < v.at(k, tb.BOTTOM) else 0):
+            pixel = v.load(row, 2 * j * L) + v.load(bias, 0)
+            v.store_part(planes, place + j * v.at(k, tb.STEP), pixel, v.at(k, tb.LANES))
     else:
         for lane in range(v.at(k, tb.LANES)):
             if v.at(k, tb.TOP + lane) <= r < v.at(k, tb.BOTTOM + lane):

@@ -25,9 +25,10 @@ TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(SIZES + 10, SIZES + 22, 3)
 ROUTINES = SIZES + 22
 
 #: lanes: of each, the tile's first pixel in the planes, and its rows and columns that lie inside, from, to; then how
-#: many there are, pixels to the next one and to the next row, what is inside for any lane (rows, columns) and for all
+#: many there are, numbers to the next pixel and to the next row, what is inside for any lane (rows, columns) and for
+#: all, and whether the lanes of a pixel lie side by side: channels last
 ORIGIN, TOP, BOTTOM, LEFT, RIGHT = range(0, 80, 16)
-LANES, STEP, PITCH, FIRST, LAST, RIGHT_ANY, TOP_ALL, BOTTOM_ALL, LEFT_ALL, RIGHT_ALL = range(80, 90)
+LANES, STEP, PITCH, FIRST, LAST, RIGHT_ANY, TOP_ALL, BOTTOM_ALL, LEFT_ALL, RIGHT_ALL, BESIDE = range(80, 91)
 CHANNELS, TILES_, OUTPUTS = range(3)  # what lanes are: neighbours; or outputs, and an input of the group of each
 
 shared = Routines(ROUTINES)
@@ -103,6 +104,8 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
     high, wide = v.at(s, at.h.src.size + side), v.at(s, at.w.src.size + side)
     step, step_w = v.at(s, at.h.src.step + side), v.at(s, at.w.src.step + side)
     down, across, co = v.at(s, at.h.tiles), v.at(s, at.w.tiles), v.at(s, at.co)
+    beside = v.at(s, at.src_last if source else at.dst_last)
+    apart, pixel = (1, channels) if beside else (high * wide, 1)
     last = right_any = top_all = left_all = origin = image = top = bottom = left = right = y = x = 0
     first = bottom_all = right_all = 1 << 62
     for lane in range(L):
@@ -123,7 +126,7 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
             plane = channel if what == TILES_ else channel + lane
             if what == OUTPUTS and source:
                 plane = plane // co * v.at(s, at.ci) + c
-            origin = (image * channels + plane) * high * wide + y * wide + x
+            origin = image * channels * high * wide + plane * apart + (y * wide + x) * pixel
         elif what == TILES_ or not source:
             bottom = right = 0
         v.put(k, ORIGIN + lane, origin)
@@ -133,8 +136,8 @@ def place_lanes(s, k, source, what, channel, tile, phase, count, c, L):
         v.put(k, RIGHT + lane, right)
         top_all, bottom_all = max(top_all, top), min(bottom_all, bottom)
         left_all, right_all = max(left_all, left), min(right_all, right)
-    for i, value in enumerate((count, step_w, step * wide, first, last, right_any, top_all, bottom_all, left_all,
-                               right_all)):  # fmt: skip
+    for i, value in enumerate((count, step_w * pixel, step * wide * pixel, first, last, right_any, top_all,
+                               bottom_all, left_all, right_all, beside)):  # fmt: skip
         v.put(k, LANES + i, value)
 
 
