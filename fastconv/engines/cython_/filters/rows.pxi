@@ -12,7 +12,7 @@ cdef struct FilterPicture:      # what all threads share
     const intp* cols            # image column of each of ow + kw - 1 bordered columns
     real cval
     const FilterTasks* q
-    FilterWeights down, along   # weights: of a whole kernel or along columns; along rows
+    filter_weights down, along   # weights: of a whole kernel or along columns; along rows
     real* planes                # of an image that is split or joined
     real* work                  # scratch memory, q.per_thread numbers a thread
     filter_task run
@@ -40,12 +40,12 @@ cdef FilterPicture _filter_picture(cnp.ndarray x, cnp.ndarray y, cnp.ndarray row
     cdef FilterPicture f
     f.q = read_FilterTasks(q)
     f.x, f.y = <const char*> cnp.PyArray_DATA(x), <char*> cnp.PyArray_DATA(y)
-    f.xk, f.yk = _kind(x), _kind(y)
+    f.xk, f.yk = _filter_kind(x), _filter_kind(y)
     f.iw, f.c, f.oh, f.ow = x.shape[1], x.shape[2], y.shape[0], y.shape[1]
     f.rows, f.cols = <const intp*> cnp.PyArray_DATA(rows), <const intp*> cnp.PyArray_DATA(cols)
     f.cval, f.work = <real> cval, data(work)
-    f.down = FilterWeights(NULL, f.q.kh, f.q.kw, f.c, f.q.sign)
-    f.along = FilterWeights(NULL, 1, f.q.kw, f.c, 0)
+    f.down = filter_weights(NULL, f.q.kh, f.q.kw, f.c, f.q.sign)
+    f.along = filter_weights(NULL, 1, f.q.kw, f.c, 0)
     return f
 
 
@@ -78,7 +78,7 @@ cdef inline FilterStrip _filter_strip(const FilterPicture* f, intp task) noexcep
 cdef void _filter_row(const FilterPicture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
     """Bordered columns [q0, q1) of bordered row i."""
     cdef intp r = f.rows[i], q = q0, c = f.c, end, j
-    cdef const char* x = f.x + r * f.iw * c * _size_of(f.xk)
+    cdef const char* x = f.x + r * f.iw * c * filter_size(f.xk)
     while q < q1:
         end = min(q1, f.q.in1) if f.q.in0 <= q < f.q.in1 else q + 1
         if r < 0 or f.cols[q] < 0:
@@ -114,8 +114,9 @@ cdef FilterSources _filter_sources(const FilterPicture* f, const FilterStrip* t,
     return s
 
 
-cdef void _filter_fill(FilterSources* s, const FilterPicture* f, const FilterStrip* t, intp i, intp reach) noexcept nogil:
-    """Rows i ... of the ring get ready, with columns to both sides and `reach` numbers behind what lies in the image."""
+cdef void _filter_fill(FilterSources* s, const FilterPicture* f, const FilterStrip* t, intp i,
+                       intp reach) noexcept nogil:
+    """Rows i ... of the ring get ready: what lies beside the image, and `reach` numbers into it."""
     cdef intp r, k
     cdef real* to
     while s.filled <= min(i + s.n - 1, s.last):
@@ -127,11 +128,11 @@ cdef void _filter_fill(FilterSources* s, const FilterPicture* f, const FilterStr
         k = min(i + r, s.last)
         s.edge[r] = <const char*> (s.ring + k % s.n * f.q.pitch)
         if s.a < s.b:
-            s.rows[r] = _number(f.xk, f.x, (f.rows[k] * f.iw + f.cols[f.q.in0] - f.q.in0 + t.q0) * f.c)
+            s.rows[r] = filter_number(f.xk, f.x, (f.rows[k] * f.iw + f.cols[f.q.in0] - f.q.in0 + t.q0) * f.c)
 
 
-cdef void _filter_pieces(int R, bint fold, const FilterSources* s, const FilterWeights* f, real* y, intp ys, intp width,
-                         real* tile) noexcept nogil:
+cdef void _filter_pieces(int R, bint fold, const FilterSources* s, const filter_weights* f, real* y, intp ys,
+                         intp width, real* tile) noexcept nogil:
     """Blocks from two sources: in the image itself where all neighbours lie there, else in bordered rows."""
     cdef char* to = <char*> y
     _filter_blocks(R, fold, FILTER_REAL, FILTER_REAL, s.edge, 0, f, to, ys, min(s.a, width), tile)

@@ -21,7 +21,7 @@ cdef inline void _filter_along(const real* lines, const real* w, intp n, intp st
         lines += step * LANES
     vtranspose(a)
     for o in range(LANES):
-        _put(yk, y, o * ys, a[o])
+        filter_put(yk, y, o * ys, a[o])
 
 
 cdef inline void _filter_slide(const int V, const int step, const int yk, const real* p, const real* w, intp n,
@@ -50,23 +50,24 @@ cdef inline void _filter_slide(const int V, const int step, const int yk, const 
         w += 1
         p += step
     for j in range(V):
-        _put(yk, y, j * LANES, a[j])
+        filter_put(yk, y, j * LANES, a[j])
 
 
-cdef void _filter_slides(const FilterWeights* f, int yk, const real* line, char* y, intp width, real* tile) noexcept nogil:
+cdef void _filter_slides(const filter_weights* f, int yk, const real* line, char* y, intp width,
+                         real* tile) noexcept nogil:
     """A row of results from a row of column sums."""
     cdef intp at = 0, step = FILTER_FLAT * LANES
     cdef const real* p
     cdef char* to
     while at < width:
-        p, to = line + at, <char*> _number(yk, y, at) if at + step <= width else <char*> tile
+        p, to = line + at, <char*> filter_number(yk, y, at) if at + step <= width else <char*> tile
         if f.c == 1:
             if sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 1, FILTER_U8, p, f.w, f.kw, to)
             else: _filter_slide(FILTER_FLAT, 1, FILTER_REAL, p, f.w, f.kw, to)
         elif sizeof(real) == 4 and yk == FILTER_U8: _filter_slide(FILTER_FLAT, 3, FILTER_U8, p, f.w, f.kw, to)
         else: _filter_slide(FILTER_FLAT, 3, FILTER_REAL, p, f.w, f.kw, to)
         if to == <char*> tile:
-            memcpy(<char*> _number(yk, y, at), to, (width - at) * _size_of(yk))
+            memcpy(<char*> filter_number(yk, y, at), to, (width - at) * filter_size(yk))
         at += step
 
 
@@ -97,7 +98,7 @@ cdef void _filter_wide(const FilterPicture* f, const FilterSources* s, int yk, c
         while at < width and at + reach + LANES <= done:
             r = 0
             while r < FILTER_GROUP:
-                p, to = lines + r * f.q.pitch + at * LANES, <char*> _number(yk, y, r * ys + at)
+                p, to = lines + r * f.q.pitch + at * LANES, <char*> filter_number(yk, y, r * ys + at)
                 if sizeof(real) == 4 and yk == FILTER_U8: _filter_along(p, f.along.w, f.q.kw, f.c, FILTER_U8, to, ys)
                 else: _filter_along(p, f.along.w, f.q.kw, f.c, FILTER_REAL, to, ys)
                 r += LANES
@@ -123,14 +124,14 @@ cdef void _filter_both(const FilterPicture* f, intp task, real* work) noexcept n
         if wide and (i + G > t.end or t.width % LANES != 0):
             straight = False
         yk = f.yk if straight else FILTER_REAL
-        y = <char*> _number(yk, f.y, (i * f.ow + t.q0) * f.c) if straight else <char*> results
+        y = <char*> filter_number(yk, f.y, (i * f.ow + t.q0) * f.c) if straight else <char*> results
         ys = f.ow * f.c if straight else f.q.pitch
         if wide:
             _filter_wide(f, &s, yk, y, ys, t.width, work)
         else:
             _filter_pieces(R, False, &s, &f.down, sums, f.q.pitch, t.width + reach, block)
             for r in range(min(G, t.end - i)):
-                line, to = <const char*> (sums + r * f.q.pitch), <char*> _number(yk, y, r * ys)
+                line, to = <const char*> (sums + r * f.q.pitch), <char*> filter_number(yk, y, r * ys)
                 if VBYTES == 64 and (f.c == 1 or f.c == 3):
                     _filter_slides(&f.along, yk, <const real*> line, to, t.width, block)
                 else:

@@ -1,8 +1,8 @@
 # One way to run shares of work on threads.
 #
 # A step fills a struct with what all shares know and launches a function; that function does the ithr-th of nthr shares
-# and splits the work as it likes (`split`: evenly, in order; `fc_claim`: job after job, as threads get free). One thread
-# is a plain call: no region, no barrier.
+# and splits the work as it likes (`split`: evenly, in order; `fc_claim`: who is free takes the next job). One thread is
+# a plain call: no region, no barrier.
 cdef extern from *:
     """
     /* what a number was; it grows by one, and no two threads see the same */

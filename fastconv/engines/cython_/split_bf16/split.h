@@ -11,6 +11,7 @@
 #ifndef SPLIT_BF16_H
 #define SPLIT_BF16_H
 #include <stddef.h>
+#include "ground/cases.h"
 #include "ground/vector.h"
 
 enum { SPLIT_PLAIN, SPLIT_TILES, SPLIT_AVX512_BF16, SPLIT_AMX };
@@ -205,13 +206,21 @@ SPLIT_DP FC_INLINE void split_dp(const int nt, const int nv, const bf16 *x, cons
             _mm512_storeu_ps(y, d->add ? _mm512_add_ps(_mm512_loadu_ps(y), a[t][j]) : a[t][j]);
         }
 }
-#define SPLIT_CASE(t) case 2 * t: split_dp(t, 1, x, w, wv, s, n, d); break; case 2 * t + 1: split_dp(t, 2, x, w, wv, s, n, d); break;
+typedef struct {
+    const bf16 *x, *w;
+    index_t wv;
+    const index_t *s;
+    index_t n;
+    const split_target *d;
+} split_block;
+SPLIT_DP FC_INLINE void split_dp_case(int nt, int nv, const void *args) {
+    const split_block *b = (const split_block *)args;
+    split_dp(nt, nv, b->x, b->w, b->wv, b->s, b->n, b->d);
+}
 SPLIT_DP static void split_avx512(int nt, int nv, const bf16 *x, const bf16 *w, index_t wv, const index_t *s, index_t n,
                             const split_target *d) {
-    switch (2 * nt + nv - 1) {
-        SPLIT_CASE(1) SPLIT_CASE(2) SPLIT_CASE(3) SPLIT_CASE(4) SPLIT_CASE(5) SPLIT_CASE(6) SPLIT_CASE(7)
-        SPLIT_CASE(8) SPLIT_CASE(9) SPLIT_CASE(10) SPLIT_CASE(11) SPLIT_CASE(12) SPLIT_CASE(13) SPLIT_CASE(14)
-    }
+    split_block b = {x, w, wv, s, n, d};
+    fc_cases2(split_dp_case, nt, nv, 14, 14, 0, 0, &b);
 }
 #endif
 

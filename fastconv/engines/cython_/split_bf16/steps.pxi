@@ -44,7 +44,6 @@ if SPLIT_BF16_UNITS:
     SPLIT_UNITS |= {"avx512_bf16": SPLIT_AVX512_BF16, "amx": SPLIT_AMX}
 
 
-
 cdef struct SplitPack:
     const SplitCopy* q
     const real* x
@@ -250,8 +249,8 @@ cdef void _split_strip(const SplitBand* band, const bf16* x, const bf16* u, intp
             while q < n:
                 d.out = o + q // b.wph * d.next
                 d.first = q % b.wph
-                split_product(<int> b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u, band.weights.size // 2, s,
-                              band.phases[2 * f + 1], b.chain, &d)
+                split_product(<int> b.unit, <int> min(<intp> most, n - q), nv, x + (q0 + q) * 32, u,
+                              band.weights.size // 2, s, band.phases[2 * f + 1], b.chain, &d)
                 q += most
         else:
             d.first = 0
@@ -261,8 +260,9 @@ cdef void _split_strip(const SplitBand* band, const bf16* x, const bf16* u, intp
                 for k in range(nb):
                     q = (hi - lo) * k // nb
                     d.out = o + i * d.next + q * d.mt
-                    split_product(<int> b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv, x + (q0 + i * b.wph + q) * 32, u,
-                               band.weights.size // 2, s, band.phases[2 * f + 1], b.chain, &d)
+                    split_product(<int> b.unit, <int> ((hi - lo) * (k + 1) // nb - q), nv,
+                                  x + (q0 + i * b.wph + q) * 32, u, band.weights.size // 2, s, band.phases[2 * f + 1],
+                                  b.chain, &d)
     k = 0
     while k < min(<intp> 32, nout):
         o, to, some = m + k // LANES * d.mh, y + k * band.plane + start * band.ow, <int> min(<intp> LANES, nout - k)
