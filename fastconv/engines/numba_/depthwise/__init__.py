@@ -1,1 +1,1 @@
-"""Depthwise convolution: planes in a buffer (steps.py), streamed rows, whole maps of channels (channels.py)."""
+"""Depthwise convolution: planes in a buffer (steps.py), streamed rows; channels-last arrays (last.py)."""
