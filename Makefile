@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml fastconv/engines/records.py $(wildcard fastconv/core/*.pyx fastconv/engines/cython_/*.p* fastconv/engines/cython_/*/*.p* fastconv/engines/cython_/*/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard fastconv/engines/records/*.py) $(wildcard fastconv/core/*.pyx fastconv/engines/cython_/*.p* fastconv/engines/cython_/*/*.p* fastconv/engines/cython_/*/*.h)
 ARGS ?=
 
 # What computes; the rest does not depend on the width of a vector.

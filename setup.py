@@ -77,10 +77,11 @@ class build(build_ext):
 
 
 def write_records():
-    """The C structs of engines/records.py, which is read without importing the package that is being built."""
+    """The C structs of engines/records, which is read without importing the package that is being built."""
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec = spec_from_file_location("records", Path(HERE).parent / "records.py")
+    folder = Path(HERE).parent / "records"
+    spec = spec_from_file_location("records", folder / "__init__.py", submodule_search_locations=[str(folder)])
     records = sys.modules["records"] = module_from_spec(spec)
     spec.loader.exec_module(records)
     target, text = Path(HERE) / "ground" / "records.pxi", records.cython_source()

@@ -302,7 +302,7 @@ print(sum(hits), len(hits))
 def copy(tmp_path):
     """A folder with the engine and some steps in it; a call is a fresh process that answers how many were cached."""
     shutil.copytree(Path(engine.__file__).parent, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(records.__file__, tmp_path)
+    shutil.copytree(Path(records.__file__).parent, tmp_path / "records")
     (tmp_path / "copied/__init__.py").write_text("from .ground import target")
     (tmp_path / "steps.py").write_text(STEPS)
 

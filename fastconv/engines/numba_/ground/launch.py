@@ -39,7 +39,9 @@ _PARALLEL = {"prange": True} | dict.fromkeys(_AUTOMATIC, False)  # quicker to co
 def _source_stamp() -> str:
     """Changes with any source file of this engine: intrinsics and helpers are compiled into the steps."""
     engine = Path(__file__).parents[1]
-    text = b"".join(path.read_bytes() for path in [*sorted(engine.rglob("*.py")), engine.parent / "records.py"])
+    text = b"".join(
+        path.read_bytes() for path in [*sorted(engine.rglob("*.py")), *sorted((engine.parent / "records").glob("*.py"))]
+    )
     return hashlib.sha256(text).hexdigest()
 
 

@@ -1,0 +1,79 @@
+"""The records that algorithms hand to steps: numbers with names, explained once.
+
+A record is a NamedTuple of integers. It crosses the seam as an array of `intp`, made once by `pack` when a plan
+is made: the Cython engine reads it as a C struct, which setup.py writes from this folder (``records.pxi``), the Numba
+engine as ``r[at.field]`` with ``at = places(Kind)``. A field may be a record itself: ``q.h.t`` and ``q[at.h.t]``.
+Algorithms may import this folder and nothing else of the engines.
+
+packing.py has the mechanism, each other file the records of one family.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import packing
+from .depthwise import DepthwiseAxis, DepthwiseLast
+from .fft import FftAxis, FftProducts, FftSide, FftTiles
+from .packing import length, pack, places
+from .runs import RunsPass
+from .separable import SeparableBands
+from .split_bf16 import SplitCopy, SplitProducts, SplitSums, SplitWeights
+from .windows import ConvGeometry, FilterTasks, PoolWindows
+from .winograd import WinogradPass
+
+#: in the order of the C structs: a record that is a field comes first
+KINDS = (
+    ConvGeometry,
+    PoolWindows,
+    FilterTasks,
+    SeparableBands,
+    RunsPass,
+    DepthwiseAxis,
+    DepthwiseLast,
+    WinogradPass,
+    FftProducts,
+    FftSide,
+    FftAxis,
+    FftTiles,
+    SplitCopy,
+    SplitWeights,
+    SplitProducts,
+    SplitSums,
+)
+
+
+def kinds() -> dict[str, type[Any]]:
+    """All records by name."""
+    return {kind.__name__: kind for kind in KINDS}
+
+
+def cython_source() -> str:
+    """The C structs of all records, and for each a function that reads one from an array."""
+    return packing.cython_source(kinds())
+
+
+__all__ = [
+    "KINDS",
+    "ConvGeometry",
+    "DepthwiseAxis",
+    "DepthwiseLast",
+    "FftAxis",
+    "FftProducts",
+    "FftSide",
+    "FftTiles",
+    "FilterTasks",
+    "PoolWindows",
+    "RunsPass",
+    "SeparableBands",
+    "SplitCopy",
+    "SplitProducts",
+    "SplitSums",
+    "SplitWeights",
+    "WinogradPass",
+    "cython_source",
+    "kinds",
+    "length",
+    "pack",
+    "places",
+]
