@@ -2,7 +2,7 @@
 
 A record is a NamedTuple of integers. It crosses the seam as an array of `intp`, made once by `pack` when a plan
 is made: the Cython engine reads it as a C struct, which setup.py writes from this folder (``records.pxi``), the Numba
-engine as ``r[at.field]`` with ``at = places(Kind)``. A field may be a record itself: ``q.h.t`` and ``q[at.h.t]``.
+engine as ``r[at.field]`` with ``at = places(Kind)``. A field may be a record itself: ``q[at.axis.t]``.
 Algorithms may import this folder and nothing else of the engines.
 
 packing.py has the mechanism, each other file the records of one family.
