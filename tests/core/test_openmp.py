@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,11 +26,16 @@ def test_threadpool_limits(api: str | None) -> None:
     from threadpoolctl import threadpool_limits
 
     fastconv.set_num_threads(2)
-    with threadpool_limits(1, user_api=api):
-        assert fastconv.get_num_threads() == 1
-        with fastconv.num_threads(3):  # a limit is not a wish
-            assert fastconv.get_num_threads() == 1
-    assert fastconv.get_num_threads() == 2
+
+    def limited() -> list[int]:
+        with threadpool_limits(1, user_api=api):
+            found = [fastconv.get_num_threads()]
+            with fastconv.num_threads(3):  # a limit is not a wish
+                found.append(fastconv.get_num_threads())
+        return [*found, fastconv.get_num_threads()]
+
+    with ThreadPoolExecutor(1) as fresh:  # in which no other test has left a limit
+        assert fresh.submit(limited).result() == [1, 1, 2]
 
 
 @has_openmp

@@ -130,7 +130,8 @@ class Recorder:
             dtypes = {"real": [self._dtype], "image": ["uint8", "uint16", "int16", "float32", "float64"]}
             assert isinstance(value, np.ndarray) and value.flags.c_contiguous, where
             assert value.dtype in dtypes.get(a.dtype, [a.dtype]), f"{where}: {value.dtype}"
-            assert value.ndim < 3 or a.what == "any" or value.ndim == len(a.what.split()), where
+            axes = a.what.split(",")[0].split()  # of the first of alternatives
+            assert value.ndim < 3 or axes[0] in ("any", "as") or value.ndim == len(axes), where
         elif a.role == "record":
             kind = records.kinds()[a.what]
             assert value.dtype == np.intp and value.shape == (records.length(kind),), where
