@@ -40,8 +40,10 @@ def test_random_problems(engine, text):
     p = p._replace(co=p.ci * (1 + p.co % 3))
     d = integer_data(p)
     for pass_ in PASSES:
-        got = run(steps_of(p.dtype, engine), p, pass_, d, 2)
-        np.testing.assert_array_equal(got, battery.expected(p, pass_, d), err_msg=f"{p} {pass_}")
+        steps, want = steps_of(p.dtype, engine), battery.expected(p, pass_, d)
+        for planes in (False, True) if takes_planes(p, pass_, 2, steps) else (False,):
+            got = run(steps, p, pass_, d, 2, planes=planes)
+            np.testing.assert_array_equal(got, want, err_msg=f"{p} {pass_} {planes=}")
 
 
 @pytest.mark.parametrize("text", problems()[::3])

@@ -139,17 +139,18 @@ static void fc_dw_weight_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr)
                     .dy_pixel = r->pixel, .height = r->height, .width = r->width, .v = a->axes[0], .h = a->axes[1]};
     for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
         const ptrdiff_t part = job / chunks, v0 = job % chunks * r->chunk, c0 = v0 * LANES;
-        f.channels = fc_dw_least(r->channels - c0, r->chunk * LANES);
+        const ptrdiff_t channels = fc_dw_least(r->channels - c0, r->chunk * LANES);
+        f.channels = r->planes ? LANES : channels;
         f.sums = a->y + (part * vectors + v0) * r->taps * LANES;
-        memset(f.sums, 0, (size_t)(fc_dw_blocks(f.channels, LANES) * LANES * r->taps) * sizeof(real));
+        memset(f.sums, 0, (size_t)(fc_dw_blocks(channels, LANES) * LANES * r->taps) * sizeof(real));
         for (ptrdiff_t item = items * part / r->parts; item < items * (part + 1) / r->parts; item++) {
             const ptrdiff_t n = item / bands, i0 = item % bands * r->rows, i1 = fc_dw_least(i0 + r->rows, outputs);
             f.x = fc_dw_source(a, n, c0, i0, i1, room);
             f.dy = a->w + n * r->out_height * size + c0;
             if (r->planes) {
                 fc_dw_pack(a->w + (n * r->channels + c0) * plane + i0 * r->out_width, plane, (i1 - i0) * r->out_width,
-                           (int)f.channels, 0, planes);
-                f.dy = planes - i0 * size, f.channels = LANES;
+                           (int)channels, 0, planes);
+                f.dy = planes - i0 * size;
             }
             for (ptrdiff_t i = i0; i < i1; i += FC_DW_SUM_BLOCK) fc_dw_sum_rows(&f, i, fc_dw_least(i1 - i, FC_DW_SUM_BLOCK));
         }
