@@ -15,7 +15,7 @@ from .rows import Row
 
 DEFAULT_RTOL = {"float16": 1e-3, "float32": 2e-5, "float64": 1e-12}
 _F16_ROUNDING = 2.0**-11  # of the result, which is computed in float32
-_CACHED = 16 << 20  # bytes read and written up to which a transpose stays in the caches, and is twice as fast
+_CACHED = 1 << 20  # bytes read and written up to which a transpose stays in the caches, and is twice as fast
 _CALL = 0.5  # microseconds of a step on one thread
 _SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
 
@@ -177,8 +177,9 @@ class Search:
         if not sizes:
             return cost
         moved = 2 * sum(sizes) * p.itemsize
-        bandwidth = self.rates.copy_gbs if threads == 1 else self.rates.copy_gbs_all
-        bandwidth *= 1 if moved > _CACHED else 2
+        bandwidth = self.rates.copy_gbs  # beyond the caches two threads are no faster: one reads what the other wrote
+        if moved <= _CACHED:
+            bandwidth = 2 * (bandwidth if threads == 1 else self.rates.copy_gbs_all)
         launch = self.rates.launch_us if threads > 1 else _CALL
         seconds = moved / (bandwidth * 1e9) + len(sizes) * launch * 1e-6
         return Cost(cost.flops, cost.bytes + moved, cost.seconds + seconds)
