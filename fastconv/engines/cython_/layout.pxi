@@ -8,12 +8,18 @@ cdef enum:
     LAYOUT_WIDE = 4                 # vectors of a row that are read on: whole cache lines, and pages are met once
 
 
-cdef inline void _flip_block(const real* a, intp rows, intp cols, real* b, intp r, intp c, int nr, int nc) noexcept nogil:
+cdef inline void _flip_block(const real* a, intp rows, intp cols, real* b, intp r, intp c, int nr,
+                             int nc) noexcept nogil:
     """b[c :+ nc, r :+ nr] OUT: the transpose of a[r :+ nr, c :+ nc]; at most LANES of each."""
     cdef vec m[LANES]
     cdef int i
     for i in range(LANES):
-        m[i] = (vload(a + (r + i) * cols + c) if nc == LANES else vload_part(a + (r + i) * cols + c, nc)) if i < nr else vzero()
+        if i >= nr:
+            m[i] = vzero()
+        elif nc == LANES:
+            m[i] = vload(a + (r + i) * cols + c)
+        else:
+            m[i] = vload_part(a + (r + i) * cols + c, nc)
     vtranspose(m)
     for i in range(LANES):
         if i < nc:
@@ -37,13 +43,15 @@ cdef void _flip_share(const real* a, real* b, intp rows, intp cols, intp wide, i
                 if rows - r >= LANES and c1 - c >= LANES:
                     _flip_block(a + image, rows, cols, b + image, r, c, LANES, LANES)
                 else:
-                    _flip_block(a + image, rows, cols, b + image, r, c, <int> min(LANES, rows - r), <int> min(LANES, c1 - c))
+                    _flip_block(a + image, rows, cols, b + image, r, c, <int> min(LANES, rows - r),
+                                <int> min(LANES, c1 - c))
                 c += LANES
             r += LANES
 
 
 cdef void _flip(const real* a, real* b, intp images, intp rows, intp cols, int threads) noexcept:
-    cdef intp wide = (cols + LAYOUT_WIDE * LANES - 1) // (LAYOUT_WIDE * LANES), tasks = images * wide, shares = min(tasks, threads), s
+    cdef intp wide = (cols + LAYOUT_WIDE * LANES - 1) // (LAYOUT_WIDE * LANES)
+    cdef intp tasks = images * wide, shares = min(tasks, threads), s
     if shares <= 1:
         _flip_share(a, b, rows, cols, wide, 0, tasks)
         return

@@ -11,7 +11,8 @@ cdef struct NaiveSizes:
 cdef NaiveSizes _naive_sizes(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, cnp.ndarray q) except *:
     """What all three steps know: x or dx, w or dw, y or dy."""
     cdef const ConvGeometry* p = read_ConvGeometry(q)
-    return NaiveSizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], w.shape[0] // p.g, w.shape[2],
+    return NaiveSizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1],
+                      w.shape[0] // p.g, w.shape[2],
                       w.shape[3], y.shape[2], y.shape[3], p.sh, p.sw, p.pt, p.pl, p.dh, p.dw, NULL, NULL, NULL)
 
 

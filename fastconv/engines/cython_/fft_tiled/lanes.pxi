@@ -19,7 +19,8 @@ cdef inline intp _ft_ceil(intp a, intp b) noexcept nogil:
     return -((-a) // b) if a < 0 else (a + b - 1) // b  # C division rounds to zero
 
 
-cdef inline intp _ft_first_pixel(const FftAxis* k, const FftSide* side, intp tile, intp image, intp phase) noexcept nogil:
+cdef inline intp _ft_first_pixel(const FftAxis* k, const FftSide* side, intp tile, intp image,
+                                  intp phase) noexcept nogil:
     return side.step * tile * k.out + side.image * image + side.phase * phase + side.start
 
 
@@ -68,7 +69,7 @@ cdef inline real* _ft_beside(const FtLanes* k, intp r, intp j) noexcept nogil:
 
 
 cdef void _ft_load_row(const FtLanes* k, intp r, intp columns, vec* row) noexcept nogil:
-    """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written, unless they lie side by side."""
+    """row[2 * j] = pixel j of row r in all planes; whole vectors of pixels are written, but for neighbours."""
     cdef vec m[LANES]
     cdef intp j, l, i
     if r < k.first or r >= k.last:

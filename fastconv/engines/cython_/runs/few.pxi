@@ -46,7 +46,8 @@ cdef void _few_share(const void* arguments, intp ithr, intp nthr) noexcept nogil
             memcpy(a.y + p * co + o, sums, outputs * sizeof(real))
 
 
-def runs_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, intp pixels, intp groups, int activation,
+def runs_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, intp pixels, intp groups,
+                    int activation,
                     int threads):
     """y OUT (pixels, co) = activation(w x + bias + residual) of x IN (pixels, ci), w IN (co, ci // groups, 1, 1)."""
     cdef FewPixels a

@@ -1,4 +1,5 @@
-# Weights as register blocks stream them: panels of nv vectors of outputs, [chunk of channels][kh][kw][channel][nv * LANES].
+# Weights as register blocks stream them: panels of nv vectors of outputs, [chunk of channels][kh][kw][channel]
+# [nv * LANES].
 
 
 cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec* m) noexcept nogil:
@@ -9,7 +10,8 @@ cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec*
     vtranspose(m)
 
 
-cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0, intp c1,
+cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0,
+                             intp c1,
                      real* u) noexcept nogil:
     """Channels [c0, c1) of a panel: w [output][channel][tap] from output `first` on -> u [tap][channel][nv * LANES]."""
     cdef intp T = r.th * r.tw, n = (c1 - c0) * T, size = c1 - c0, row = r.cg * T, j, k, k_, q, i, c, t, out
@@ -37,7 +39,8 @@ cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs,
                         c += 1
 
 
-cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0, intp c1,
+cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0,
+                             intp c1,
                              real* u) noexcept nogil:
     """The same for w [channel][output][tap], and for the taps of a phase."""
     cdef intp T = r.th * r.tw, taps = r.kh * r.kw, size = c1 - c0, row = r.og * T, c, l, j, k, t, first_tap, lanes
@@ -65,7 +68,8 @@ cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp 
                 vstore(d + k * size * nv * LANES + j * LANES, m[t % LANES])
 
 
-cdef inline void _pack_chunk(const RunsPass* r, const real* w, intp g, intp first, intp outputs, intp nv, intp c0, intp c1,
+cdef inline void _pack_chunk(const RunsPass* r, const real* w, intp g, intp first, intp outputs, intp nv, intp c0,
+                             intp c1,
                              real* u) noexcept nogil:
     w += g * r.cg * r.og * r.th * r.tw
     if r.swapped:
@@ -83,7 +87,8 @@ cdef struct PackRuns:
 cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
     cdef const PackRuns* a = <const PackRuns*> arguments
     cdef const RunsPass* r = a.r
-    cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, p, c, first, outputs, nv, total = r.groups * panels
+    cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, total = r.groups * panels
+    cdef intp p, c, first, outputs, nv
     cdef intp taps = r.kh * r.kw
     cdef real* u
     for p in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):

@@ -21,7 +21,7 @@ cdef inline const real* _place(const real* a, intp at) noexcept nogil:
 
 
 cdef intp _band_end(const RunsPass* r, intp b, intp last, intp columns) noexcept nogil:
-    """One behind the last register block of the band that begins with block b: whole images, whole rows or part of one."""
+    """One behind the last register block of the band that begins with block b: whole images, rows or part of one."""
     cdef intp image = r.oh * columns, images = min(r.band, last - b) // image, e
     if b % image == 0 and images:
         return b + images * image

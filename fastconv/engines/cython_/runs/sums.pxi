@@ -16,7 +16,10 @@ cdef inline void _strip_lanes(const real* dy, intp step, intp pixels, intp outpu
     for k in range(pixels):
         for j in range(nv - 1):
             vstore(d + j * LANES, vload(dy + j * LANES))
-        vstore(d + (nv - 1) * LANES, vload(dy + (nv - 1) * LANES) if lanes == LANES else vload_part(dy + (nv - 1) * LANES, <int> lanes))
+        if lanes == LANES:
+            vstore(d + (nv - 1) * LANES, vload(dy + (nv - 1) * LANES))
+        else:
+            vstore(d + (nv - 1) * LANES, vload_part(dy + (nv - 1) * LANES, <int> lanes))
         d += nv * LANES
         dy += step
 
@@ -45,13 +48,15 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
         task = begin
         while task < end:                                   # panel by panel
             p = task // (runs * blocks)
-            _strip_sums(a, &v, scratch + r.copied, sums, p, task - p * runs * blocks, min(end - p * runs * blocks, runs * blocks),
+            _strip_sums(a, &v, scratch + r.copied, sums, p, task - p * runs * blocks,
+                        min(end - p * runs * blocks, runs * blocks),
                         q, e, blocks, run, q > first)
             task = (p + 1) * runs * blocks
         q = e
 
 
-cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q, intp e,
+cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q,
+                      intp e,
                       intp blocks, intp run, int onto) noexcept nogil:
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     cdef const RunsPass* r = a.r
@@ -83,7 +88,8 @@ def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work,
     dy IN (n, oh, ow, co). work WORK [threads][room]."""
     cdef RunsSums a
     a.r, a.x, a.dy, a.sums, a.work = read_RunsPass(record), data(x), data(dy), data(sums), data(work)
-    a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
+    cdef intp width = a.r.nv * LANES
+    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.kh * a.r.kw * a.r.cg
     with nogil:
         launch(_sums_share, &a, threads)
 
@@ -142,6 +148,7 @@ def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts
     """dw OUT (co, ci // groups, kh, kw): all parts of sums IN together."""
     cdef RunsWeights a
     a.r, a.sums, a.dw, a.parts = read_RunsPass(record), data(sums), data(dw), parts
-    a.size = a.r.groups * ((a.r.og + a.r.nv * LANES - 1) // (a.r.nv * LANES)) * a.r.nv * LANES * a.r.kh * a.r.kw * a.r.cg
+    cdef intp width = a.r.nv * LANES
+    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.kh * a.r.kw * a.r.cg
     with nogil:
         launch(_weights_share, &a, threads)

@@ -1,7 +1,7 @@
 # Direct convolution on channels-last arrays as contiguous runs: how blocks meet the source.
 #
 # A kernel row of kw * c numbers is one run of the image at any stride; with dilation, or in groups, every tap is one.
-# Rows outside the image are runs left out. Where columns lie outside, a thread copies its band of rows, zeros beside it.
+# Rows outside the image are runs left out. Where columns lie outside, a thread copies its band, zeros beside it.
 from libc.string cimport memcpy, memset
 
 cdef extern from "runs/block.h" nogil:
@@ -31,7 +31,7 @@ cdef inline intp _inside(intp start, intp step, intp k, intp size) noexcept nogi
 
 cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1, intp i0, intp i1, intp j0,
                   intp j1) noexcept nogil:
-    """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy with zeros beside it."""
+    """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy."""
     cdef View v
     cdef intp row, n, top, bottom, left, right, a, e
     cdef real* d

@@ -243,5 +243,6 @@ cdef void _wino_weight_panel(const WinogradPass* q, const real* w, intp group, i
     cdef WinoFilters a
     for s in range(2):
         at = group * per_group + (o + s * LANES) * q.so + k * q.sc
-        a = WinoFilters(q, w + at, U + s * LANES, coef, q.g * per_group - at, min(q.co - o - s * LANES, <intp> LANES), ci)
+        a = WinoFilters(q, w + at, U + s * LANES, coef, q.g * per_group - at, min(q.co - o - s * LANES, <intp> LANES),
+                        ci)
         fc_cases(_wino_weight_loop, _wino_form(q), WINO_FORMS, &a)

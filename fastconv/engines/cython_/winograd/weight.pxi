@@ -123,7 +123,8 @@ cdef void _wino_sum(bint pair, const real* Q, const real* X, intp xs, real* S, i
         _wino_sum_block(1, Q, X, xs, S, vs, ss, tiles, first, next)
 
 
-cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1, intp c0,
+cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1,
+                     intp c0,
                      intp c1, bint first) noexcept nogil:
     """S (+)= so many tiles, outputs o0..o1, vectors c0..c1 of inputs; o0 is a multiple of WINO_ROWS."""
     cdef intp stride = q.held * LANES, row = q.cols * q.square, sums = _wino_ceil(tiles, q.sum)
