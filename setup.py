@@ -101,6 +101,14 @@ def extensions():
     found = [
         Extension("fastconv.core._openmp", ["fastconv/core/_openmp.pyx"], **common),
         Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common),
+        Extension(
+            "fastconv.engines.cython_._pool",
+            [f"{HERE}/_pool.pyx"],
+            depends=[f"{HERE}/_pool.pxd", f"{HERE}/ground/pool.h"],
+            extra_compile_args=["-O2", "-pthread"],
+            extra_link_args=["-pthread"],
+            **common,
+        ),
     ]
     depends = sorted(str(f) for f in Path(HERE).rglob("*") if f.suffix in (".pxi", ".h"))
     for isa, (flags, width) in ISAS.items():

@@ -1,0 +1,11 @@
+# The threads of all compiled kernels, whatever their instruction set and dtype.
+cdef extern from "ground/pool.h" nogil:
+    void fc_launch(share_function share, const void* args, intp nthr) noexcept
+    void fc_pool_begin()
+
+fc_pool_begin()
+
+
+cdef void launch(share_function share, const void* args, intp nthr) noexcept nogil:
+    """Every share of a step, on up to nthr threads; returns when all are done."""
+    fc_launch(share, args, nthr)
