@@ -1,4 +1,4 @@
-"""Runs `runs` on channels-last arrays that lie between forbidden pages, and compares with the oracle.
+"""Runs `runs` on arrays, channels last or planes, that lie between forbidden pages, and compares with the oracle.
 
 python -m tests.guard_runs
 """
@@ -48,23 +48,48 @@ def configs(runs: Runs, p: ConvProblem, pass_: str, threads: int) -> Iterator[Ru
         yield RunsConfig(nv, max(1, nr - 1), threads, max(1, chosen.chunk), int(threads > 1))
 
 
+def layouts(runs: Runs, p: ConvProblem, pass_: str) -> Iterator[ConvProblem]:
+    """The problem with channels last, and with those arrays as planes that the pass takes so."""
+    for x_last, y_last in ((True, True), (False, False), (True, False), (False, True)):
+        q = p._replace(x_last=x_last, y_last=y_last)
+        if runs.layout(q, pass_) == (x_last, y_last):
+            yield q
+
+
+def laid(a: Any, channels_last: bool) -> Any:
+    return last(a) if channels_last else a
+
+
 def run(
     runs: Runs, pass_: str, p: ConvProblem, d: Data, cfg: RunsConfig, threads: int, make: Any, packed: bool = False,
     bias: Any = None, residual: Any = None, activation: str = "",
 ) -> Any:  # fmt: skip
-    """One pass; arrays are those of `make(shape)`, filled with NaN. The result has channels first."""
+    """One pass; arrays are those of `make(shape)`, filled with NaN. Given and returned with channels first."""
+
+    def result(shape: tuple[int, ...], channels_last: bool) -> Any:
+        n, c, h, w = shape
+        return make((n, h, w, c) if channels_last else shape)
+
+    def own(a: Any, channels_last: bool) -> Any:
+        a = laid(a, channels_last)
+        copy = make(a.shape)
+        copy[...] = a
+        return copy
+
     work = make((-(-max(1, runs.workspace(p, pass_, cfg, threads)) // 64) * 64 // p.itemsize,))
     if pass_ == "forward":
-        y = make((p.n, p.oh, p.ow, p.co))
+        y, x, w = result(p.y_shape, p.y_last), own(d.x, p.x_last), own(d.w, False)
         weights = runs.prepare(p, cfg, d.w) if packed else None
-        runs.forward(p, cfg, d.x, d.w, Epilogue(bias, residual, activation), y, work, threads, weights)
-        return first(y)
+        more = None if residual is None else own(residual, p.y_last)
+        runs.forward(p, cfg, x, w, Epilogue(bias, more, activation), y, work, threads, weights)
+        return first(y) if p.y_last else y
+    dy = own(d.dy, p.y_last)
     if pass_ == "grad_input":
-        dx = make((p.n, p.ih, p.iw, p.ci))
-        runs.grad_input(p, cfg, d.dy, d.w, dx, work, threads)
-        return first(dx)
+        dx = result(p.x_shape, p.x_last)
+        runs.grad_input(p, cfg, dy, own(d.w, False), dx, work, threads)
+        return first(dx) if p.x_last else dx
     dw = make(p.w_shape)
-    runs.grad_weight(p, cfg, d.dy, d.x, dw, work, threads)
+    runs.grad_weight(p, cfg, dy, own(d.x, p.x_last), dw, work, threads)
     return dw
 
 
@@ -73,23 +98,23 @@ def main() -> int:
     runs, count, memory = backend(), 0, Guarded()
     for text in EDGE_PROBLEMS:
         for dtype in ("float32", "float64"):
-            p = with_dtype(text, dtype)
-            for pass_ in PASSES if p.n else ():
-                plain = integer_data(p)
-                want = expected(p, pass_, plain)
-                for threads, at_end in ((1, True), (2, True), (1, False)):
-                    print(f"runs {pass_} {p}, {threads} threads, at_end={at_end}", flush=True)
+            plain = with_dtype(text, dtype)
+            for pass_ in PASSES if plain.n else ():
+                d = integer_data(plain)
+                want = expected(plain, pass_, d)
+                for p in layouts(runs, plain, pass_):
+                    for threads, at_end in ((1, True), (2, True), (1, False)):
+                        print(f"runs {pass_} {p}, {threads} threads, at_end={at_end}", flush=True)
 
-                    def make(shape: tuple[int, ...], at_end: bool = at_end, dtype: str = dtype) -> Any:
-                        a = memory.empty(shape, dtype, at_end)
-                        a[...] = np.nan
-                        return a
+                        def make(shape: tuple[int, ...], at_end: bool = at_end, dtype: str = dtype) -> Any:
+                            a = memory.empty(shape, dtype, at_end)
+                            a[...] = np.nan
+                            return a
 
-                    d = Data(*(memory.copy(a, at_end) for a in (last(plain.x), plain.w, plain.b, last(plain.dy))))
-                    got = run(runs, pass_, p, d, runs.configure(p, pass_, threads), threads, make)
-                    np.testing.assert_array_equal(got, want)
-                    memory.close()
-                    count += 1
+                        got = run(runs, pass_, p, d, runs.configure(p, pass_, threads), threads, make)
+                        np.testing.assert_array_equal(got, want)
+                        memory.close()
+                        count += 1
     return count
 
 

@@ -28,6 +28,7 @@ BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
 _PACK = 0.9, 2.1, 4.5  # vectors that are multiplied while a weight is packed: 1x1, other kernels, these swapped
 _READ, _UNPACK = 0.3, 1.7  # while a number of the source is fetched, a weight of dw comes to its place
+_FLIP = 1.5  # while a number goes from planes to channels last or back
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
@@ -36,6 +37,7 @@ _KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to ba
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
 _SUMS = 1 << 20  # bytes of a thread's own sums
 _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
+_TURN = 64  # pixels of outputs that lie side by side before they go to their planes
 _NOTHING = Epilogue(None, None, "")
 
 
@@ -80,6 +82,12 @@ def adjoint_axes(size: int, k: int, stride: int, pad: int, dilation: int) -> lis
     return axes
 
 
+def _few(p: ConvProblem, pass_: str) -> bool:
+    """Whether the pass is a matrix times few vectors."""
+    few = pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW
+    return few and p.x_shape[2:] == p.y_shape[2:]
+
+
 class Pass(NamedTuple):
     """What a pass hands to its steps: a record a phase, numbers of packed weights, scratch."""
 
@@ -96,12 +104,15 @@ class Runs(Backend):
     adds_bias = fuses = True
 
     def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
-        return True, True
+        """As the arrays lie; but a phase of grad_input leaves gaps between its pixels of dx, which planes are slow in."""
+        if _few(p, pass_) and (p.ih, p.iw) != (1, 1):
+            return True, True
+        return p.x_last or (pass_ == "grad_input" and max(p.sh, p.sw) > 1), p.y_last
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
         if pass_ == "grad_weight":
             return self._configure_sums(p, threads)
-        if pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW and p.x_shape[2:] == p.y_shape[2:]:
+        if _few(p, pass_):
             return RunsConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
@@ -204,23 +215,31 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
     if pass_ == "grad_input":
         rows = adjoint_axes(p.ih, p.kh, p.sh, p.pt, p.dh)
         cols = adjoint_axes(p.iw, p.kw, p.sw, p.pl, p.dw)
-        n, h, w, c, cg, co, og, ow = p.n, p.oh, p.ow, p.co, p.co // p.g, p.ci, p.ci // p.g, p.iw
+        h, w, c, co, oh, ow, read, wrote = p.oh, p.ow, p.co, p.ci, p.ih, p.iw, p.y_last, p.x_last
     else:
         rows, cols = [forward_axis(p.oh, p.kh, p.sh, p.pt, p.dh)], [forward_axis(p.ow, p.kw, p.sw, p.pl, p.dw)]
-        n, h, w, c, cg, co, og, ow = p.n, p.ih, p.iw, p.ci, p.ci // p.g, p.co, p.co // p.g, p.ow
-    oh = p.ih if pass_ == "grad_input" else p.oh
+        h, w, c, co, oh, ow, read, wrote = p.ih, p.iw, p.ci, p.co, p.oh, p.ow, p.x_last, p.y_last
+    n, xplane, yplane = p.n, 0 if read else h * w, 0 if wrote else oh * ow
     if p.kh == p.kw == p.sh == p.sw == 1 and (h, w) == (oh, ow) and rows[0].source == cols[0].source == 0:
-        pixels = n * h * w  # the same pixels of one row, or one column
-        n, h, w, oh, ow = (1, pixels, 1, pixels, 1) if pass_ == "grad_weight" else (1, 1, pixels, 1, pixels)
+        pixels = h * w  # the same pixels of one row, or one column
+        if read and wrote:
+            n, pixels = 1, n * pixels
+        if pass_ != "grad_weight":
+            h, w = oh, ow = 1, pixels
+        elif read and wrote:
+            h, w = oh, ow = pixels, 1
         rows, cols = [forward_axis(oh, 1, 1, 0, 1)], [forward_axis(ow, 1, 1, 0, 1)]
+    row, pixel = (ow * co, co) if wrote else (ow, 1)
     phases = []
     for a, b in product(rows, cols):
+        pick = not read and b.taps == 1 and b.source == 0 and (b.outs - 1) * b.step < w
         phase = RunsPass(
-            n, h, w, c, p.g, cg, og, a.outs, b.outs, a.taps, b.taps,
+            n, h, w, c, p.g, c // p.g, co // p.g, a.outs, b.outs, a.taps, b.taps,
             a.source, a.step, a.dilation, b.source, b.step, b.dilation,
-            (a.first * ow + b.first) * co, oh * ow * co, a.every * ow * co, b.every * co,
+            a.first * row + b.first * pixel, oh * ow * co, a.every * row, b.every * pixel,
             p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
-            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, keep=0, private=0,
+            xplane, yplane, b.step if pick else 1,
+            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
         )  # fmt: skip
         phases.append(phase)
     return tuple(phases)
@@ -238,8 +257,9 @@ def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int)
 def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> RunsPass:
     """A phase with its block sizes and the scratch memory that a thread needs."""
     right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
-    copied = r.kh * r.kw > 0 and (r.c0 < 0 or right > r.w)
-    row = (right - r.c0 if copied else r.w) * r.c * p.itemsize  # bytes
+    copied = r.kh * r.kw > 0 and (r.xplane > 0 or r.c0 < 0 or right > r.w)
+    row = (-(-(right - r.c0) // r.pick) if copied else r.w) * r.c * p.itemsize  # bytes
+    tile = 0
     if pass_ == "grad_weight":
         band = rows = max(1, min(r.oh, _STRIP // r.ow))
         keep, images, panel = False, 1, band * r.ow * cfg.nv * lanes
@@ -255,11 +275,14 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
             band = max(1, room // (row * r.rs)) * columns
         rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
         panel = own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
+        if r.yplane:
+            pixels = max(cfg.nr, _TURN) if cfg.chunk >= r.cg else min(band * cfg.nr, r.n * r.oh * r.ow)
+            tile = _round(pixels * cfg.nv * lanes)
     high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
-    copy = _round(images * high * (right - r.c0) * r.c) + 48 if copied else 0
+    copy = _round(images * high * (row // p.itemsize)) + 48 if copied else 0
     return r._replace(
-        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, keep=int(keep),
-        room=_round(copy + panel) + 16, private=cfg.private,
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, tile=tile, keep=int(keep),
+        room=_round(copy + tile + panel) + 16, private=cfg.private,
     )  # fmt: skip
 
 
@@ -280,7 +303,9 @@ def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> floa
         work = max(work, (end - first - tails) * whole + tails * part)
         own = max(own, (end - first - tails) * cfg.nv + tails * tail)
     pack = _PACK[0 if r.th * r.tw == 1 else 1 + r.swapped]
-    return work * rows * terms + pack * own * lanes * terms + _READ * r.n * r.h * r.w * r.c / crews
+    read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
+    wrote = _FLIP * r.n * r.oh * r.ow * r.groups * r.og / threads if r.yplane else 0
+    return work * rows * terms + pack * own * lanes * terms + read + wrote
 
 
 def _row_cycles(ow: int, columns: int, vectors: int) -> float:

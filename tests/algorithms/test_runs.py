@@ -1,4 +1,4 @@
-"""Direct convolution as contiguous runs on channels-last arrays: exact on integers, in every block and share."""
+"""Direct convolution as contiguous runs, channels last or planes: exact on integers, in every block and share."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from fastconv.algorithms.runs import adjoint_axes
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
 from tests import battery, child, guard_runs, oracle
-from tests.guard_runs import backend, configs, expected, last
-from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dtype
+from tests.guard_runs import backend, configs, expected, layouts
+from tests.problems import EDGE_PROBLEMS, geometry, integer_data, with_dtype
 
 pytestmark = pytest.mark.skipif(bool(loader.absent("cython")), reason="kernels are not compiled")
 BLOCKS = (  # rows of several register blocks, panels of one to four vectors, tails
@@ -32,10 +32,6 @@ def filled(dtype: str) -> Any:
     return make
 
 
-def moved(d: Data) -> Data:
-    return Data(last(d.x), d.w, d.b, last(d.dy))
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -46,10 +42,12 @@ def test_problems(pass_: str, dtype: str, threads: int) -> None:
         if p.n == 0:
             continue
         d = integer_data(p)
-        for packed in (False, True) if pass_ == "forward" else (False,):
-            cfg = runs.configure(p, pass_, threads)
-            got = guard_runs.run(runs, pass_, p, moved(d), cfg, threads, filled(dtype), packed)
-            np.testing.assert_array_equal(got, expected(p, pass_, d), f"{p}, prepared: {packed}")
+        want = expected(p, pass_, d)
+        for q in layouts(runs, p, pass_):
+            for packed in (False, True) if pass_ == "forward" else (False,):
+                cfg = runs.configure(q, pass_, threads)
+                got = guard_runs.run(runs, pass_, q, d, cfg, threads, filled(dtype), packed)
+                np.testing.assert_array_equal(got, want, f"{q}, prepared: {packed}")
 
 
 @pytest.mark.parametrize("text", BLOCKS)
@@ -60,9 +58,10 @@ def test_blocks_chunks_and_shares(engine: str, pass_: str, text: str, threads: i
     runs, p = backend(engine), with_dtype(text, "float32")
     d = integer_data(p)
     want = expected(p, pass_, d)
-    for cfg in configs(runs, p, pass_, threads):
-        got = guard_runs.run(runs, pass_, p, moved(d), cfg, threads, filled("float32"))
-        np.testing.assert_array_equal(got, want, str(cfg))
+    for q in layouts(runs, p, pass_):
+        for cfg in configs(runs, q, pass_, threads):
+            got = guard_runs.run(runs, pass_, q, d, cfg, threads, filled("float32"))
+            np.testing.assert_array_equal(got, want, f"{q} {cfg}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -72,16 +71,17 @@ def test_epilogue(engine: str, text: str, dtype: str) -> None:
     """In the last store as in three steps, bit by bit, in every block."""
     runs, p = backend(engine), with_dtype(text, dtype)
     d, more, step = integer_data(p), integer_data(p, salt=3).dy, loader.load(engine, dtype).epilogue
-    more, bias = last(more / 7), d.b / 3
-    for cfg in configs(runs, p, "forward", 2):
-        plain = last(guard_runs.run(runs, "forward", p, moved(d), cfg, 2, filled(dtype)))
-        for code, name in enumerate(ACTIVATIONS):
-            for b, r in ((bias, more), (None, more), (bias, None), (None, None)):
-                want = plain.copy()
-                given = [np.empty(0, dtype) if a is None else a for a in (b, r)]
-                step(want, given[0], given[1], code, True, 1)
-                got = guard_runs.run(runs, "forward", p, moved(d), cfg, 2, filled(dtype), False, b, r, name)
-                np.testing.assert_array_equal(last(got), want, f"{cfg} {name}")
+    more, bias = more / 7, d.b / 3
+    for q in layouts(runs, p, "forward"):
+        for cfg in configs(runs, q, "forward", 2):
+            plain = np.ascontiguousarray(guard_runs.run(runs, "forward", q, d, cfg, 2, filled(dtype)))
+            for code, name in enumerate(ACTIVATIONS):
+                for b, r in ((bias, more), (None, more), (bias, None), (None, None)):
+                    want = plain.copy()
+                    given = [np.empty(0, dtype) if a is None else a for a in (b, r)]
+                    step(want, given[0], given[1], code, False, 1)
+                    got = guard_runs.run(runs, "forward", q, d, cfg, 2, filled(dtype), False, b, r, name)
+                    np.testing.assert_array_equal(got, want, f"{q} {cfg} {name}")
 
 
 def test_relu_keeps_nan() -> None:
@@ -89,7 +89,7 @@ def test_relu_keeps_nan() -> None:
     d = integer_data(p)
     d.x[0, 1, 2, 3] = np.nan
     cfg = runs.configure(p, "forward", 1)
-    got = guard_runs.run(runs, "forward", p, moved(d), cfg, 1, filled("float32"), activation="relu")
+    got = guard_runs.run(runs, "forward", p, d, cfg, 1, filled("float32"), activation="relu")
     np.testing.assert_array_equal(got, np.maximum(oracle.forward(d.x, d.w, None, geometry(p)), 0))
 
 

@@ -36,6 +36,9 @@ class RunsPass(NamedTuple):
     v0: int
     vs: int
     swapped: int  # 1: outputs are the second axis of the weights (grad_input)
+    xplane: int  # numbers between channels of the source, between outputs; 0: they are neighbours (channels last)
+    yplane: int
+    pick: int  # of columns `cs` apart only those that are met are copied, and lie side by side
     nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block
     nr: int
     chunk: int  # channels of a group at a time
@@ -43,5 +46,6 @@ class RunsPass(NamedTuple):
     band: int  # register blocks (in grad_weight: rows) whose source stays in cache
     room: int  # numbers of a thread's scratch memory
     copied: int  # of these, for its copy of the source; 0: that is read in place
+    tile: int  # and for outputs before they go to their planes
     keep: int  # 1: weights that a thread packs are kept for its next band
     private: int  # grad_weight: threads share the pixels and have sums of their own

@@ -17,6 +17,7 @@ typedef struct {
     ptrdiff_t out;            /* numbers between neighbouring pixels (sums: numbers) of the result */
     const real *bias;         /* nv vectors, or NULL */
     int lanes;                /* of the last vector, that are outputs */
+    int wide;                 /* not 0: all of it is stored */
     int onto;                 /* 1: the result holds sums to go on from */
     int finish;               /* 1: these runs are the last, bias, residual and activation follow */
     int activation;
@@ -82,10 +83,11 @@ FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, co
                              const real *residual) {
     vec a[14][4];
     const ptrdiff_t out = job->out;
+    const int last = job->wide ? LANES : job->lanes;
     FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = vzero();
     if (job->onto)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
-            a[r][j] = runs_get(y + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
+            a[r][j] = runs_get(y + r * out + j * LANES, j < nv - 1 ? LANES : last);
     runs_multiply(nv, nr, 0, a, job, x, w);
     if (job->finish && job->bias)
         FC_UNROLL for (int j = 0; j < nv; j++) {
@@ -100,7 +102,7 @@ FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, co
             a[r][j] = fc_activate(a[r][j], FC_RELU);
     FC_UNROLL for (int r = 0; r < nr; r++) {
         FC_UNROLL for (int j = 0; j < nv - 1; j++) vstore(y + r * out + j * LANES, a[r][j]);
-        runs_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], job->lanes);
+        runs_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], last);
     }
     if (job->finish && job->activation > FC_RELU) runs_activate(job, nv, nr, y);
 }

@@ -1,4 +1,10 @@
 # forward and grad_input: bands of register blocks, panel by panel of weights.
+#
+# Where outputs are planes, blocks go to a tile, pixels x outputs, which is turned while the cache holds it.
+
+
+cdef enum:
+    RUNS_TURN = 64                                          # pixels of a tile: some lines of each plane
 
 
 cdef struct RunsProducts:
@@ -37,6 +43,7 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
     cdef intp b, e, last, p, begin, end, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
     cdef intp first
     cdef real* scratch = a.work + ithr * r.room
+    cdef real* tile = scratch + r.copied
     cdef real* panel
     cdef View v
     if crew >= crews:
@@ -54,28 +61,49 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
             j0, j1 = split(r.ow, b % columns, columns), split(r.ow, (e - 1) % columns + 1, columns)
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
         for p in range(begin, end):
-            panel = scratch + r.copied + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
-            _band_products(a, &v, panel, b > first and r.keep, p, b, e, columns)
+            panel = tile + r.tile + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
+            _band_products(a, &v, tile, panel, b > first and r.keep, p, b, e, columns)
         b = e
 
 
-cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint packed, intp p, intp b, intp e,
-                         intp columns) noexcept nogil:
+cdef void _turn(const RunsProducts* a, const real* tile, intp nv, intp outputs, intp at, intp n) noexcept nogil:
+    """The outputs of n pixels to their planes, from y[at] on, with what is left of the epilogue."""
+    cdef const RunsPass* r = a.r
+    cdef intp k
+    for k in range(nv):
+        lanes_to_planes(1, 0, tile + k * LANES, nv * LANES, a.y + at + k * LANES * r.yplane, r.yplane,
+                        min(<intp> LANES, outputs - k * LANES), n, vzero())
+    if a.residual != NULL or a.activation > FC_RELU:
+        for k in range(outputs):
+            fc_epilogue_rows(a.activation, a.y + at, NULL, _place(a.residual, at), 0, 1, n, 1, 0)
+            at += r.yplane
+
+
+cdef void _band_products(const RunsProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b,
+                         intp e, intp columns) noexcept nogil:
     """Register blocks [b, e) of one panel of outputs; panel: a thread's place for weights, packed: that are there."""
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
     cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, taps = r.kh * r.kw
-    cdef intp c0, c1, t, i, k, j, row, top, bottom, block
-    cdef intp place = r.y0 + g * r.og + first, at
+    cdef intp chunks = (r.cg + r.chunk - 1) // r.chunk, most = columns, whole = b // columns * r.ow
+    cdef intp c0, c1, t, i, k, k1, j, j0, row, top, bottom, block, at
+    cdef intp place = r.y0 + g * r.og + first
     cdef runs_kernel** kernels = runs_of_products[nv]
     cdef const real* u = _place(a.u, p * width * taps * r.cg)
     cdef const real* w
     cdef const real* x
+    cdef real* y
     cdef runs_job job
-    job.row, job.pixel, job.out = r.rd * v.row, r.cs * v.pixel, r.ypixel
+    job.row, job.pixel, job.out, job.wide = r.rd * v.row, v.over, r.ypixel, r.yplane
     job.bias = _place(a.bias, g * r.og + first)
     job.lanes, job.activation = <int> (outputs - (nv - 1) * LANES), a.activation
-    for t in range((r.cg + r.chunk - 1) // r.chunk):
+    if r.yplane:
+        place, job.out = r.y0 + (g * r.og + first) * r.yplane, nv * LANES
+        most = max(<intp> 1, RUNS_TURN // r.nr) if chunks == 1 else columns
+        whole += split(r.ow, b % columns, columns)          # the first pixel of the band
+        if a.residual != NULL or a.activation > FC_RELU:
+            job.activation = 0
+    for t in range(chunks):
         c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)
         if u == NULL:
             w = panel + r.keep * c0 * taps * nv * LANES
@@ -91,21 +119,32 @@ cdef void _band_products(const RunsProducts* a, const View* v, real* panel, bint
         block = b
         while block < e:                                    # a row of outputs, or part of it
             i, k = block // columns, block % columns
+            k1 = min(min(columns, k + e - block), k + most)
             row = r.r0 + i % r.oh * r.rs
             top, bottom = _outside(row, r.rd, r.kh), _inside(row, r.rd, r.kh, r.h)
             job.rows = max(<intp> 0, bottom - top)
-            for k in range(k, min(columns, k + e - block)):
+            at, j0 = place + i // r.oh * r.yimage + i % r.oh * r.yrow, split(r.ow, k, columns)
+            if r.yplane:
+                y = tile - j0 * job.out
+                if chunks > 1:
+                    y = tile + (i * r.ow - whole) * job.out
+            else:
+                y = a.y + at
+            block += k1 - k
+            for k in range(k, k1):
                 j = split(r.ow, k, columns)
-                at = place + i // r.oh * r.yimage + i % r.oh * r.yrow + j * r.ypixel
                 kernels[split(r.ow, k + 1, columns) - j](
                     &job, x + i // r.oh * v.image + (row + top * r.rd) * v.row + j * job.pixel,
-                    w + top * r.kw * (c1 - c0) * nv * LANES, a.y + at, _place(a.residual, at))
-            block += columns - block % columns
+                    w + top * r.kw * (c1 - c0) * nv * LANES, y + j * job.out,
+                    NULL if r.yplane else _place(a.residual, at + j * job.out))
+            if r.yplane and job.finish:
+                _turn(a, y + j0 * job.out, nv, outputs, at + j0, split(r.ow, k1, columns) - j0)
 
 
 def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work, cnp.ndarray record,
                   int activation, int threads):
-    """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or a phase of grad_input.
+    """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or a phase of grad_input;
+    either with its channels as planes, if the record says so.
 
     u IN: packed weights, or None, then w IN (co, ci // groups, kh, kw) is packed panel by panel. bias IN (co,),
     residual IN as y, or None. work WORK [threads][room].

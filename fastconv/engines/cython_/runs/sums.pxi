@@ -10,9 +10,18 @@ cdef struct RunsSums:
     intp size                                               # numbers of one thread's sums
 
 
-cdef inline void _strip_lanes(const real* dy, intp step, intp pixels, intp outputs, intp nv, real* d) noexcept nogil:
-    """[pixels][nv * LANES] of outputs, side by side: rows of dy far apart would meet in few sets of the cache."""
-    cdef intp k, j, lanes = outputs - (nv - 1) * LANES
+cdef inline void _strip_lanes(const RunsSums* a, intp o, intp q, intp e, intp outputs, intp nv, real* d) noexcept nogil:
+    """[pixels][nv * LANES] of outputs from o on, side by side: rows of dy far apart would meet in few sets of the cache."""
+    cdef const RunsPass* r = a.r
+    cdef intp co = r.groups * r.og, k, j, lanes = outputs - (nv - 1) * LANES, pixels = (e - q) * r.ow
+    cdef const real* dy = a.dy + q // r.oh * r.oh * r.ow * co
+    if r.yplane:
+        dy += o * r.yplane + q % r.oh * r.ow
+        for j in range(nv):
+            planes_to_lanes(1, dy + j * LANES * r.yplane, r.yplane, min(<intp> LANES, outputs - j * LANES), 1, pixels,
+                            d + j * LANES, nv * LANES, 0)
+        return
+    dy += q % r.oh * r.ow * co + o
     for k in range(pixels):
         for j in range(nv - 1):
             vstore(d + j * LANES, vload(dy + j * LANES))
@@ -21,7 +30,7 @@ cdef inline void _strip_lanes(const real* dy, intp step, intp pixels, intp outpu
         else:
             vstore(d + (nv - 1) * LANES, vload_part(dy + (nv - 1) * LANES, <int> lanes))
         d += nv * LANES
-        dy += step
+        dy += co
 
 
 cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
@@ -38,6 +47,8 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
         q, last = split(r.n * r.oh, ithr, nthr), split(r.n * r.oh, ithr + 1, nthr)
         sums += ithr * a.size
         first = q
+        if q == last:                                       # nothing to sum
+            memset(sums, 0, a.size * sizeof(real))
     else:
         begin, end = split(tasks, ithr, nthr), split(tasks, ithr + 1, nthr)
     if begin == end:
@@ -61,15 +72,15 @@ cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums,
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, o = p % panels * width
-    cdef intp outputs = min(width, r.og - o), nv = (outputs + LANES - 1) // LANES, co = r.groups * r.og
+    cdef intp outputs = min(width, r.og - o), nv = (outputs + LANES - 1) // LANES
     cdef intp task, k, u, t, l, row, i0, i1, n = q // r.oh, i = q % r.oh, each = 1 if run == r.kw * r.cg else r.kw
     cdef runs_kernel** kernels = runs_of_sums[nv]
     cdef const real* x = v.x + n * v.image + g * r.cg
     cdef runs_job job
     sums += p * width * r.kh * r.kw * r.cg
-    _strip_lanes(a.dy + q * r.ow * co + g * r.og + o, co, (e - q) * r.ow, outputs, nv, lanes)
+    _strip_lanes(a, g * r.og + o, q, e, outputs, nv, lanes)
     job.taps, job.n, job.tap = 1, r.ow, 0
-    job.row, job.pixel, job.out, job.onto = r.rs * v.row, r.cs * v.pixel, nv * LANES, onto
+    job.row, job.pixel, job.out, job.onto = r.rs * v.row, v.over, nv * LANES, onto
     for task in range(begin, end):
         k = task % blocks
         u = task // blocks // each
