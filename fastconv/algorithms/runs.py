@@ -21,7 +21,7 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
-from ..engines.records import RunsPass, pack
+from ..engines.records import RunsPass, RunsPhase, pack
 from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
@@ -89,10 +89,13 @@ def _few(p: ConvProblem, pass_: str) -> bool:
 
 
 class Pass(NamedTuple):
-    """What a pass hands to its steps: a record a phase, numbers of packed weights, scratch."""
+    """What a pass hands to its steps: numbers of packed weights, of sums, of scratch; the place of every tap of the
+    kernel among the packed ones, -1 if none of its outputs is met."""
 
-    records: tuple[Array, ...]
-    sizes: tuple[int, ...]
+    record: Array
+    phases: Array
+    order: Array
+    size: int
     work: int
     end: int
 
@@ -104,10 +107,8 @@ class Runs(Backend):
     adds_bias = fuses = True
 
     def layout(self, p: ConvProblem, pass_: str) -> tuple[bool, bool]:
-        """As the arrays lie; but a phase of grad_input leaves gaps between its pixels of dx, which planes are slow in."""
-        if _few(p, pass_) and (p.ih, p.iw) != (1, 1):
-            return True, True
-        return p.x_last or (pass_ == "grad_input" and max(p.sh, p.sw) > 1), p.y_last
+        """As the arrays lie, but for a matrix times few vectors."""
+        return (True, True) if _few(p, pass_) and (p.ih, p.iw) != (1, 1) else (p.x_last, p.y_last)
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
         if pass_ == "grad_weight":
@@ -115,15 +116,15 @@ class Runs(Backend):
         if _few(p, pass_):
             return RunsConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
-        r = max(shapes(p, pass_), key=lambda r: r.kh * r.kw)
-        terms, far = r.cg * r.kh * r.kw, r.cs * r.c * p.itemsize % _SETS == 0
+        r, phases = shape(p, pass_)
+        terms, far = r.cg * r.taps, r.cs * r.c * p.itemsize % _SETS == 0
         options = []
         for nv, nr in most.items():
             chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
             panels = r.groups * -(-r.og // (nv * lanes))
             ways = (k for k in range(1, min(threads, panels) + 1) if threads % k == 0)
             options += [RunsConfig(nv, min(nr, 7) if far else nr, k, chunk) for k in ways]
-        return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes))
+        return min(options, key=lambda cfg: _pass_cycles(r, phases, cfg, threads, lanes))
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
@@ -144,7 +145,7 @@ class Runs(Backend):
             work = flops * waste / 0.85 + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
             seconds = work / (rates.fma_gflops * 1e9 * threads)
         else:
-            cycles = sum(_pass_cycles(r, cfg, threads, lanes) for r in shapes(p, pass_))
+            cycles = _pass_cycles(*shape(p, pass_), cfg, threads, lanes)
             seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
         return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
 
@@ -161,17 +162,17 @@ class Runs(Backend):
         if cfg.nv == 0:
             return None
         job = self._pass(p, "forward", cfg, 1)
-        raw = np.empty(job.sizes[0] + 16, w.dtype)
+        raw = np.empty(job.size + 16, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
-        packed = raw[start : start + job.sizes[0]]
-        self.steps(p.dtype).runs_pack(w, packed, job.records[0], 1)
+        packed = raw[start : start + job.size]
+        self.steps(p.dtype).runs_pack(w, packed, job.record, job.order, 1)
         return packed
 
     def forward(
         self, p: ConvProblem, cfg: RunsConfig, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
         threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
-        """Fill y (n, oh, ow, co) = activation(conv + bias + residual)."""
+        """Fill y = activation(conv + bias + residual)."""
         after = bias or _NOTHING
         if cfg.nv == 0:
             threads, pixels = threads if w.size > _SMALL else 1, p.n * p.oh * p.ow
@@ -189,18 +190,18 @@ class Runs(Backend):
         self, p: ConvProblem, cfg: RunsConfig, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps, job = self.steps(p.dtype), self._pass(p, "grad_weight", cfg, threads)
-        sums, scratch, (record,) = work[: job.work], work[job.work :], job.records
-        steps.runs_sums(x, dy, sums, scratch, record, threads)
-        shares = threads if cfg.private else 1
-        steps.runs_weights(sums, dw, record, shares, threads)
+        sums, scratch = work[: job.work], work[job.work :]
+        steps.runs_sums(x, dy, sums, scratch, job.record, job.phases, threads)
+        steps.runs_weights(sums, dw, job.record, threads if cfg.private else 1, threads)
 
     def _products(
         self, p: ConvProblem, pass_: str, cfg: RunsConfig, x: Array, w: Array, after: Epilogue, y: Array,
         work: Array, threads: int, packed: Any,
     ) -> None:  # fmt: skip
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
-        for record in job.records:
-            steps.runs_products(x, packed, w, after.bias, after.residual, y, work, record, after.code, threads)
+        steps.runs_products(
+            x, packed, w, after.bias, after.residual, y, work, job.record, job.phases, job.order, after.code, threads
+        )
 
     def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
         return _pass(p, pass_, cfg, threads, self._lanes(p))
@@ -210,8 +211,8 @@ class Runs(Backend):
 
 
 @lru_cache(maxsize=1024)
-def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
-    """The phases of a pass, without block sizes."""
+def shape(p: ConvProblem, pass_: str) -> tuple[RunsPass, tuple[RunsPhase, ...]]:
+    """A pass without block sizes, and its phases."""
     if pass_ == "grad_input":
         rows = adjoint_axes(p.ih, p.kh, p.sh, p.pt, p.dh)
         cols = adjoint_axes(p.iw, p.kw, p.sw, p.pl, p.dw)
@@ -230,34 +231,58 @@ def shapes(p: ConvProblem, pass_: str) -> tuple[RunsPass, ...]:
             h, w = oh, ow = pixels, 1
         rows, cols = [forward_axis(oh, 1, 1, 0, 1)], [forward_axis(ow, 1, 1, 0, 1)]
     row, pixel = (ow * co, co) if wrote else (ow, 1)
-    phases = []
+    phases, before = [], 0
     for a, b in product(rows, cols):
-        pick = not read and b.taps == 1 and b.source == 0 and (b.outs - 1) * b.step < w
-        phase = RunsPass(
-            n, h, w, c, p.g, c // p.g, co // p.g, a.outs, b.outs, a.taps, b.taps,
-            a.source, a.step, a.dilation, b.source, b.step, b.dilation,
-            a.first * row + b.first * pixel, oh * ow * co, a.every * row, b.every * pixel,
-            p.kh, p.kw, a.tap, a.skip, b.tap, b.skip, int(pass_ == "grad_input"),
-            xplane, yplane, b.step if pick else 1,
-            nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
-        )  # fmt: skip
-        phases.append(phase)
-    return tuple(phases)
+        place = a.first * row + b.first * pixel
+        phases.append(
+            RunsPhase(a.outs, b.outs, a.taps, b.taps, a.source, a.dilation, b.source, b.dilation, place, before)
+        )
+        before += a.taps * b.taps
+    (r0, high), (c0, wide) = _extent(rows), _extent(cols)
+    v, u = rows[0], cols[0]
+    pick = u.step if not read and wide == 1 and c0 == 0 and (u.outs - 1) * u.step < w else 1
+    return RunsPass(
+        n, h, w, c, p.g, c // p.g, co // p.g, v.outs, u.outs, len(phases), before, r0, v.step, high, c0, u.step, wide,
+        oh * ow * co, v.every * row, u.every * pixel, p.kh * p.kw, int(pass_ == "grad_input"), xplane, yplane, pick,
+        nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
+    ), tuple(phases)  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _order(p: ConvProblem, pass_: str) -> Array:
+    if pass_ != "grad_input":
+        return np.arange(p.kh * p.kw)
+    order, place = np.full((p.kh, p.kw), -1), 0
+    rows, cols = adjoint_axes(p.ih, p.kh, p.sh, p.pt, p.dh), adjoint_axes(p.iw, p.kw, p.sw, p.pl, p.dw)
+    for a, b in product(rows, cols):
+        for i, j in product(range(a.taps), range(b.taps)):
+            order[a.tap + i * a.skip, b.tap + j * b.skip] = place
+            place += 1
+    return order.reshape(-1)
+
+
+def _extent(axes: list[Axis]) -> tuple[int, int]:
+    """Where the first output of any phase begins to read, and how far it reads."""
+    met = [a for a in axes if a.taps] or axes
+    first = min(a.source for a in met)
+    return first, max(a.source + max(0, a.taps - 1) * a.dilation for a in met) - first + 1
 
 
 @lru_cache(maxsize=1024)
 def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int) -> Pass:
-    phases = [_sized(p, pass_, r, cfg, threads, lanes) for r in shapes(p, pass_)]
-    sizes = tuple(r.groups * _width(r.og, cfg.nv, lanes) * r.kh * r.kw * r.cg for r in phases)
-    shares = threads if pass_ == "grad_weight" and cfg.private else 1
-    kept = _round(max(sizes) * shares) if pass_ == "grad_weight" else 0
-    return Pass(tuple(pack(r) for r in phases), sizes, kept, kept + threads * max(r.room for r in phases))
+    r, phases = shape(p, pass_)
+    r = _sized(p, pass_, r, phases, cfg, threads, lanes)
+    size = r.groups * _width(r.og, cfg.nv, lanes) * r.taps * r.cg
+    kept = _round(size * (threads if cfg.private else 1)) if pass_ == "grad_weight" else 0
+    return Pass(pack(r), pack(phases), _order(p, pass_), size, kept, kept + threads * r.room)
 
 
-def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> RunsPass:
-    """A phase with its block sizes and the scratch memory that a thread needs."""
-    right = r.c0 + (r.ow - 1) * r.cs + (r.kw - 1) * r.cd + 1
-    copied = r.kh * r.kw > 0 and (r.xplane > 0 or r.c0 < 0 or right > r.w)
+def _sized(
+    p: ConvProblem, pass_: str, r: RunsPass, phases: tuple[RunsPhase, ...], cfg: RunsConfig, threads: int, lanes: int
+) -> RunsPass:
+    """A pass with its block sizes and the scratch memory that a thread needs."""
+    right = r.c0 + (r.ow - 1) * r.cs + r.wide
+    copied = r.xplane > 0 or r.c0 < 0 or right > r.w
     row = (-(-(right - r.c0) // r.pick) if copied else r.w) * r.c * p.itemsize  # bytes
     tile = 0
     if pass_ == "grad_weight":
@@ -265,8 +290,7 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
         keep, images, panel = False, 1, band * r.ow * cfg.nv * lanes
     else:
         columns = -(-r.ow // cfg.nr)
-        terms = r.kh * r.kw * r.cg
-        own = r.groups * _width(r.og, cfg.nv, lanes) * terms // cfg.ways + cfg.nv * lanes * terms
+        own = (r.groups * _width(r.og, cfg.nv, lanes) // cfg.ways + cfg.nv * lanes) * r.cg * r.taps
         keep = own * p.itemsize <= _KEPT
         room = _BAND if keep else _COPY
         if r.oh == 1:
@@ -274,11 +298,11 @@ def _sized(p: ConvProblem, pass_: str, r: RunsPass, cfg: RunsConfig, threads: in
         else:
             band = max(1, room // (row * r.rs)) * columns
         rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
-        panel = own if keep else r.kh * r.kw * cfg.chunk * cfg.nv * lanes
+        panel = own if keep else r.taps * cfg.chunk * cfg.nv * lanes
         if r.yplane:
             pixels = max(cfg.nr, _TURN) if cfg.chunk >= r.cg else min(band * cfg.nr, r.n * r.oh * r.ow)
-            tile = _round(pixels * cfg.nv * lanes)
-    high = min(r.h, (rows - 1) * r.rs + (r.kh - 1) * r.rd + 1)
+            tile = _round(pixels * cfg.nv * lanes) * r.phases
+    high = min(r.h, (rows - 1) * r.rs + r.high)
     copy = _round(images * high * (row // p.itemsize)) + 48 if copied else 0
     return r._replace(
         nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, tile=tile, keep=int(keep),
@@ -291,20 +315,20 @@ def _width(outputs: int, nv: int, lanes: int) -> int:
     return -(-outputs // (nv * lanes)) * nv * lanes
 
 
-def _pass_cycles(r: RunsPass, cfg: RunsConfig, threads: int, lanes: int) -> float:
+def _pass_cycles(r: RunsPass, phases: tuple[RunsPhase, ...], cfg: RunsConfig, threads: int, lanes: int) -> float:
     """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
     crews, columns, vectors = threads // cfg.ways, -(-r.ow // cfg.nr), -(-r.og // lanes)
     panels, tail = -(-vectors // cfg.nv), (vectors - 1) % cfg.nv + 1  # of a group; vectors of the last one
     whole, part = _row_cycles(r.ow, columns, cfg.nv), _row_cycles(r.ow, columns, tail)
-    rows, terms, work, own = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.kh * r.kw, 0.0, 0
+    rows, terms, work, own = -(-r.n * r.oh * columns // crews) / columns, r.cg * r.taps, 0.0, 0
     for k in range(cfg.ways):
         first, end = (r.groups * panels * i // cfg.ways for i in (k, k + 1))
         tails = end // panels - first // panels
         work = max(work, (end - first - tails) * whole + tails * part)
         own = max(own, (end - first - tails) * cfg.nv + tails * tail)
-    pack = _PACK[0 if r.th * r.tw == 1 else 1 + r.swapped]
+    pack = _PACK[0 if r.kernel == 1 else 1 + r.swapped]
     read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
-    wrote = _FLIP * r.n * r.oh * r.ow * r.groups * r.og / threads if r.yplane else 0
+    wrote = _FLIP * r.n * r.oh * r.ow * r.phases * r.groups * r.og / threads if r.yplane else 0
     return work * rows * terms + pack * own * lanes * terms + read + wrote
 
 

@@ -397,6 +397,7 @@ class Kernels(Protocol):
         w: Array,
         u: Array,
         record: Array,
+        order: Array,
         threads: int,
         /,
     ) -> None: ...
@@ -410,6 +411,8 @@ class Kernels(Protocol):
         y: Array,
         work: Array,
         record: Array,
+        phases: Array,
+        order: Array,
         activation: int,
         threads: int,
         /,
@@ -434,6 +437,7 @@ class Kernels(Protocol):
         sums: Array,
         work: Array,
         record: Array,
+        phases: Array,
         threads: int,
         /,
     ) -> None: ...

@@ -16,7 +16,7 @@ from . import packing
 from .depthwise import DepthwiseAxis, DepthwiseLast
 from .fft import FftAxis, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
-from .runs import RunsPass
+from .runs import RunsPass, RunsPhase
 from .separable import SeparableBands
 from .split_bf16 import SplitCopy, SplitProducts, SplitSums, SplitWeights
 from .windows import ConvGeometry, FilterTasks, PoolWindows
@@ -29,6 +29,7 @@ KINDS = (
     FilterTasks,
     SeparableBands,
     RunsPass,
+    RunsPhase,
     DepthwiseAxis,
     DepthwiseLast,
     WinogradPass,
@@ -65,6 +66,7 @@ __all__ = [
     "FilterTasks",
     "PoolWindows",
     "RunsPass",
+    "RunsPhase",
     "SeparableBands",
     "SplitCopy",
     "SplitProducts",

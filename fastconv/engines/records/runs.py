@@ -1,12 +1,27 @@
-"""Direct convolution on channels-last arrays."""
+"""Direct convolution on contiguous runs."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
+class RunsPhase(NamedTuple):
+    """Outputs that meet the same taps: all of them, or in grad_input those of one remainder modulo the stride."""
+
+    oh: int  # rows and columns of outputs
+    ow: int
+    kh: int  # taps
+    kw: int
+    r0: int  # row of the source where the first tap of the first output lies, rows from a tap to the next
+    rd: int
+    c0: int  # the same for columns
+    cd: int
+    y0: int  # where its outputs start
+    before: int  # taps of the phases before it
+
+
 class RunsPass(NamedTuple):
-    """How `runs` meets its arrays in one pass (of grad_input: in one phase), and its block sizes."""
+    """How `runs` meets its arrays in one pass, and its block sizes."""
 
     n: int  # images of the source, their rows, columns and channels
     h: int
@@ -15,26 +30,20 @@ class RunsPass(NamedTuple):
     groups: int
     cg: int  # channels a group that are summed over, outputs a group
     og: int
-    oh: int  # rows and columns of outputs
+    oh: int  # rows and columns of outputs of the largest phase
     ow: int
-    kh: int  # taps
-    kw: int
-    r0: int  # row of the source where the first tap of the first output lies,
-    rs: int  # rows from an output to the next,
-    rd: int  # from a tap to the next
+    phases: int
+    taps: int  # of all phases
+    r0: int  # row of the source where the first output of any phase begins to read, rows from an output to the next,
+    rs: int
+    high: int  # and rows from the first that an output reads to the last, both counted
     c0: int  # the same for columns
     cs: int
-    cd: int
-    y0: int  # where outputs start, numbers between images, rows and pixels
-    yimage: int
+    wide: int
+    yimage: int  # numbers between images, rows and pixels of outputs
     yrow: int
     ypixel: int
-    th: int  # rows and columns of the whole kernel, and the steps in it: tap k is row u0 + k * us
-    tw: int
-    u0: int
-    us: int
-    v0: int
-    vs: int
+    kernel: int  # taps of the kernel as the weights have it
     swapped: int  # 1: outputs are the second axis of the weights (grad_input)
     xplane: int  # numbers between channels of the source, between outputs; 0: they are neighbours (channels last)
     yplane: int

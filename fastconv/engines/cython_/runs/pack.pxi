@@ -1,5 +1,5 @@
-# Weights as register blocks stream them: panels of nv vectors of outputs, [chunk of channels][kh][kw][channel]
-# [nv * LANES].
+# Weights as register blocks stream them: panels of nv vectors of outputs, [chunk of channels][tap, phase by phase]
+# [channel][nv * LANES].
 
 
 cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec* m) noexcept nogil:
@@ -10,11 +10,10 @@ cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec*
     vtranspose(m)
 
 
-cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0,
-                             intp c1,
-                     real* u) noexcept nogil:
+cdef void _pack_runs(const RunsPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv, intp c0,
+                     intp c1, real* u) noexcept nogil:
     """Channels [c0, c1) of a panel: w [output][channel][tap] from output `first` on -> u [tap][channel][nv * LANES]."""
-    cdef intp T = r.th * r.tw, n = (c1 - c0) * T, size = c1 - c0, row = r.cg * T, j, k, k_, q, i, c, t, out
+    cdef intp T = r.kernel, n = (c1 - c0) * T, size = c1 - c0, row = r.cg * T, j, k, q, i, c, t, out, k_
     cdef vec m[LANES]
     w += first * row + c0 * T
     for j in range(nv):
@@ -32,54 +31,56 @@ cdef void _pack_runs(const RunsPass* r, const real* w, intp first, intp outputs,
                 c = k // T
                 t = k % T
                 for i in range(q):
-                    vstore(u + ((t * size + c) * nv + j) * LANES, m[i])
+                    vstore(u + ((order[t] * size + c) * nv + j) * LANES, m[i])
                     t += 1
                     if t == T:
                         t = 0
                         c += 1
 
 
-cdef void _pack_runs_swapped(const RunsPass* r, const real* w, intp first, intp outputs, intp nv, intp c0,
-                             intp c1,
-                             real* u) noexcept nogil:
-    """The same for w [channel][output][tap], and for the taps of a phase."""
-    cdef intp T = r.th * r.tw, taps = r.kh * r.kw, size = c1 - c0, row = r.og * T, c, l, j, k, t, first_tap, lanes
+cdef void _pack_runs_swapped(const RunsPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv,
+                             intp c0, intp c1, real* u) noexcept nogil:
+    """The same for w [channel][output][tap]."""
+    cdef intp T = r.kernel, size = (c1 - c0) * nv * LANES, c, l, j, k, k_, q, lanes
     cdef const real* p
     cdef real* d
     cdef vec m[LANES]
     for c in range(c0, c1):
-        d = u + (c - c0) * nv * LANES
         for j in range(nv):
-            p = w + c * row + (first + j * LANES) * T
+            p = w + (c * r.og + first + j * LANES) * T
+            d = u + ((c - c0) * nv + j) * LANES
             lanes = min(<intp> LANES, outputs - j * LANES)
-            first_tap = -1                                  # of those in m
-            for k in range(taps):
-                t = (r.u0 + k // r.kw * r.us) * r.tw + r.v0 + k % r.kw * r.vs
-                if T == 1:
-                    m[0] = vload(p) if lanes == LANES else vload_part(p, <int> lanes)
-                elif taps <= 2 < T:                         # too few of a row for a transpose
-                    for l in range(lanes):
-                        d[k * size * nv * LANES + j * LANES + l] = p[l * T + t]
-                    memset(d + k * size * nv * LANES + j * LANES + lanes, 0, (LANES - lanes) * sizeof(real))
-                    continue
-                elif first_tap != t - t % LANES:            # lanes = taps, turned: lanes = outputs
-                    first_tap = t - t % LANES
-                    _runs_transpose(p + first_tap, T, lanes, min(<intp> LANES, T - first_tap), m)
-                vstore(d + k * size * nv * LANES + j * LANES, m[t % LANES])
+            if T == 1:
+                vstore(d, vload(p) if lanes == LANES else vload_part(p, <int> lanes))
+                continue
+            for k_ in range((T + LANES - 1) // LANES):
+                k = k_ * LANES
+                q = min(<intp> LANES, T - k)
+                if q > 2:                                   # lanes = taps, turned: lanes = outputs
+                    _runs_transpose(p + k, T, lanes, q, m)
+                    for q in range(k, k + q):
+                        if order[q] >= 0:
+                            vstore(d + order[q] * size, m[q - k])
+                else:                                       # too few for a transpose
+                    for q in range(k, k + q):
+                        if order[q] >= 0:
+                            for l in range(lanes):
+                                d[order[q] * size + l] = p[l * T + q]
+                            memset(d + order[q] * size + lanes, 0, (LANES - lanes) * sizeof(real))
 
 
-cdef inline void _pack_chunk(const RunsPass* r, const real* w, intp g, intp first, intp outputs, intp nv, intp c0,
-                             intp c1,
-                             real* u) noexcept nogil:
-    w += g * r.cg * r.og * r.th * r.tw
+cdef inline void _pack_chunk(const RunsPass* r, const intp* order, const real* w, intp g, intp first, intp outputs,
+                             intp nv, intp c0, intp c1, real* u) noexcept nogil:
+    w += g * r.cg * r.og * r.kernel
     if r.swapped:
-        _pack_runs_swapped(r, w, first, outputs, nv, c0, c1, u)
+        _pack_runs_swapped(r, order, w, first, outputs, nv, c0, c1, u)
     else:
-        _pack_runs(r, w, first, outputs, nv, c0, c1, u)
+        _pack_runs(r, order, w, first, outputs, nv, c0, c1, u)
 
 
 cdef struct PackRuns:
     const RunsPass* r
+    const intp* order
     const real* w
     real* u
 
@@ -89,7 +90,7 @@ cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, total = r.groups * panels
     cdef intp p, c, first, outputs, nv
-    cdef intp taps = r.kh * r.kw
+    cdef intp taps = r.taps
     cdef real* u
     for p in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):
         first = p % panels * width
@@ -97,13 +98,14 @@ cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
         nv = (outputs + LANES - 1) // LANES
         u = a.u + p * width * taps * r.cg
         for c in range((r.cg + r.chunk - 1) // r.chunk):
-            _pack_chunk(r, a.w, p // panels, first, outputs, nv, c * r.chunk, min(r.cg, (c + 1) * r.chunk),
+            _pack_chunk(r, a.order, a.w, p // panels, first, outputs, nv, c * r.chunk, min(r.cg, (c + 1) * r.chunk),
                         u + c * r.chunk * taps * nv * LANES)
 
 
-def runs_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, int threads):
-    """u OUT [groups][panels][chunks][kh][kw][channel][nv * LANES] from w IN (co, ci // groups, kh, kw)."""
+def runs_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, cnp.ndarray order, int threads):
+    """u OUT [groups][panels][chunks][tap][channel][nv * LANES] from w IN (co, ci // groups, kh, kw)."""
     cdef PackRuns a
     a.r, a.w, a.u = read_RunsPass(record), data(w), data(u)
+    a.order = <const intp*> cnp.PyArray_DATA(order)
     with nogil:
         launch(_pack_share, &a, threads)

@@ -9,6 +9,8 @@ cdef enum:
 
 cdef struct RunsProducts:
     const RunsPass* r
+    const RunsPhase* phases
+    const intp* order                                       # place of a tap of w among packed ones, or -1
     const real* x
     const real* u                                           # packed weights; NULL: every thread packs its panels
     const real* w
@@ -61,15 +63,21 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
             j0, j1 = split(r.ow, b % columns, columns), split(r.ow, (e - 1) % columns + 1, columns)
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
         for p in range(begin, end):
-            panel = tile + r.tile + (p - begin) * r.keep * width * r.kh * r.kw * r.cg
-            _band_products(a, &v, tile, panel, b > first and r.keep, p, b, e, columns)
+            panel = tile + r.tile + (p - begin) * r.keep * width * r.taps * r.cg
+            _band_panel(a, &v, tile, panel, b > first and r.keep, p, b, e, columns)
         b = e
 
 
 cdef void _turn(const RunsProducts* a, const real* tile, intp nv, intp outputs, intp at, intp n) noexcept nogil:
     """The outputs of n pixels to their planes, from y[at] on, with what is left of the epilogue."""
     cdef const RunsPass* r = a.r
-    cdef intp k
+    cdef intp k, j
+    if r.ypixel > 1:                                        # between the pixels of other phases
+        for k in range(outputs):
+            for j in range(n):
+                a.y[at + j * r.ypixel] = tile[j * nv * LANES + k]
+            at += r.yplane
+        return
     for k in range(nv):
         lanes_to_planes(1, 0, tile + k * LANES, nv * LANES, a.y + at + k * LANES * r.yplane, r.yplane,
                         min(<intp> LANES, outputs - k * LANES), n, vzero())
@@ -79,70 +87,78 @@ cdef void _turn(const RunsProducts* a, const real* tile, intp nv, intp outputs, 
             at += r.yplane
 
 
-cdef void _band_products(const RunsProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b,
-                         intp e, intp columns) noexcept nogil:
-    """Register blocks [b, e) of one panel of outputs; panel: a thread's place for weights, packed: that are there."""
+cdef void _band_panel(const RunsProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b, intp e,
+                      intp columns) noexcept nogil:
+    """Register blocks [b, e) of a panel of outputs; panel: a thread's place for weights, packed: that are there."""
     cdef const RunsPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
-    cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, taps = r.kh * r.kw
-    cdef intp chunks = (r.cg + r.chunk - 1) // r.chunk, most = columns, whole = b // columns * r.ow
-    cdef intp c0, c1, t, i, k, k1, j, j0, row, top, bottom, block, at
-    cdef intp place = r.y0 + g * r.og + first
-    cdef runs_kernel** kernels = runs_of_products[nv]
-    cdef const real* u = _place(a.u, p * width * taps * r.cg)
-    cdef const real* w
-    cdef const real* x
-    cdef real* y
+    cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, c0, c1, t, f
+    cdef intp chunks = (r.cg + r.chunk - 1) // r.chunk
+    cdef const real* u = _place(a.u, p * width * r.taps * r.cg)
+    cdef real* place
     cdef runs_job job
-    job.row, job.pixel, job.out, job.wide = r.rd * v.row, v.over, r.ypixel, r.yplane
-    job.bias = _place(a.bias, g * r.og + first)
-    job.lanes, job.activation = <int> (outputs - (nv - 1) * LANES), a.activation
-    if r.yplane:
-        place, job.out = r.y0 + (g * r.og + first) * r.yplane, nv * LANES
-        most = max(<intp> 1, RUNS_TURN // r.nr) if chunks == 1 else columns
-        whole += split(r.ow, b % columns, columns)          # the first pixel of the band
-        if a.residual != NULL or a.activation > FC_RELU:
-            job.activation = 0
+    job.out, job.wide, job.lanes = nv * LANES if r.yplane else r.ypixel, r.yplane > 0, <int> (outputs - (nv - 1) * LANES)
+    job.bias, job.activation = _place(a.bias, g * r.og + first), a.activation
+    if r.yplane and (a.residual != NULL or a.activation > FC_RELU):
+        job.activation = 0                                  # see _turn
     for t in range(chunks):
         c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)
-        if u == NULL:
-            w = panel + r.keep * c0 * taps * nv * LANES
-            if not packed:
-                _pack_chunk(r, a.w, g, first, outputs, nv, c0, c1, panel + r.keep * c0 * taps * nv * LANES)
-        else:
-            w = u + c0 * taps * nv * LANES
         job.onto, job.finish = t > 0, c1 == r.cg
-        job.taps, job.n, job.tap = r.kw, c1 - c0, r.cd * v.pixel
-        if job.tap == job.n:                                # neighbouring taps are one run
-            job.taps, job.n = 1, r.kw * job.n
-        x = v.x + r.c0 * v.pixel + g * r.cg + c0
-        block = b
-        while block < e:                                    # a row of outputs, or part of it
-            i, k = block // columns, block % columns
-            k1 = min(min(columns, k + e - block), k + most)
-            row = r.r0 + i % r.oh * r.rs
-            top, bottom = _outside(row, r.rd, r.kh), _inside(row, r.rd, r.kh, r.h)
-            job.rows = max(<intp> 0, bottom - top)
-            at, j0 = place + i // r.oh * r.yimage + i % r.oh * r.yrow, split(r.ow, k, columns)
-            if r.yplane:
-                y = tile - j0 * job.out
-                if chunks > 1:
-                    y = tile + (i * r.ow - whole) * job.out
-            else:
-                y = a.y + at
-            block += k1 - k
-            for k in range(k, k1):
-                j = split(r.ow, k, columns)
-                kernels[split(r.ow, k + 1, columns) - j](
-                    &job, x + i // r.oh * v.image + (row + top * r.rd) * v.row + j * job.pixel,
-                    w + top * r.kw * (c1 - c0) * nv * LANES, y + j * job.out,
-                    NULL if r.yplane else _place(a.residual, at + j * job.out))
-            if r.yplane and job.finish:
-                _turn(a, y + j0 * job.out, nv, outputs, at + j0, split(r.ow, k1, columns) - j0)
+        if u == NULL:
+            place = panel + r.keep * c0 * r.taps * nv * LANES
+            if not packed:
+                _pack_chunk(r, a.order, a.w, g, first, outputs, nv, c0, c1, place)
+        else:
+            place = <real*> u + c0 * r.taps * nv * LANES
+        for f in range(r.phases):
+            _phase_products(a, a.phases + f, v, &job, tile + f * r.tile // r.phases, place, nv, outputs,
+                            g * r.og + first, g * r.cg + c0, c1 - c0, b, e, columns)
+
+
+cdef void _phase_products(const RunsProducts* a, const RunsPhase* f, const View* v, runs_job* job, real* tile,
+                          const real* w, intp nv, intp outputs, intp o, intp c, intp channels, intp b, intp e,
+                          intp columns) noexcept nogil:
+    """Register blocks [b, e) of a phase, split as the largest phase is: outputs from o on, channels from c on."""
+    cdef const RunsPass* r = a.r
+    cdef runs_kernel** kernels = runs_of_products[nv]
+    cdef bint whole = not job.onto and job.finish           # no sums to go on from, here or later
+    cdef intp place = f.y0 + o * (r.yplane if r.yplane else 1), row_size = f.kw * channels * nv * LANES
+    cdef intp most = max(<intp> 1, RUNS_TURN // r.nr) if whole and r.yplane else columns
+    cdef intp start = b // columns * r.ow + split(r.ow, b % columns, columns)
+    cdef intp i, k, k1, j, j0, row, top, bottom, at, size, block = b
+    cdef const real* x = v.x + f.c0 * v.pixel + c
+    cdef real* y
+    w += f.before * channels * nv * LANES
+    job.row, job.pixel = f.rd * v.row, v.over
+    job.taps, job.n, job.tap = f.kw, channels, f.cd * v.pixel
+    if job.tap == job.n:                                    # neighbouring taps are one run
+        job.taps, job.n = 1, f.kw * job.n
+    while block < e:                                        # a row of outputs, or part of it
+        i, k = block // columns, block % columns
+        k1 = min(min(columns, k + e - block), k + most)
+        block += k1 - k
+        if i % r.oh >= f.oh:
+            continue
+        row = f.r0 + i % r.oh * r.rs
+        top, bottom = _outside(row, f.rd, f.kh), _inside(row, f.rd, f.kh, r.h)
+        job.rows = max(<intp> 0, bottom - top)
+        at, j0 = place + i // r.oh * r.yimage + i % r.oh * r.yrow, split(r.ow, k, columns)
+        y = a.y + at
+        if r.yplane:
+            y = tile + (-j0 if whole else i * r.ow - start) * job.out
+        for k in range(k, k1):
+            j = split(r.ow, k, columns)
+            size = min(f.ow, split(r.ow, k + 1, columns)) - j
+            if size > 0:
+                kernels[size](
+                    job, x + i // r.oh * v.image + (row + top * f.rd) * v.row + j * job.pixel, w + top * row_size,
+                    y + j * job.out, NULL if r.yplane else _place(a.residual, at + j * job.out))
+        if r.yplane and job.finish:
+            _turn(a, y + j0 * job.out, nv, outputs, at + j0 * r.ypixel, min(f.ow, split(r.ow, k1, columns)) - j0)
 
 
 def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work, cnp.ndarray record,
-                  int activation, int threads):
+                  cnp.ndarray phases, cnp.ndarray order, int activation, int threads):
     """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or a phase of grad_input;
     either with its channels as planes, if the record says so.
 
@@ -151,6 +167,7 @@ def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y
     """
     cdef RunsProducts a
     a.r, a.x, a.w, a.y, a.work, a.activation = read_RunsPass(record), data(x), data(w), data(y), data(work), activation
+    a.phases, a.order = read_phases(phases, a.r), <const intp*> cnp.PyArray_DATA(order)
     a.u = NULL if u is None else data(u)
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)

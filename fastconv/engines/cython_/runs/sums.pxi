@@ -3,6 +3,7 @@
 
 cdef struct RunsSums:
     const RunsPass* r
+    const RunsPhase* f
     const real* x
     const real* dy
     real* sums
@@ -36,9 +37,10 @@ cdef inline void _strip_lanes(const RunsSums* a, intp o, intp q, intp e, intp ou
 cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
     cdef const RunsSums* a = <const RunsSums*> arguments
     cdef const RunsPass* r = a.r
+    cdef const RunsPhase* f = a.f
     cdef intp width = r.nv * LANES, panels = r.groups * ((r.og + width - 1) // width)
-    cdef intp whole = r.cd * r.c == r.cg, run = r.kw * r.cg if whole else r.cg
-    cdef intp blocks = (run + r.nr - 1) // r.nr, runs = r.kh * (1 if whole else r.kw)  # a panel: runs x blocks of them
+    cdef intp whole = f.cd * r.c == r.cg, run = f.kw * r.cg if whole else r.cg
+    cdef intp blocks = (run + r.nr - 1) // r.nr, runs = f.kh * (1 if whole else f.kw)  # a panel: runs x blocks of them
     cdef intp q = 0, last = r.n * r.oh, e, task, tasks = panels * runs * blocks, begin = 0, end = tasks, p, first = 0
     cdef real* sums = a.sums
     cdef real* scratch = a.work + ithr * r.room
@@ -71,13 +73,14 @@ cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums,
                       intp blocks, intp run, int onto) noexcept nogil:
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     cdef const RunsPass* r = a.r
+    cdef const RunsPhase* f = a.f
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, o = p % panels * width
     cdef intp outputs = min(width, r.og - o), nv = (outputs + LANES - 1) // LANES
-    cdef intp task, k, u, t, l, row, i0, i1, n = q // r.oh, i = q % r.oh, each = 1 if run == r.kw * r.cg else r.kw
+    cdef intp task, k, u, t, l, row, i0, i1, n = q // r.oh, i = q % r.oh, each = 1 if run == f.kw * r.cg else f.kw
     cdef runs_kernel** kernels = runs_of_sums[nv]
     cdef const real* x = v.x + n * v.image + g * r.cg
     cdef runs_job job
-    sums += p * width * r.kh * r.kw * r.cg
+    sums += p * width * r.taps * r.cg
     _strip_lanes(a, g * r.og + o, q, e, outputs, nv, lanes)
     job.taps, job.n, job.tap = 1, r.ow, 0
     job.row, job.pixel, job.out, job.onto = r.rs * v.row, v.over, nv * LANES, onto
@@ -86,21 +89,23 @@ cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums,
         u = task // blocks // each
         t = task // blocks % each
         l = split(run, k, blocks)
-        row = r.r0 + i * r.rs + u * r.rd
+        row = r.r0 + i * r.rs + u * f.rd
         i0, i1 = _outside(row, r.rs, e - q), _inside(row, r.rs, e - q, r.h)     # output rows that meet the image
         job.rows = max(<intp> 0, i1 - i0)
         kernels[split(run, k + 1, blocks) - l](
-            &job, x + (row + i0 * r.rs) * v.row + (r.c0 + t * r.cd) * v.pixel + l, lanes + i0 * r.ow * nv * LANES,
-            sums + ((u * r.kw + t) * r.cg + l) * nv * LANES, NULL)
+            &job, x + (row + i0 * r.rs) * v.row + (r.c0 + t * f.cd) * v.pixel + l, lanes + i0 * r.ow * nv * LANES,
+            sums + ((u * f.kw + t) * r.cg + l) * nv * LANES, NULL)
 
 
-def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record, int threads):
+def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record,
+              cnp.ndarray phases, int threads):
     """sums OUT [threads, if private][groups][panels][kh][kw][channel][nv * LANES] of x IN (n, h, w, ci) and
     dy IN (n, oh, ow, co). work WORK [threads][room]."""
     cdef RunsSums a
     a.r, a.x, a.dy, a.sums, a.work = read_RunsPass(record), data(x), data(dy), data(sums), data(work)
+    a.f = read_phases(phases, a.r)
     cdef intp width = a.r.nv * LANES
-    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.kh * a.r.kw * a.r.cg
+    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.taps * a.r.cg
     with nogil:
         launch(_sums_share, &a, threads)
 
@@ -117,7 +122,7 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
     """Vectors of outputs: shares are added up, [kh][kw][channel][lane] becomes [lane][channel][kh][kw]."""
     cdef const RunsWeights* a = <const RunsWeights*> arguments
     cdef const RunsPass* r = a.r
-    cdef intp T = r.kh * r.kw, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
+    cdef intp T = r.taps, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
     cdef intp vectors = (r.og + LANES - 1) // LANES, i, o, nv, lanes, k, k_, q, j, c, t, s
     cdef const real* p
     cdef const real* from_
@@ -160,6 +165,6 @@ def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts
     cdef RunsWeights a
     a.r, a.sums, a.dw, a.parts = read_RunsPass(record), data(sums), data(dw), parts
     cdef intp width = a.r.nv * LANES
-    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.kh * a.r.kw * a.r.cg
+    a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.taps * a.r.cg
     with nogil:
         launch(_weights_share, &a, threads)

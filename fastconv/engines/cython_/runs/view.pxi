@@ -15,6 +15,12 @@ cdef extern from "runs/block.h" nogil:
     runs_kernel* runs_of_sums[5][15]
 
 
+cdef inline const RunsPhase* read_phases(cnp.ndarray a, const RunsPass* r) except NULL:
+    if cnp.PyArray_SIZE(a) * sizeof(intp) != r.phases * sizeof(RunsPhase):
+        raise ValueError("phases has a RunsPhase for each phase")
+    return <const RunsPhase*> cnp.PyArray_DATA(a)
+
+
 cdef struct View:
     const real* x                                           # pixel (0, 0) of image 0, even if it is not there
     intp image, row, pixel                                  # numbers between images, rows, pixels,
@@ -45,7 +51,7 @@ cdef void _copy_row(const RunsPass* r, const real* x, intp n, intp row, intp a, 
 
 cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1, intp i0, intp i1, intp j0,
                   intp j1) noexcept nogil:
-    """The source as outputs [i0, i1) x [j0, j1) of images [n0, n1) read it: in place, or in a copy."""
+    """The source as outputs [i0, i1) x [j0, j1) of any phase, of images [n0, n1), read it: in place, or in a copy."""
     cdef View v
     cdef intp row, n, top, bottom, left, right, a, e
     cdef real* d
@@ -53,15 +59,15 @@ cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1
     if r.copied == 0:
         v.x, v.image, v.row = x, r.h * r.w * r.c, r.w * r.c
         return v
-    top, bottom = max(<intp> 0, r.r0 + i0 * r.rs), min(r.h, r.r0 + (i1 - 1) * r.rs + (r.kh - 1) * r.rd + 1)
-    left, right = r.c0 + j0 * r.cs, r.c0 + (j1 - 1) * r.cs + (r.kw - 1) * r.cd + 1
+    top, bottom = max(<intp> 0, r.r0 + i0 * r.rs), min(r.h, r.r0 + (i1 - 1) * r.rs + r.high)
+    left, right = r.c0 + j0 * r.cs, r.c0 + (j1 - 1) * r.cs + r.wide
     a, e = min(max(left, <intp> 0), right), max(left, min(right, r.w))      # the columns that there are
     if e < a:
         a = e = min(max(a, left), right)
     bottom = max(bottom, top)
     v.row = ((right - left - 1) // r.pick + 1) * r.c
     v.image = (bottom - top) * v.row
-    if r.xplane and left == 0 and right == r.w and r.pick == 1 and (r.kh > 1 or r.rs == 1):     # planes without gaps
+    if r.xplane and left == 0 and right == r.w and r.pick == 1 and (r.high > 1 or r.rs == 1):     # planes without gaps
         for n in range(n0, n1):
             _copy_row(r, x, n, top, 0, (bottom - top) * r.w, copy + (n - n0) * v.image)
         v.x = copy - n0 * v.image - top * v.row
@@ -69,7 +75,7 @@ cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1
     for n in range(n0, n1):
         for row in range(top, bottom):
             d = copy + (n - n0) * v.image + (row - top) * v.row
-            if r.kh == 1 and (row - r.r0) % r.rs:           # a row that no tap meets
+            if r.high == 1 and (row - r.r0) % r.rs:           # a row that no tap meets
                 continue
             memset(d, 0, (a - left) * r.c * sizeof(real))
             if a < e:
