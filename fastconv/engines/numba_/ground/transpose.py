@@ -40,6 +40,29 @@ def load_block(typingctx, a, i, stride, rows, n):
 
 
 @intrinsic
+def store_block(typingctx, a, i, stride, values, rows, n):
+    """store_block(a, i, stride, values, rows, n): `v.store_rows`, quick where both are at least lanes: no masks."""
+    vec = values.dtype
+
+    def codegen(context, b, sig, args):
+        array, i, stride, block, rows, n = args
+        places = [emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k)))) for k in range(vec.lanes)]
+        block = cgutils.unpack_tuple(b, block)
+        whole = b.and_(b.icmp_signed(">=", rows, I64(vec.lanes)), b.icmp_signed(">=", n, I64(vec.lanes)))
+        with b.if_else(whole) as (then, otherwise):
+            with then:
+                for value, place in zip(block, places, strict=True):
+                    emit.store(b, vec, value, place)
+            with otherwise:
+                for value, place, mask in zip(block, places, emit.row_masks(b, vec, rows, n), strict=True):
+                    emit.store_masked(b, vec, value, place, mask)
+        return context.get_dummy_value()
+
+    m = types.intp
+    return types.void(a, m, m, values, m, m), codegen
+
+
+@intrinsic
 def load_every_other(typingctx, a, i, stride, rows, n):
     """load_every_other(a, i, stride, rows, n) -> `v.load_rows` of elements 0, 2, 4, ... of every row."""
     vec = vector_of(a)

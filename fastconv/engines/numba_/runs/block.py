@@ -22,7 +22,7 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 
 #: vectors of outputs: pixels at most beside them; all sums stay in registers
 BLOCKS = {1: 14, 2: 14, 3: 9, 4: 7} if VECTOR_BYTES == 64 else {1: 12, 2: 6, 3: 4}
-ONTO, BIAS, RESIDUAL = 1, 2, 4  # what is added to the products
+ONTO, BIAS, RESIDUAL, WIDE = 1, 2, 4, 8  # what is added to the products; whole vectors are stored
 RELU = 1
 _NEAR = 3  # pixels that are reached from one address
 
@@ -70,7 +70,8 @@ def _multiply(b, vec, nv, nr, pixel, step, x, w, job):
 def _products(b, vec, nv, nr, args):
     x, w, y, bias, residual, rows, taps, n, row, tap, pixel, out, lanes, adds, activation = args
     sums = _multiply(b, vec, nv, nr, pixel, I64(1), x, w, (rows, taps, n, row, tap))
-    whole = b.icmp_signed("==", lanes, I64(vec.lanes))
+    wide = b.icmp_signed("!=", b.and_(adds, I64(WIDE)), I64(0))
+    whole = b.or_(wide, b.icmp_signed("==", lanes, I64(vec.lanes)))
     last = emit.mask(b, vec, lanes)
 
     def each(start, step):
@@ -162,7 +163,8 @@ def products_block(typingctx, nv, nr, x, w, y, bias, residual, rows, taps, n, ro
 
         sum over i < rows, t < taps, k < n of x[i*row + t*tap + r*pixel + k] * w[((i*taps + t)*n + k)*nv*L + j*L :+ L]
 
-    adds: ONTO, the result holds sums to go on from; BIAS, RESIDUAL (lies as y) are added.
+    adds: ONTO, the result holds sums to go on from; BIAS, RESIDUAL (lies as y) are added; WIDE, the last vector
+    is stored whole.
     lanes: of the last vector, that are outputs; no others are touched.
     """
     i = types.intp

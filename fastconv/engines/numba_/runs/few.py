@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..ground import vector as v
 from ..ground.launch import shared_step
 from ..ground.memory import local
-from .view import activate_numbers, ceil, nothing, split
+from .numbers import ceil, nothing, split
+from .view import activate_numbers
 
 
 def runs_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads):

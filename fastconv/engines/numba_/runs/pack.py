@@ -1,4 +1,5 @@
-"""Weights as register blocks stream them: panels of nv vectors of outputs, [chunk][kh][kw][channel][nv * lanes]."""
+"""Weights as register blocks stream them: panels of nv vectors of outputs, [chunk][tap, phase by phase][channel]
+[nv * lanes]."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from ..ground import emit
 from ..ground import vector as v
 from ..ground.emit import I64
 from ..ground.launch import shared_step
+from ..ground.memory import local
 from ..ground.transpose import load_block
-from .view import at, ceil, split
+from .numbers import SQUARE, at, ceil, split
 
 
 @extending.intrinsic
@@ -48,19 +50,22 @@ def store_walk(typingctx, a, i, step, t, count, turn, n, values):
 
 
 @v.copied
-def pack(r, w, g, first, outputs, nv, c0, c1, u, iu):
-    """Channels [c0, c1) of a panel of group g: outputs from `first` on -> u [tap][channel][nv * lanes]."""
-    start = g * r[at.cg] * r[at.og] * r[at.th] * r[at.tw]
+def pack(r, order, w, g, first, outputs, nv, c0, c1, u, iu):
+    """Channels [c0, c1) of a panel of group g: outputs from `first` on -> u [tap][channel][nv * lanes].
+
+    order[t]: place of tap t, negative if it is not wanted.
+    """
+    start = g * r[at.cg] * r[at.og] * r[at.kernel]
     if r[at.swapped]:
-        _pack_swapped(r, w, start, first, outputs, nv, c0, c1, u, iu)
+        _pack_swapped(r, order, w, start, first, outputs, nv, c0, c1, u, iu)
     else:
         _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu)
 
 
 @v.copied
 def _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu):
-    """w [output][channel][tap]: blocks of outputs x numbers are transposed."""
-    L, taps, size = v.lanes(u), r[at.th] * r[at.tw], c1 - c0
+    """w [output][channel][tap]: blocks of outputs x numbers are transposed; every tap has its place."""
+    L, taps, size = v.lanes(u), r[at.kernel], c1 - c0
     row, n, width = r[at.cg] * taps, size * taps, nv * L
     start += first * row + c0 * taps
     for j in range(nv):
@@ -72,35 +77,32 @@ def _pack_plain(r, w, start, first, outputs, nv, c0, c1, u, iu):
 
 
 @v.copied
-def _pack_swapped(r, w, start, first, outputs, nv, c0, c1, u, iu):
-    """The same for w [channel][output][tap], and for the taps of a phase."""
-    L, taps, size, tw = v.lanes(u), r[at.th] * r[at.tw], c1 - c0, r[at.tw]
+def _pack_swapped(r, order, w, start, first, outputs, nv, c0, c1, u, iu):
+    """The same for w [channel][output][tap]."""
+    L, taps, size, block = v.lanes(u), r[at.kernel], c1 - c0, local(u, SQUARE)
     width = nv * L
     for c in range(size):
-        i, o = start + ((c0 + c) * r[at.og] + first) * taps, iu + c * width
-        if taps == 1 and r[at.kh] * r[at.kw] == 1:
-            for j in range(nv - 1):
-                v.store(u, o + j * L, v.load(w, i + j * L))
-            v.store(u, o + width - L, v.load_part(w, i + width - L, outputs - width + L))
-            continue
-        for a in range(r[at.kh]):
-            for b in range(r[at.kw]):
-                tap = (r[at.u0] + a * r[at.us]) * tw + r[at.v0] + b * r[at.vs]
-                v.store(u, o + width - L, v.zero(u))
-                for k in range(outputs):
-                    v.put(u, o + k, v.at(w, i + k * taps + tap))
-                o += size * width
+        for j in range(0, width, L):
+            i, o = start + ((c0 + c) * r[at.og] + first + j) * taps, iu + c * width + j
+            if taps == 1:
+                v.store(u, o, v.load_part(w, i, outputs - j))
+                continue
+            for k in range(0, taps, L):  # lanes = taps, turned: lanes = outputs
+                v.store_rows(block, 0, L, v.transpose(v.load_rows(w, i + k, taps, outputs - j, taps - k)), L, L)
+                for t in range(k, min(taps, k + L)):
+                    if order[t] >= 0:
+                        v.store(u, o + order[t] * size * width, v.load(block, (t - k) * L))
 
 
 @shared_step("u")
-def runs_pack(w, u, record, share, shares):
-    """u OUT [groups][panels][chunks][kh][kw][channel][nv * lanes] from w IN (co, ci // groups, kh, kw)."""
+def runs_pack(w, u, record, order, share, shares):
+    """u OUT [groups][panels][chunks][tap][channel][nv * lanes] from w IN (co, ci // groups, kh, kw)."""
     r, L = record, v.lanes(u)
-    width, taps, cg, chunk = r[at.nv] * L, r[at.kh] * r[at.kw], r[at.cg], r[at.chunk]
+    width, taps, cg, chunk = r[at.nv] * L, r[at.taps], r[at.cg], r[at.chunk]
     panels = ceil(r[at.og], width)
     for p in range(split(r[at.groups] * panels, shares, share), split(r[at.groups] * panels, shares, share + 1)):
         first = p % panels * width
         outputs = min(width, r[at.og] - first)
         nv, start = ceil(outputs, L), p * width * taps * cg
         for c in range(0, cg, chunk):
-            pack(r, w, p // panels, first, outputs, nv, c, min(cg, c + chunk), u, start + c * taps * nv * L)
+            pack(r, order, w, p // panels, first, outputs, nv, c, min(cg, c + chunk), u, start + c * taps * nv * L)
