@@ -107,9 +107,15 @@ def aligned(nbytes: int, dtype: str) -> Any:
 
 
 def raw(
-    backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None,
+    backend: Backend,
+    pass_: str,
+    p: ConvProblem,
+    d: Data,
+    threads: int,
+    out: Any = None,
+    work: Any = None,
     copy: Callable[[Any], Any] = np.asarray,
-) -> Any:  # fmt: skip
+) -> Any:
     """The backend's own method, as a plan would call it, with output and scratch memory full of NaN.
 
     Operands are moved to where the backend wants their channels, and handed over as ``copy`` makes them.
@@ -217,8 +223,9 @@ def check(name: str, pass_: str, p: ConvProblem) -> str | None:
         assert not any(changed), "an input was changed"
     except Exception as error:
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        raise AssertionError(f"{name} {pass_} {p} ({stage}): {kind}{error}\n"
-                             f"    repeat: python -m tests.battery {name} {pass_} {p}") from error  # fmt: skip
+        raise AssertionError(
+            f"{name} {pass_} {p} ({stage}): {kind}{error}\n    repeat: python -m tests.battery {name} {pass_} {p}"
+        ) from error
     return None
 
 

@@ -49,9 +49,18 @@ def configs(runs: Runs, p: ConvProblem, pass_: str, threads: int) -> Iterator[Ru
 
 
 def run(
-    runs: Runs, pass_: str, p: ConvProblem, d: Data, cfg: RunsConfig, threads: int, make: Any, packed: bool = False,
-    bias: Any = None, residual: Any = None, activation: str = "",
-) -> Any:  # fmt: skip
+    runs: Runs,
+    pass_: str,
+    p: ConvProblem,
+    d: Data,
+    cfg: RunsConfig,
+    threads: int,
+    make: Any,
+    packed: bool = False,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str = "",
+) -> Any:
     """One pass; arrays are those of `make(shape)`, filled with NaN. The result has channels first."""
     work = make((-(-max(1, runs.workspace(p, pass_, cfg, threads)) // 64) * 64 // p.itemsize,))
     if pass_ == "forward":
