@@ -8,6 +8,7 @@ oracle. A failure names the backend, the pass and the problem; the same is repea
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -250,8 +251,18 @@ def failures(name: str, pass_: str, problems: Iterable[ConvProblem]) -> list[str
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 3 or arguments[1] not in PASSES:
-        sys.exit((__doc__ or "").strip())
-    refused = check(arguments[0], arguments[1], parse(arguments[2]))
+        sys.exit(f"{(__doc__ or '').strip()}\n\nPASS is one of {', '.join(PASSES)}.")
+    try:
+        fastconv.get_backend(arguments[0])
+        p = parse(arguments[2])
+    except ValueError as error:
+        sys.exit(str(error))
+    try:
+        refused = check(arguments[0], arguments[1], p)
+    except AssertionError as error:
+        if not isinstance(error.__cause__, AssertionError):  # not a wrong result, but a crash
+            traceback.print_exception(error.__cause__)
+        sys.exit(str(error))
     print(f"refused: {refused}" if refused else "passes")
     return 0
 
