@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PORTABLE = {"portable": ([], 16)}
 ISAS = X86 if platform.machine() in ("x86_64", "AMD64") else PORTABLE
 if os.environ.get("FASTCONV_BUILD_ISA"):  # for development: build only some
     ISAS = {k: v for k, v in (X86 | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
+RECORD = re.compile(r"^class (\w+)\(NamedTuple\)", re.MULTILINE)
 DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
 # A kernel that is called from one place only is still compiled by itself: inlined, it shares registers with its caller.
 FLAGS = [
@@ -84,6 +86,9 @@ def write_records():
     spec = spec_from_file_location("records", folder / "__init__.py", submodule_search_locations=[str(folder)])
     records = sys.modules["records"] = module_from_spec(spec)
     spec.loader.exec_module(records)
+    written = {name for file in folder.glob("*.py") for name in RECORD.findall(file.read_text())}
+    if unnamed := sorted(written - set(records.kinds())):
+        sys.exit(f"*** fastconv: engines/records/__init__.py must name {', '.join(unnamed)} in KINDS")
     target, text = Path(HERE) / "ground" / "records.pxi", records.cython_source()
     if not target.exists() or target.read_text() != text:  # an unchanged file builds nothing anew
         target.write_text(text)

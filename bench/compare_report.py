@@ -139,10 +139,15 @@ def heat_map(found: Sequence[Comparison], folder: Path) -> tuple[str, str]:
                 values[i, j] = np.log2(ratio)
                 dark = abs(values[i, j]) > 2.2
                 axis.text(
-                    j, i, f"{ratio:.3g}" if ratio >= 10 else f"{ratio:.2f}", ha="center", va="center",
-                    fontsize=7.5, color="white" if dark else "black",
+                    j,
+                    i,
+                    f"{ratio:.3g}" if ratio >= 10 else f"{ratio:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="white" if dark else "black",
                     fontweight="bold" if ratio < 1 else "normal",
-                )  # fmt: skip
+                )
         image = axis.imshow(values, aspect="auto", cmap=colours, vmin=-3.3, vmax=3.3)
         axis.axvline(len(c.peers) - 0.5, color="black", linewidth=1)
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)

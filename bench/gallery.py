@@ -35,8 +35,13 @@ def draw(folder: Path, seconds: float = 4.0) -> list[str]:
     """Draw every picture as SVG and PNG into `folder`; returns their names. One of them measures for `seconds`."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: Sequence[Callable[[Path], str]] = (
-        receptive_fields, padding_modes, kernels, separable_blur, spectra, toeplitz,
-    )  # fmt: skip
+        receptive_fields,
+        padding_modes,
+        kernels,
+        separable_blur,
+        spectra,
+        toeplitz,
+    )
     return [*(picture(folder) for picture in pictures), factorised(folder, seconds)]
 
 
@@ -152,8 +157,9 @@ def toeplitz(folder: Path) -> str:
     small = fastconv.conv2d_matrix(np.arange(1.0, 5.0).reshape(1, 1, 2, 2), (1, 3, 3)).toarray()
     axes[0].imshow(small, cmap="Blues", vmin=0, vmax=7)
     for (i, j), value in np.ndenumerate(small):
-        axes[0].text(j, i, f"$k_{value:.0f}$" if value else "0", ha="center", va="center",
-                     color="black" if value else _GREY)  # fmt: skip
+        axes[0].text(
+            j, i, f"$k_{value:.0f}$" if value else "0", ha="center", va="center", color="black" if value else _GREY
+        )
     axes[0].set_title("2x2 kernel on 3x3 pixels")
     axes[0].set_xticks(range(9), [f"$x_{i + 1}$" for i in range(9)])
     axes[0].set_yticks(range(4), [f"$y_{i + 1}$" for i in range(4)])

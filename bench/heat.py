@@ -32,9 +32,15 @@ def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
             label = si(time, "s", 2) if time == best else f"{time / best:.3g}x"
             dark = time / best > 4
             axis.text(
-                j, i, label, ha="center", va="center", fontsize=7.5, color="white" if dark else "black",
+                j,
+                i,
+                label,
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="white" if dark else "black",
                 fontweight="bold" if time == best else "normal",
-            )  # fmt: skip
+            )
     colours = plt.get_cmap("cividis_r").with_extremes(bad="0.93")
     image = axis.imshow(np.log2(ratios), aspect="auto", cmap=colours, vmin=0, vmax=5)
     bar = figure.colorbar(image, ax=axis, ticks=range(6), pad=0.02)

@@ -87,8 +87,13 @@ def draw(rungs: Sequence[Rung], folder: Path) -> str:
     for axis, layer in zip(axes[0], layers, strict=True):
         for r in (r for r in rungs if r.layer == layer):
             axis.plot(r.error, r.flops / r.seconds / 1e9, "o" if "/" in r.name else "^", color=colour_of(r.name))
-            axis.annotate(r.name.split("/")[0], (r.error, r.flops / r.seconds / 1e9), (4, 4),
-                          textcoords="offset points", fontsize=8)  # fmt: skip
+            axis.annotate(
+                r.name.split("/")[0],
+                (r.error, r.flops / r.seconds / 1e9),
+                (4, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
         axis.set(xscale="log", title=layer, xlabel="largest error / largest value", ylim=(0, None))
         axis.margins(x=0.25)
     axes[0][0].set_ylabel("GFLOP/s")

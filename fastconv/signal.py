@@ -21,9 +21,13 @@ __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
-    "fill": "zeros", "pad": "zeros", "wrap": "circular", "circular": "circular", "symm": "symmetric",
+    "fill": "zeros",
+    "pad": "zeros",
+    "wrap": "circular",
+    "circular": "circular",
+    "symm": "symmetric",
     "symmetric": "symmetric",
-}  # fmt: skip
+}
 
 
 def _scipy(name: str, *args: Any, **kwargs: Any) -> Array:

@@ -8,6 +8,7 @@ oracle. A failure names the backend, the pass and the problem; the same is repea
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -107,9 +108,15 @@ def aligned(nbytes: int, dtype: str) -> Any:
 
 
 def raw(
-    backend: Backend, pass_: str, p: ConvProblem, d: Data, threads: int, out: Any = None, work: Any = None,
+    backend: Backend,
+    pass_: str,
+    p: ConvProblem,
+    d: Data,
+    threads: int,
+    out: Any = None,
+    work: Any = None,
     copy: Callable[[Any], Any] = np.asarray,
-) -> Any:  # fmt: skip
+) -> Any:
     """The backend's own method, as a plan would call it, with output and scratch memory full of NaN.
 
     Operands are moved to where the backend wants their channels, and handed over as ``copy`` makes them.
@@ -217,8 +224,9 @@ def check(name: str, pass_: str, p: ConvProblem) -> str | None:
         assert not any(changed), "an input was changed"
     except Exception as error:
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        raise AssertionError(f"{name} {pass_} {p} ({stage}): {kind}{error}\n"
-                             f"    repeat: python -m tests.battery {name} {pass_} {p}") from error  # fmt: skip
+        raise AssertionError(
+            f"{name} {pass_} {p} ({stage}): {kind}{error}\n    repeat: python -m tests.battery {name} {pass_} {p}"
+        ) from error
     return None
 
 
@@ -243,8 +251,18 @@ def failures(name: str, pass_: str, problems: Iterable[ConvProblem]) -> list[str
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 3 or arguments[1] not in PASSES:
-        sys.exit((__doc__ or "").strip())
-    refused = check(arguments[0], arguments[1], parse(arguments[2]))
+        sys.exit(f"{(__doc__ or '').strip()}\n\nPASS is one of {', '.join(PASSES)}.")
+    try:
+        fastconv.get_backend(arguments[0])
+        p = parse(arguments[2])
+    except ValueError as error:
+        sys.exit(str(error))
+    try:
+        refused = check(arguments[0], arguments[1], p)
+    except AssertionError as error:
+        if not isinstance(error.__cause__, AssertionError):  # not a wrong result, but a crash
+            traceback.print_exception(error.__cause__)
+        sys.exit(str(error))
     print(f"refused: {refused}" if refused else "passes")
     return 0
 

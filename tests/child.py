@@ -20,8 +20,15 @@ def run(
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("FASTCONV_") or k in KEPT}
     command = [sys.executable, "-X", "faulthandler", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env={**kept, **environment}, text=True, start_new_session=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**kept, **environment},
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         how = ""
         try:
             out, err = process.communicate(timeout=timeout)

@@ -37,7 +37,7 @@ RULES: dict[str, set[str]] = {
     "images": set(),
     "ndimage": {"core.typing", "images"},
     "signal": {"core.typing", "images"},
-}  # fmt: skip
+}
 
 
 def module_of(file: Path) -> str:

@@ -191,9 +191,17 @@ class Backend:
         return None
 
     def forward(
-        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Any, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Any,
+        x: Array,
+        w: Array,
+        bias: Any,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Fill ``y`` (N, Co, OH, OW); ``bias`` is an array (Co,) or None, or an `Epilogue` if the backend `fuses`."""
         raise NotImplementedError
 

@@ -141,9 +141,17 @@ class Fft(Backend):
         return [self._weights(p, "forward", cfg, w, block, 1) for block in self._blocks(p, "forward", cfg)]
 
     def forward(
-        self, p: ConvProblem, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Tiles,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._filter(p, "forward", cfg, x, w, y, work, threads, packed)
 
     def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
@@ -174,9 +182,17 @@ class Fft(Backend):
                 phase[...] = taps[:, :, :, a, b, : phase.shape[3], : phase.shape[4]]
 
     def _filter(
-        self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        pass_: str,
+        cfg: Tiles,
+        x: Array,
+        w: Array,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """forward, or grad_input with dy for x and dx for y: block of weights by block, chunk of tiles by chunk."""
         (h, v), adjoint = axes(p, pass_), pass_ == "grad_input"
         source, sink = ("output", "input") if adjoint else ("input", "output")
@@ -200,9 +216,18 @@ class Fft(Backend):
                 scatter(p, pass_, cfg, made[..., back[1] :], y, tiles, sink, block)
 
     def _multiply(
-        self, p: ConvProblem, x: Array, w: Array, y: Array, groups: int, counts: tuple[int, ...],
-        steps: tuple[int, ...], conjugate: bool, add: bool, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        x: Array,
+        w: Array,
+        y: Array,
+        groups: int,
+        counts: tuple[int, ...],
+        steps: tuple[int, ...],
+        conjugate: bool,
+        add: bool,
+        threads: int,
+    ) -> None:
         """The engine's step on real views; ``steps`` in spectra."""
         xs, ws, ys = (a.reshape(-1).view(p.dtype) for a in (x, w, y))
         size = y.shape[-1]

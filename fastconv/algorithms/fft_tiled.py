@@ -91,9 +91,17 @@ class FftTiled(Backend):
         return rows
 
     def forward(
-        self, p: ConvProblem, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Tiles,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Array | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._run(p, "forward", cfg, x, w, bias, y, work, threads, packed)
 
     def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
@@ -109,9 +117,18 @@ class FftTiled(Backend):
         (channels if cfg.mode == CHANNELS else points)(dy, x, dw, work, *sizes, threads)
 
     def _run(
-        self, p: ConvProblem, pass_: str, cfg: Tiles, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, rows: Array | None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        pass_: str,
+        cfg: Tiles,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        rows: Array | None,
+    ) -> None:
         steps, sizes = self.steps(p.dtype), arrays(p, pass_, cfg, threads, self._lanes(p))
         none = work[:0]
         rows, bias = none if rows is None else rows, none if bias is None else bias

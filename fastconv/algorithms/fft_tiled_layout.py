@@ -175,15 +175,22 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
             a, own_kernels, kernels = sp * ci * unit_a, sp * dp * ci * unit_r, 0
     own, room = Scratch(p.dtype), Scratch(p.dtype)
     at_own = (
-        own.book("row", 2 * ceil_div(w.t, lanes) * lanes, lanes), own.book("column", 4 * h.t + 8, lanes),
-        own.book("pass", ROW * max(h.n1, h.m1, w.n1, w.m1), lanes), own.book("rows", a, lanes),
-        own.book("taps", kernel, lanes), own.book("weights", columns_w, lanes), own.book("products", product, lanes),
-        own.book("kernels", own_kernels, lanes), own.book("sums", own_sums, lanes),
-    )  # fmt: skip
+        own.book("row", 2 * ceil_div(w.t, lanes) * lanes, lanes),
+        own.book("column", 4 * h.t + 8, lanes),
+        own.book("pass", ROW * max(h.n1, h.m1, w.n1, w.m1), lanes),
+        own.book("rows", a, lanes),
+        own.book("taps", kernel, lanes),
+        own.book("weights", columns_w, lanes),
+        own.book("products", product, lanes),
+        own.book("kernels", own_kernels, lanes),
+        own.book("sums", own_sums, lanes),
+    )
     at = (
-        room.book("spectra", spectra, lanes), room.book("kernels", kernels, lanes), room.book("sums", sums, lanes),
+        room.book("spectra", spectra, lanes),
+        room.book("kernels", kernels, lanes),
+        room.book("sums", sums, lanes),
         room.book("own", threads, own.numbers),
-    )  # fmt: skip
+    )
     twiddles = accumulate((2 * a * b for a, b in transforms(h, w)[:3]), initial=0)
     src_last, dst_last = (p.y_last, p.x_last) if back else (p.x_last, p.y_last)
     return FftTiles(

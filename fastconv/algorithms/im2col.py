@@ -78,9 +78,17 @@ class Im2col(Backend):
         return nominal_flops(p) / (rates.blas_gflops * 1e9 * threads) + 20e-6
 
     def forward(
-        self, p: ConvProblem, cfg: Panels, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, packed: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: Panels,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any = None,
+    ) -> None:
         rows, out = w.reshape(p.g, p.co // p.g, -1), y.reshape(p.n, p.g, p.co // p.g, -1)
         room = _scratch(p, "forward", cfg).take(work)
         for images, pixels in _panels(p, cfg):

@@ -35,9 +35,17 @@ class Naive(Backend):
         return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * (terms(p, pass_) + 1)
 
     def forward(
-        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Any,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.steps(p.dtype).naive_forward(x, w, y, geometry(p), threads)
 
     def grad_input(self, p: ConvProblem, cfg: Any, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:

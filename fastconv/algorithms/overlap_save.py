@@ -95,9 +95,16 @@ def grid(p: ConvProblem, pass_: str, th: int, tw: int) -> tuple[int, ...]:
 
 
 def gather(
-    p: ConvProblem, pass_: str, cfg: Tiles, image: Array, tiles: range, side: str, channels: tuple[int, ...],
-    window: Any, room: Array,
-) -> Array:  # fmt: skip
+    p: ConvProblem,
+    pass_: str,
+    cfg: Tiles,
+    image: Array,
+    tiles: range,
+    side: str,
+    channels: tuple[int, ...],
+    window: Any,
+    room: Array,
+) -> Array:
     """Tiles, zero outside the image, (tiles, groups, channels, phases..., rows, columns); see `_pieces`."""
     window = window or (0, 0, cfg.th, cfg.tw)
     g0, g1, c0, c1 = channels
@@ -114,9 +121,15 @@ def gather(
 
 
 def scatter(
-    p: ConvProblem, pass_: str, cfg: Tiles, made: Array, image: Array, tiles: range, side: str,
+    p: ConvProblem,
+    pass_: str,
+    cfg: Tiles,
+    made: Array,
+    image: Array,
+    tiles: range,
+    side: str,
     channels: tuple[int, ...],
-) -> None:  # fmt: skip
+) -> None:
     """The adjoint of `_gather`: results to their pixels."""
     g0, g1, c0, c1 = channels
     h, w = axes(p, pass_)

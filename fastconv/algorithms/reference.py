@@ -49,9 +49,17 @@ class Reference(Backend):
         return UNIT_ROUNDOFF[p.dtype] + 2.0**-53 * (terms(p, pass_) + 1)
 
     def forward(
-        self, p: ConvProblem, cfg: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Any,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         w64 = w.astype(np.float64).reshape(p.g, p.co // p.g, *w.shape[1:])
         out = np.zeros((p.n, p.g, p.co // p.g, p.oh, p.ow))
         for i, j, v in _taps(p, _pad(p, x)):

@@ -168,9 +168,17 @@ class Separable(Backend):
         return pair[cfg.first].prepare(q1, cfg.first_cfg, w1), pair[cfg.second].prepare(q2, cfg.second_cfg, w2)
 
     def forward(
-        self, p: ConvProblem, cfg: Bands | Pair, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, packed: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: Bands | Pair,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any = None,
+    ) -> None:
         if isinstance(cfg, Bands):
             self._rows(p, cfg, x, bias, y, work, threads)
             return

@@ -155,9 +155,17 @@ class SplitBf16(Backend):
         return packed.reshape(p.g, -1)
 
     def forward(
-        self, p: ConvProblem, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array, threads: int,
+        self,
+        p: ConvProblem,
+        cfg: Blocks,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
         packed: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._products(p, "forward", cfg, x, w, bias, y, work, threads, packed)
 
     def grad_input(
@@ -179,9 +187,18 @@ class SplitBf16(Backend):
             steps.split_unpack_sums(sums, dw, q, threads)
 
     def _products(
-        self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-        threads: int, packed: Any,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        pass_: str,
+        cfg: Blocks,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any,
+    ) -> None:
         """forward, or grad_input with dy for x and dx for y: band by band, pack and multiply."""
         steps, oh = self.steps(p.dtype), sides(p, pass_)[2]
         views = layout.scratch(p, pass_, self.parts, cfg, threads)[0].take(work)
@@ -198,7 +215,7 @@ class SplitBf16(Backend):
                 steps.split_pack(x, copy, of_x, threads)
                 steps.split_rows(
                     copy, u, w, y, bias, table.phases, table.steps, table.pos, buffers, weights, q, threads
-                )  # fmt: skip
+                )
 
     def _pack_weights(
         self, p: ConvProblem, pass_: str, cfg: Blocks, w: Array, g: int, ng: int, u: Array, tmp: Array, threads: int

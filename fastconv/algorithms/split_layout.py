@@ -171,8 +171,10 @@ def sum_steps(
     v, co = view(p, "forward"), p.co // p.g
     steps = [
         (n * dy.image + i * dy.part + q * co * 32, n * x.image + j * x.part + q * 512, 16)
-        for n in range(images) for q in range(chunks) for i, j in PRODUCTS[parts]
-    ]  # fmt: skip
+        for n in range(images)
+        for q in range(chunks)
+        for i, j in PRODUCTS[parts]
+    ]
     taps, ways = [], 1
     for k in range(p.kh * p.kw):
         u, w = k // p.kw * p.dh, k % p.kw * p.dw
@@ -219,9 +221,18 @@ def weights_of(p: ConvProblem, pass_: str, parts: int, g: int, groups: int) -> A
 
 
 def copy_of(
-    p: ConvProblem, pass_: str, parts: int, at: Strides, n0: int, nb: int, c0: int, groups: int, r0: int, length: int,
+    p: ConvProblem,
+    pass_: str,
+    parts: int,
+    at: Strides,
+    n0: int,
+    nb: int,
+    c0: int,
+    groups: int,
+    r0: int,
+    length: int,
     pixels: int,
-) -> Array:  # fmt: skip
+) -> Array:
     """The record of a copy of the image as a flat plane of so many pixels, from base row r0 on."""
     (h, w), v = source(p, pass_), view(p, pass_)
     plane = v.wph, r0 * v.rs - v.top, v.rs, v.c0 * v.cs - v.left, v.cs, v.nr, v.nc, length

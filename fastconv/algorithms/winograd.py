@@ -159,9 +159,17 @@ class Winograd(Backend):
         return u
 
     def forward(
-        self, p: ConvProblem, cfg: Blocks, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
-        threads: int, packed: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: Blocks,
+        x: Array,
+        w: Array,
+        bias: Epilogue | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any = None,
+    ) -> None:
         self._run(p, "forward", cfg, x, w, bias or _NOTHING, y, work, threads, packed)
 
     def grad_input(
@@ -177,9 +185,18 @@ class Winograd(Backend):
         steps.winograd_grad_weight(dy, x, dw, work, job.record, job.coef, bool(cfg.by_panels), threads)
 
     def _run(
-        self, p: ConvProblem, pass_: str, cfg: Blocks, x: Array, w: Array, after: Epilogue, y: Array, work: Array,
-        threads: int, u: Any,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        pass_: str,
+        cfg: Blocks,
+        x: Array,
+        w: Array,
+        after: Epilogue,
+        y: Array,
+        work: Array,
+        threads: int,
+        u: Any,
+    ) -> None:
         steps = self.steps(p.dtype)
         job = _job(p, pass_, cfg, threads, steps.winograd_lanes(x))
         none = job.coef[:0]

@@ -170,9 +170,17 @@ class ConvProblem(NamedTuple):
             return None
         eh, ew = self.dh * (self.kh - 1), self.dw * (self.kw - 1)
         return self._replace(
-            ci=self.co, ih=self.oh, iw=self.ow, co=self.ci,
-            pt=eh - self.pt, pb=eh - self.pb, pl=ew - self.pl, pr=ew - self.pr, x_last=self.y_last, y_last=self.x_last,
-        )  # fmt: skip
+            ci=self.co,
+            ih=self.oh,
+            iw=self.ow,
+            co=self.ci,
+            pt=eh - self.pt,
+            pb=eh - self.pb,
+            pl=ew - self.pl,
+            pr=ew - self.pr,
+            x_last=self.y_last,
+            y_last=self.x_last,
+        )
 
     def __str__(self) -> str:
         text = "".join(f"{k}{getattr(self, k)}" for k in ("n", "ci", "ih", "iw", "co", "kh", "kw"))
@@ -210,9 +218,15 @@ def parse(text: str) -> ConvProblem:
     if g < 1 or f["ci"] % g:
         raise ValueError(f"groups must divide the {f['ci']} input channels, got {g}")
     p = ConvProblem.from_shapes(
-        (f["n"], f["ci"], f["ih"], f["iw"]), (f["co"], f["ci"] // g, f["kh"], f["kw"]),
-        (f.get("sh", 1), f.get("sw", 1)), pads, (f.get("dh", 1), f.get("dw", 1)), g, mode, _DTYPE_OF[short],
-    )  # fmt: skip
+        (f["n"], f["ci"], f["ih"], f["iw"]),
+        (f["co"], f["ci"] // g, f["kh"], f["kw"]),
+        (f.get("sh", 1), f.get("sw", 1)),
+        pads,
+        (f.get("dh", 1), f.get("dw", 1)),
+        g,
+        mode,
+        _DTYPE_OF[short],
+    )
     return p._replace(x_last=x_last, y_last=y_last)
 
 

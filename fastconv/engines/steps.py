@@ -9,16 +9,18 @@ INOUT   read and written
 WORK    scratch memory of arbitrary content
 
 A record is a row of `intp` made by `records.pack`. A table of tuples of numbers belongs to steps that have no record
-yet. ``python -m fastconv.engines.steps`` prints the stub ``kernels.pyi``, by which mypy checks the calls.
+yet. ``python -m fastconv.engines.steps`` writes the stub ``kernels.pyi``, by which mypy checks the calls.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 IN, OUT, INOUT, WORK = "IN", "OUT", "INOUT", "WORK"
 ARRAYS = (IN, OUT, INOUT, WORK)
 BOTH = ("cython", "numba")
+STUB = Path(__file__).with_name("kernels.pyi")
 IMAGE = "image"  # uint8, uint16, int16, float32 or float64
 
 
@@ -262,4 +264,4 @@ def stub() -> str:
 
 
 if __name__ == "__main__":
-    print(stub(), end="")
+    STUB.write_text(stub())

@@ -101,9 +101,12 @@ def filter2d(
         before = tuple((k - 1) // 2 if flip else k // 2 for k in w.shape)
         name = MODES[mode]
         see = filtering.window(
-            x.shape, (-before[0], -before[1]), (x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1),
-            (name, name), outside,
-        )  # fmt: skip
+            x.shape,
+            (-before[0], -before[1]),
+            (x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1),
+            (name, name),
+            outside,
+        )
         planes = *x.shape[:2], x.size // (x.shape[0] * x.shape[1])
         correlate(x.reshape(planes), w[::-1, ::-1] if flip else w, result.reshape(planes), see, how, engine)
     return delivered(result, out, dtype)

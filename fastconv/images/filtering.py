@@ -141,9 +141,14 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
 
 
 def _run(
-    step: str, arrays: tuple[Array, ...], output: tuple[int, ...], see: Window | None, dtype: str,
-    engine: str | None = None, sign: int = 0,
-) -> Any:  # fmt: skip
+    step: str,
+    arrays: tuple[Array, ...],
+    output: tuple[int, ...],
+    see: Window | None,
+    dtype: str,
+    engine: str | None = None,
+    sign: int = 0,
+) -> Any:
     """Run a step on its arrays and the window, if it has one."""
     name, kernels = steps(dtype, engine)
     threads, kh, kw, inside = get_num_threads(), 1, 1, (0, 0)

@@ -65,9 +65,12 @@ def kernel(
     used = np.abs(w) > EPSILON
     shape, name = call.x.shape, MODES[mode]
     see = filtering.window(
-        shape, (-(w.shape[0] // 2) - shifts[0], -(w.shape[1] // 2) - shifts[1]),
-        (shape[0] + w.shape[0] - 1, shape[1] + w.shape[1] - 1), (name, name), cval,
-    )  # fmt: skip
+        shape,
+        (-(w.shape[0] // 2) - shifts[0], -(w.shape[1] // 2) - shifts[1]),
+        (shape[0] + w.shape[0] - 1, shape[1] + w.shape[1] - 1),
+        (name, name),
+        cval,
+    )
     if not used.all() and not (is_finite(call.x) and np.isfinite(cval)):
         return None  # SciPy leaves out what it takes for zero, and so does not make NaN of 0 * Inf
     y = call.results()

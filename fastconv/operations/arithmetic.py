@@ -25,9 +25,14 @@ class ReceptiveField(NamedTuple):
 
 
 def conv2d_output_shape(
-    input_shape: Shape, weight_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0,
-    dilation: IntPair = 1, groups: int = 1,
-) -> tuple[int, ...]:  # fmt: skip
+    input_shape: Shape,
+    weight_shape: Shape,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+) -> tuple[int, ...]:
     """Shape of what `conv2d` returns.
 
     Parameters
@@ -95,9 +100,14 @@ def conv2d_parameters(weight_shape: Shape, *, bias: bool = True) -> int:
 
 
 def conv2d_flops(
-    input_shape: Shape, weight_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0,
-    dilation: IntPair = 1, groups: int = 1,
-) -> int:  # fmt: skip
+    input_shape: Shape,
+    weight_shape: Shape,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+) -> int:
     """Operations of the textbook formula, the same for each of the three passes.
 
     A multiplication and an addition for every output pixel, tap and input channel, the taps on the border

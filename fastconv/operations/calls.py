@@ -104,10 +104,19 @@ def bias_gradient(dy: Array, dtype: str, last: bool = False) -> Array:
 
 
 def run_plan(
-    plan: Plan, first: Array, second: Array, dtype: str, out: Array | None = None,
-    inputs: tuple[Array | None, ...] = (), bias: Array | None = None, packed: Any = None, peak: float | None = None,
-    residual: Array | None = None, nhwc: bool = False, unbatched: bool = False,
-) -> Array:  # fmt: skip
+    plan: Plan,
+    first: Array,
+    second: Array,
+    dtype: str,
+    out: Array | None = None,
+    inputs: tuple[Array | None, ...] = (),
+    bias: Array | None = None,
+    packed: Any = None,
+    peak: float | None = None,
+    residual: Array | None = None,
+    nhwc: bool = False,
+    unbatched: bool = False,
+) -> Array:
     """Run a plan into ``out`` or a fresh array, as its caller counts axes.
 
     ``first`` and ``second`` are `stored` and `ready`; so is ``residual``, as the result.

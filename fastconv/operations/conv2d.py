@@ -124,9 +124,17 @@ def conv2d(
     options = stride, padding, dilation, groups, padding_mode
     follows = lying_out(out, last, nhwc)
     plan = plan_of(
-        "forward", xa.shape, wa.shape, dtype, options, backend, rtol, (last, follows), w=weights,
+        "forward",
+        xa.shape,
+        wa.shape,
+        dtype,
+        options,
+        backend,
+        rtol,
+        (last, follows),
+        w=weights,
         activation=check_activation(activation),
-    )  # fmt: skip
+    )
     xs = ready(stored(xa, last), dtype)
     if ra is not None:
         check_shape("residual", ra, plan.shape[1:] if unbatched else plan.shape, nhwc)

@@ -171,9 +171,15 @@ def conv_transpose2d_backward(
 
 
 def _problem(
-    x: tuple[int, ...], w: tuple[int, ...], stride: Any, padding: Any, output_padding: Any, dilation: Any, groups: Any,
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+    groups: Any,
     dtype: str,
-) -> tuple[ConvProblem, int, int]:  # fmt: skip
+) -> tuple[ConvProblem, int, int]:
     """The convolution whose adjoint is asked for, and the rows and columns of zeros that its output has below x.
 
     There are such rows only where output_padding reaches the stride (the dilation then allows it).

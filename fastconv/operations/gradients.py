@@ -70,9 +70,17 @@ def conv2d_grad_input(
     weights, last, unbatched = ready(wa, dtype), lying(dya, nhwc), len(shape) == 3
     options = stride, padding, dilation, groups, padding_mode
     plan = plan_of(
-        "grad_input", shape, wa.shape, dtype, options, backend, rtol, (lying_out(out, last, nhwc), last),
-        ("input_shape", "w"), w=weights,
-    )  # fmt: skip
+        "grad_input",
+        shape,
+        wa.shape,
+        dtype,
+        options,
+        backend,
+        rtol,
+        (lying_out(out, last, nhwc), last),
+        ("input_shape", "w"),
+        w=weights,
+    )
     _check_dy(dya, plan.problem, unbatched, nhwc)
     dys = ready(stored(dya, last), dtype)
     return run_plan(plan, dys, weights, dtype, out, (dya, wa), nhwc=nhwc, unbatched=unbatched)

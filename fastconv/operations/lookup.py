@@ -20,9 +20,15 @@ class Known:
     __slots__ = ("dtype", "nhwc", "packed", "peak", "plan", "run_plan", "shape", "simple", "unbatched", "x_last")
 
     def __init__(
-        self, plan: Plan, dtype: str, x_last: bool, nhwc: bool, unbatched: bool, packed: Any = None,
+        self,
+        plan: Plan,
+        dtype: str,
+        x_last: bool,
+        nhwc: bool,
+        unbatched: bool,
+        packed: Any = None,
         peak: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.plan, self.x_last, self.nhwc, self.unbatched = plan, x_last, nhwc, unbatched
         self.dtype, self.shape = np.dtype(dtype), plan.stored_shape
         self.packed, self.peak, self.run_plan = packed, peak, plan.run
@@ -40,9 +46,13 @@ class Known:
     def fits(self, x: Array, out: Any) -> bool:
         """Whether the result can be written to ``out`` as it is."""
         return (
-            self.simple and type(out) is np.ndarray and out.dtype is self.dtype and out.shape == self.shape
-            and out.flags.carray and not np.may_share_memory(out, x)
-        )  # fmt: skip
+            self.simple
+            and type(out) is np.ndarray
+            and out.dtype is self.dtype
+            and out.shape == self.shape
+            and out.flags.carray
+            and not np.may_share_memory(out, x)
+        )
 
     def into(self, out: Array, x: Array, w: Array, bias: Array | None) -> None:
         """Fill an array that `fits`."""
@@ -84,9 +94,18 @@ def by_shapes(*plans: Plan | None) -> bool:
 
 
 def plan_of(
-    pass_: str, x_shape: Shape, w_shape: Shape, dtype: str, options: tuple[Any, ...], backend: str, rtol: float | None,
-    last: tuple[bool, bool], names: tuple[str, str] = ("x", "w"), w: Array | None = None, activation: str = "",
-) -> Plan:  # fmt: skip
+    pass_: str,
+    x_shape: Shape,
+    w_shape: Shape,
+    dtype: str,
+    options: tuple[Any, ...],
+    backend: str,
+    rtol: float | None,
+    last: tuple[bool, bool],
+    names: tuple[str, str] = ("x", "w"),
+    w: Array | None = None,
+    activation: str = "",
+) -> Plan:
     """The plan of a call; ``options`` are stride, padding, dilation, groups and padding_mode, ``last`` of x and y."""
     stride, padding, dilation, groups, mode = options
     p = problem_of(x_shape, w_shape, stride, padding, dilation, groups, mode, dtype, names, last)
@@ -98,9 +117,17 @@ _problems: dict[tuple[Any, ...], ConvProblem] = {}
 
 
 def problem_of(
-    x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: Any, mode: Any, dtype: str,
-    names: tuple[str, str], last: tuple[bool, bool],
-) -> ConvProblem:  # fmt: skip
+    x: Any,
+    w: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    mode: Any,
+    dtype: str,
+    names: tuple[str, str],
+    last: tuple[bool, bool],
+) -> ConvProblem:
     """The checked problem; plain-int calls are looked up (1.0 and True would be equal keys, so only ints)."""
     if type(stride) is type(dilation) is type(groups) is int and type(padding) in (int, str) and type(mode) is str:
         key = (x, w, stride, padding, dilation, groups, mode, dtype)

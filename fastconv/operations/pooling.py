@@ -19,16 +19,30 @@ from .windows import Windows, windows_of
 
 @overload
 def max_pool2d(
-    x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
-    ceil_mode: bool = False, return_indices: Literal[False] = False, layout: Layout = "NCHW",
+    x: ArrayLike,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+    layout: Layout = "NCHW",
     out: Array | None = None,
-) -> Array: ...  # fmt: skip
+) -> Array: ...
 @overload
 def max_pool2d(
-    x: ArrayLike, kernel_size: IntPair, *, stride: IntPair | None = None, padding: Padding = 0, dilation: IntPair = 1,
-    ceil_mode: bool = False, return_indices: Literal[True], layout: Layout = "NCHW",
+    x: ArrayLike,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair | None = None,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[True],
+    layout: Layout = "NCHW",
     out: Array | None = None,
-) -> tuple[Array, Array]: ...  # fmt: skip
+) -> tuple[Array, Array]: ...
 def max_pool2d(
     x: ArrayLike,
     kernel_size: IntPair,

@@ -41,9 +41,16 @@ class Conv2dPlan:
     """
 
     def __init__(
-        self, problem: ConvProblem, unbatched: bool, nhwc: bool, lies: bool | None, activation: str,
-        rtol: float | None, backend: str, max_workspace: int | None,
-    ) -> None:  # fmt: skip
+        self,
+        problem: ConvProblem,
+        unbatched: bool,
+        nhwc: bool,
+        lies: bool | None,
+        activation: str,
+        rtol: float | None,
+        backend: str,
+        max_workspace: int | None,
+    ) -> None:
         self.problem = problem
         self._unbatched, self._nhwc, self._lies, self._activation = unbatched, nhwc, lies, activation
         self._rtol, self._backend, self._limit = rtol, backend, max_workspace
@@ -181,11 +188,21 @@ class Conv2dPlan:
         p = self.problem
         activation = cast("Activation", self._activation or None)
         return explain(
-            shown(p.x_shape, p.x_last), p.w_shape, stride=(p.sh, p.sw), padding=((p.pt, p.pb), (p.pl, p.pr)),
-            dilation=(p.dh, p.dw), groups=p.g, padding_mode=cast("PaddingMode", p.mode),
-            layout="NHWC" if p.x_last else "NCHW", activation=activation, dtype=p.dtype, backend=self._backend,
-            rtol=self._rtol, max_workspace=self._limit, weights=self._w,
-        )  # fmt: skip
+            shown(p.x_shape, p.x_last),
+            p.w_shape,
+            stride=(p.sh, p.sw),
+            padding=((p.pt, p.pb), (p.pl, p.pr)),
+            dilation=(p.dh, p.dw),
+            groups=p.g,
+            padding_mode=cast("PaddingMode", p.mode),
+            layout="NHWC" if p.x_last else "NCHW",
+            activation=activation,
+            dtype=p.dtype,
+            backend=self._backend,
+            rtol=self._rtol,
+            max_workspace=self._limit,
+            weights=self._w,
+        )
 
     def __repr__(self) -> str:
         return f"<Conv2dPlan {self.problem} on {self.backend}>"

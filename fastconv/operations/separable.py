@@ -191,9 +191,18 @@ def _arrays(
 
 
 def _options(
-    x: tuple[int, ...], col: Array, row: Array, stride: IntPair, padding: Padding, dilation: IntPair, groups: int,
-    mode: PaddingMode, layout: Layout, backend: str, rtol: float | None,
-) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    x: tuple[int, ...],
+    col: Array,
+    row: Array,
+    stride: IntPair,
+    padding: Padding,
+    dilation: IntPair,
+    groups: int,
+    mode: PaddingMode,
+    layout: Layout,
+    backend: str,
+    rtol: float | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the whole is asked for, shared out to the column and the row filter."""
     shape = row.shape[0], col.shape[1], col.shape[2], row.shape[3]
     names = "x", "w_col", "w_row"

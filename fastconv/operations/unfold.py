@@ -134,9 +134,15 @@ def fold(
 
 
 def conv2d_matrix(
-    w: ArrayLike, input_shape: Shape, *, stride: IntPair = 1, padding: Padding = 0, dilation: IntPair = 1,
-    groups: int = 1, padding_mode: PaddingMode = "zeros",
-) -> csr_array:  # fmt: skip
+    w: ArrayLike,
+    input_shape: Shape,
+    *,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+) -> csr_array:
     """The matrix of a convolution: doubly blocked Toeplitz at stride 1.
 
     Parameters
@@ -183,9 +189,14 @@ def conv2d_matrix(
 
 
 def _problem(
-    shape: tuple[int, ...], kernel_size: IntPair, stride: IntPair, padding: Padding, dilation: IntPair, dtype: str,
+    shape: tuple[int, ...],
+    kernel_size: IntPair,
+    stride: IntPair,
+    padding: Padding,
+    dilation: IntPair,
+    dtype: str,
     name: str,
-) -> ConvProblem:  # fmt: skip
+) -> ConvProblem:
     """Any convolution whose patches these are; ``name`` is the argument that the image's size came from."""
     w_shape = 1, max(shape[-3], 1), *pair("kernel_size", kernel_size, 1)
     names = name, "kernel_size"

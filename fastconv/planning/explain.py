@@ -73,10 +73,14 @@ def _figures(r: dict[str, Any]) -> list[str]:
         return [""] * 7
     taken = r["measured_seconds"]
     return [
-        f"{r['flops'] / 1e9:.3f}", f"{r['bytes'] / 1e6:.2f}", f"{r['workspace_bytes'] / 1e6:.2f}",
-        f"{r['predicted_seconds'] * 1e3:.3f}", "" if taken is None else f"{taken * 1e3:.3f}",
-        f"{r['error_bound']:.1e}", f"{r['worst_case_bound']:.1e}",
-    ]  # fmt: skip
+        f"{r['flops'] / 1e9:.3f}",
+        f"{r['bytes'] / 1e6:.2f}",
+        f"{r['workspace_bytes'] / 1e6:.2f}",
+        f"{r['predicted_seconds'] * 1e3:.3f}",
+        "" if taken is None else f"{taken * 1e3:.3f}",
+        f"{r['error_bound']:.1e}",
+        f"{r['worst_case_bound']:.1e}",
+    ]
 
 
 def _line(cells: Sequence[str], widths: list[int], measured: bool) -> str:

@@ -22,15 +22,24 @@ _LOOK = 20 * 15e-6  # a convolution that takes twenty times as long as seeing th
 _MANY_WEIGHTS = 1 << 17  # that even a plan does not decompose on its own account
 _environment = os.environ.get("FASTCONV_BACKEND", "").strip()
 _WHY: dict[Kind, str] = {
-    "named": "named", "environment": "FASTCONV_BACKEND", "tuned": "fastest when tuned",
+    "named": "named",
+    "environment": "FASTCONV_BACKEND",
+    "tuned": "fastest when tuned",
     "cheapest": "cheapest by the cost model",
-}  # fmt: skip
+}
 
 
 def plan(
-    p: ConvProblem, pass_: str, backend: str, rtol: float | None, threads: int, max_workspace: int | None = None,
-    w: Any = None, kept: bool = False, activation: str = "",
-) -> Plan:  # fmt: skip
+    p: ConvProblem,
+    pass_: str,
+    backend: str,
+    rtol: float | None,
+    threads: int,
+    max_workspace: int | None = None,
+    w: Any = None,
+    kept: bool = False,
+    activation: str = "",
+) -> Plan:
     """The plan of a call, cached until the registry or the tuning changes; all is decided here.
 
     With ``w``, contiguous and of the compute dtype, their values are looked at where that may pay: quickly, or

@@ -43,9 +43,15 @@ class Search:
     """
 
     def __init__(
-        self, p: ConvProblem, pass_: str, rtol: float | None, threads: int, limit: int | None, activation: str = "",
+        self,
+        p: ConvProblem,
+        pass_: str,
+        rtol: float | None,
+        threads: int,
+        limit: int | None,
+        activation: str = "",
         named: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.problem, self.pass_, self.threads, self.limit = p, pass_, threads, limit
         self.plain = plain_problem(p)
         self.rates, self.activation = rates(self.plain.dtype), activation

@@ -200,4 +200,10 @@ def test_the_broken_one_fails(broken: type[Honest]) -> None:
 def test_a_failure_can_be_repeated() -> None:
     message = all_failures(FlippedKernel(), ("float32",))["forward"][0]
     assert "python -m tests.battery honest/test forward n" in message
-    assert battery.main(["reference", *message.split()[-2:]]) == 0
+    again = message.split()[-2:]
+    assert battery.main(["reference", *again]) == 0
+    with battery.registered(FlippedKernel()) as name, pytest.raises(SystemExit, match="wrong, first at"):
+        battery.main([name, *again])
+    for wrong, word in ((["referenz", *again], "backend"), (["reference", again[0], "n1"], "problem string")):
+        with pytest.raises(SystemExit, match=word):
+            battery.main(wrong)

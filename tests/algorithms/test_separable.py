@@ -302,9 +302,15 @@ def test_separable_conv2d(case: Any, dtype: str) -> None:
 
     x, col, row, bias = draw(*shape), draw(cm, shape[1] // g, kh, 1), draw(co, cm // g, 1, kw), draw(co)
     p = ConvProblem.from_shapes(
-        shape, (co, shape[1] // g, kh, kw), opt.get("stride", 1), opt.get("padding", 0), opt.get("dilation", 1), g,
-        opt.get("padding_mode", "zeros"), dtype,
-    )  # fmt: skip
+        shape,
+        (co, shape[1] // g, kh, kw),
+        opt.get("stride", 1),
+        opt.get("padding", 0),
+        opt.get("dilation", 1),
+        g,
+        opt.get("padding_mode", "zeros"),
+        dtype,
+    )
     geo, w, dy = geometry(p), composed(col, row, g), draw(*p.y_shape)
     y = fastconv.separable_conv2d(x, col, row, bias, backend="direct" if g == 1 else "naive", **opt)
     np.testing.assert_array_equal(y, oracle.forward(x, w, bias, geo))

@@ -153,6 +153,9 @@ class _Cheap(SplitBf16):
     def cost(self, *arguments: Any) -> Any:
         return super().cost(*arguments)._replace(seconds=1e-9)
 
+    def floor(self, *arguments: Any) -> float:
+        return 0.0
+
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, np.finfo(np.float32).max, 1e-38, 1e-44])
 @pytest.mark.parametrize("pass_", PASSES)
@@ -162,14 +165,18 @@ def test_auto_falls_back(pass_: Any, bad: float) -> None:
     d = integer_data(p)
     d = d._replace(w=np.where(d.w == 0, np.float32(1), d.w), dy=np.where(d.dy == 0, np.float32(1), d.dy))
     spoilt = d.dy if pass_ == "grad_input" else d.x
-    if 0 < bad < 1e-30:
+    tiny = 0 < bad < 1e-30
+    if tiny:
         spoilt *= np.float32(bad)
     else:
         spoilt[0, 5, 4, 3] = bad
-    want = battery.public("direct/cython", pass_, p, d)
     with battery.registered(_Cheap()) as name:
-        assert fastconv.explain(p.x_shape, p.w_shape, **options(p), pass_=pass_).chosen == name
-        np.testing.assert_array_equal(battery.public("auto", pass_, p, d), want)
+        e = fastconv.explain(p.x_shape, p.w_shape, **options(p), pass_=pass_)
+        assert e.chosen == name
+        (fallback,) = (r["backend"] for r in e.rows if r["kind"] == "fallback")
+        got = battery.public("auto", pass_, p, d)
+    like = fallback if tiny else "direct/cython"  # sums of tiny numbers round, so their order counts
+    np.testing.assert_array_equal(got, battery.public(like, pass_, p, d))
 
 
 def test_nan_is_not_lost() -> None:

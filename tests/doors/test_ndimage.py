@@ -147,8 +147,8 @@ def test_non_finite_pixels(weights: Any) -> None:
 )
 def test_scipys_own_tests_pass() -> None:
     """A quick part of them; all, with the plug-in's summary: see tests/scipy_swap.py."""
-    done = child.run("-m", "pytest", "-p", "tests.scipy_swap", "-p", "no:cacheprovider", "--pyargs",
-                     "scipy.ndimage.tests.test_filters", "-k", QUICK)  # fmt: skip
+    plugins = ("-p", "tests.scipy_swap", "-p", "no:cacheprovider")
+    done = child.run("-m", "pytest", *plugins, "--pyargs", "scipy.ndimage.tests.test_filters", "-k", QUICK)
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 100
     assert "'gaussian_filter': 0" not in done.stdout and "gaussian_filter" in done.stdout
 

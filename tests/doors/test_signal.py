@@ -121,8 +121,8 @@ def test_what_is_not_finite_spreads_as_in_scipy() -> None:
 )
 def test_scipys_own_tests_pass() -> None:
     """A quick part of them; all, with the plug-in's summary: see tests/scipy_swap.py."""
-    done = child.run("-m", "pytest", "-p", "tests.scipy_swap", "-p", "no:cacheprovider", "--pyargs",
-                     "scipy.signal.tests.test_signaltools::TestConvolve2d",
-                     "scipy.signal.tests.test_signaltools::TestCorrelate2d", "-k", "not large_array")  # fmt: skip
+    plugins = ("-p", "tests.scipy_swap", "-p", "no:cacheprovider")
+    classes = [f"scipy.signal.tests.test_signaltools::Test{name}" for name in ("Convolve2d", "Correlate2d")]
+    done = child.run("-m", "pytest", *plugins, "--pyargs", *classes, "-k", "not large_array")
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20
     assert "'convolve2d': " in done.stdout

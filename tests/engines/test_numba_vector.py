@@ -187,14 +187,17 @@ def read_only(a):
     return a
 
 
-@pytest.mark.parametrize(("kernel", "array", "message"), [
-    (bad_dtype, np.zeros(99, np.int32), "vectors hold float32 or float64"),
-    (bad_dtype, np.zeros(99, np.float32)[::2], "vectors hold float32 or float64"),
-    (bad_lanes, np.zeros(99, np.float32), "lanes must be an integer literal"),
-    (bad_store, read_only(np.zeros(99, np.float32)), "cannot store"),
-    (bad_mix, np.zeros(99, np.float32), "No implementation of function Function"),
-    (bad_fma, np.zeros(99, np.float32), "fma needs vectors of one type"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kernel", "array", "message"),
+    [
+        (bad_dtype, np.zeros(99, np.int32), "vectors hold float32 or float64"),
+        (bad_dtype, np.zeros(99, np.float32)[::2], "vectors hold float32 or float64"),
+        (bad_lanes, np.zeros(99, np.float32), "lanes must be an integer literal"),
+        (bad_store, read_only(np.zeros(99, np.float32)), "cannot store"),
+        (bad_mix, np.zeros(99, np.float32), "No implementation of function Function"),
+        (bad_fma, np.zeros(99, np.float32), "fma needs vectors of one type"),
+    ],
+)
 def test_refused_types(kernel, array, message):
     with pytest.raises(TypingError, match=re.escape(message)):
         kernel(array)
@@ -226,10 +229,13 @@ print(t.target.LEVEL, t.target.VECTOR_BYTES, *sorted(set(re.findall(r"%([xyz])mm
 """
 
 
-@pytest.mark.parametrize(("isa", "want"), [
-    ("x86-64-v3", "x86-64-v3 32 x y True"),
-    ("x86-64-v2", "x86-64-v2 16 x False"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("isa", "want"),
+    [
+        ("x86-64-v3", "x86-64-v3 32 x y True"),
+        ("x86-64-v2", "x86-64-v2 16 x False"),
+    ],
+)
 def test_forced_instruction_set(isa, want):
     """FASTCONV_ISA decides the width of vectors and what LLVM may emit."""
     if isa not in target.able():

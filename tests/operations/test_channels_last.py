@@ -34,11 +34,16 @@ def last(a: Any) -> Any:
 
 #: how an array may lie
 LIES: dict[str, Callable[[Any], Any]] = {
-    "first": np.ascontiguousarray, "last": last, "fortran": np.asfortranarray, "sliced": sliced,
-    "window, last": lambda a: unturned(window(turned(a))), "negative": negative, "unaligned": unaligned,
+    "first": np.ascontiguousarray,
+    "last": last,
+    "fortran": np.asfortranarray,
+    "sliced": sliced,
+    "window, last": lambda a: unturned(window(turned(a))),
+    "negative": negative,
+    "unaligned": unaligned,
     "sliced, last": lambda a: unturned(sliced(turned(a))),
     "big-endian, last": lambda a: last(a).astype(a.dtype.newbyteorder(">")),
-}  # fmt: skip
+}
 lies = st.sampled_from(sorted(LIES))
 
 

@@ -91,20 +91,23 @@ def test_equal_to_torch() -> None:
 X, DEEP, POINT, BIAS = arrays()
 
 
-@pytest.mark.parametrize(("error", "name", "arguments", "opt"), [
-    (ValueError, "w_depthwise", (X, DEEP[:5], POINT), {}),
-    (ValueError, "w_depthwise", (X, DEEP[:, 0], POINT), {}),
-    (ValueError, "w_depthwise", (X, np.ones((6, 2, 3, 3)), POINT), {}),
-    (ValueError, "w_depthwise", (X, np.ones((6, 1, 9, 3)), POINT), {}),
-    (ValueError, "w_pointwise", (X, DEEP, POINT[:, :5]), {}),
-    (ValueError, "w_pointwise", (X, DEEP, np.ones((4, 6, 3, 3))), {}),
-    (ValueError, "x ", (X[0, 0], DEEP, POINT), {}),
-    (TypeError, "x ", (X.astype(int), DEEP, POINT), {}),
-    (TypeError, "w_pointwise", (X, DEEP, POINT.tolist()), {}),
-    (ValueError, "stride", (X, DEEP, POINT), dict(stride=0)),
-    (ValueError, "padding_mode", (X, DEEP, POINT), dict(padding_mode="edge")),
-    (ValueError, "backend", (X, DEEP, POINT), dict(backend="fast")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "name", "arguments", "opt"),
+    [
+        (ValueError, "w_depthwise", (X, DEEP[:5], POINT), {}),
+        (ValueError, "w_depthwise", (X, DEEP[:, 0], POINT), {}),
+        (ValueError, "w_depthwise", (X, np.ones((6, 2, 3, 3)), POINT), {}),
+        (ValueError, "w_depthwise", (X, np.ones((6, 1, 9, 3)), POINT), {}),
+        (ValueError, "w_pointwise", (X, DEEP, POINT[:, :5]), {}),
+        (ValueError, "w_pointwise", (X, DEEP, np.ones((4, 6, 3, 3))), {}),
+        (ValueError, "x ", (X[0, 0], DEEP, POINT), {}),
+        (TypeError, "x ", (X.astype(int), DEEP, POINT), {}),
+        (TypeError, "w_pointwise", (X, DEEP, POINT.tolist()), {}),
+        (ValueError, "stride", (X, DEEP, POINT), dict(stride=0)),
+        (ValueError, "padding_mode", (X, DEEP, POINT), dict(padding_mode="edge")),
+        (ValueError, "backend", (X, DEEP, POINT), dict(backend="fast")),
+    ],
+)
 def test_bad_input(error: type[Exception], name: str, arguments: Any, opt: dict[str, Any]) -> None:
     with pytest.raises(error, match=name):
         fastconv.depthwise_separable_conv2d(*arguments, **opt)

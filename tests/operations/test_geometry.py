@@ -111,8 +111,10 @@ def seen(layers: list[dict[str, Any]], size: int) -> list[tuple[int, int]]:
     offset = 0  # zero padding is made of pixels of its own, so that nothing is lost
     stride = 1
     for layer in layers:
-        k, s, p, d = (layer.get(name, default) for name, default in
-                      (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1)))  # fmt: skip
+        k, s, p, d = (
+            layer.get(name, default)
+            for name, default in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+        )
         count = (len(reach) - d * (k - 1) - 1) // s + 1
         reach = np.array([np.any([reach[i * s + t * d] for t in range(k)], axis=0) for i in range(count)])
         offset += p * stride
@@ -141,8 +143,8 @@ def test_receptive_field_is_what_is_seen(layers: list[dict[str, Any]]) -> None:
     for i, (first, last) in enumerate(seen(layers, 80)):
         assert first == got.start + i * got.stride
         assert last == first + got.size - 1
-    assert fastconv.receptive_field([tuple(layer.get(k, v) for k, v in
-        (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))) for layer in layers]) == got  # fmt: skip
+    defaults = (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+    assert fastconv.receptive_field([tuple(layer.get(k, v) for k, v in defaults) for layer in layers]) == got
 
 
 def test_receptive_field_forms() -> None:
@@ -164,31 +166,34 @@ def test_bad_layers(layers: Any) -> None:
 X, W = np.ones((2, 3, 6, 7)), np.ones((4, 3, 3, 3))
 
 
-@pytest.mark.parametrize(("error", "name", "call"), [
-    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape(5, W.shape)),  # type: ignore[arg-type]
-    (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape((3, 6.0, 7), W.shape)),  # type: ignore[arg-type]
-    (ValueError, "input_shape ", lambda: fastconv.conv2d_output_shape((6, 7), W.shape)),
-    (ValueError, "weight_shape", lambda: fastconv.conv2d_output_shape(X.shape, (4, 3, 3))),
-    (ValueError, "weight_shape", lambda: fastconv.conv2d_parameters((4, 3, 0, 3))),
-    (TypeError, "weight_shape", lambda: fastconv.conv2d_parameters(None)),  # type: ignore[arg-type]
-    (ValueError, "stride", lambda: fastconv.conv2d_output_shape(X.shape, W.shape, stride=0)),
-    (ValueError, "weight_shape ", lambda: fastconv.conv2d_flops(X.shape, (4, 3, 9, 3))),
-    (ValueError, "groups", lambda: fastconv.conv2d_flops(X.shape, W.shape, groups=2)),
-    (TypeError, "x ", lambda: fastconv.unfold(X.astype(int), 3)),
-    (ValueError, "x ", lambda: fastconv.unfold(X[0, 0], 3)),
-    (ValueError, "kernel_size", lambda: fastconv.unfold(X, 8)),
-    (ValueError, "kernel_size", lambda: fastconv.unfold(X, 0)),
-    (ValueError, "stride", lambda: fastconv.unfold(X, 2, stride=0)),
-    (ValueError, "columns", lambda: fastconv.fold(np.ones((2, 7, 30)), (6, 7), 2)),
-    (ValueError, "columns", lambda: fastconv.fold(np.ones((2, 8, 31)), (6, 7), 2)),
-    (ValueError, "columns", lambda: fastconv.fold(np.ones(8), (6, 7), 2)),
-    (ValueError, "output_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 0, 2)),
-    (ValueError, "kernel_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 1, 2)),
-    (ValueError, "input_shape", lambda: fastconv.conv2d_matrix(W, X.shape)),
-    (TypeError, "input_shape", lambda: fastconv.conv2d_matrix(W, 3)),  # type: ignore[arg-type]
-    (ValueError, "padding_mode", lambda: fastconv.conv2d_matrix(W, X.shape[1:], padding_mode="edge")),  # type: ignore[arg-type]
-    (TypeError, "w ", lambda: fastconv.conv2d_matrix(W.tolist(), X.shape[1:])),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "name", "call"),
+    [
+        (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape(5, W.shape)),  # type: ignore[arg-type]
+        (TypeError, "input_shape", lambda: fastconv.conv2d_output_shape((3, 6.0, 7), W.shape)),  # type: ignore[arg-type]
+        (ValueError, "input_shape ", lambda: fastconv.conv2d_output_shape((6, 7), W.shape)),
+        (ValueError, "weight_shape", lambda: fastconv.conv2d_output_shape(X.shape, (4, 3, 3))),
+        (ValueError, "weight_shape", lambda: fastconv.conv2d_parameters((4, 3, 0, 3))),
+        (TypeError, "weight_shape", lambda: fastconv.conv2d_parameters(None)),  # type: ignore[arg-type]
+        (ValueError, "stride", lambda: fastconv.conv2d_output_shape(X.shape, W.shape, stride=0)),
+        (ValueError, "weight_shape ", lambda: fastconv.conv2d_flops(X.shape, (4, 3, 9, 3))),
+        (ValueError, "groups", lambda: fastconv.conv2d_flops(X.shape, W.shape, groups=2)),
+        (TypeError, "x ", lambda: fastconv.unfold(X.astype(int), 3)),
+        (ValueError, "x ", lambda: fastconv.unfold(X[0, 0], 3)),
+        (ValueError, "kernel_size", lambda: fastconv.unfold(X, 8)),
+        (ValueError, "kernel_size", lambda: fastconv.unfold(X, 0)),
+        (ValueError, "stride", lambda: fastconv.unfold(X, 2, stride=0)),
+        (ValueError, "columns", lambda: fastconv.fold(np.ones((2, 7, 30)), (6, 7), 2)),
+        (ValueError, "columns", lambda: fastconv.fold(np.ones((2, 8, 31)), (6, 7), 2)),
+        (ValueError, "columns", lambda: fastconv.fold(np.ones(8), (6, 7), 2)),
+        (ValueError, "output_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 0, 2)),
+        (ValueError, "kernel_size", lambda: fastconv.fold(np.ones((2, 8, 30)), 1, 2)),
+        (ValueError, "input_shape", lambda: fastconv.conv2d_matrix(W, X.shape)),
+        (TypeError, "input_shape", lambda: fastconv.conv2d_matrix(W, 3)),  # type: ignore[arg-type]
+        (ValueError, "padding_mode", lambda: fastconv.conv2d_matrix(W, X.shape[1:], padding_mode="edge")),  # type: ignore[arg-type]
+        (TypeError, "w ", lambda: fastconv.conv2d_matrix(W.tolist(), X.shape[1:])),
+    ],
+)
 def test_bad_input(error: type[Exception], name: str, call: Any) -> None:
     with pytest.raises(error, match=name):
         call()

@@ -203,6 +203,7 @@ def test_options_of_every_integer_type() -> None:
     want = fastconv.conv2d(d.x, d.w[:, :2], stride=2, padding=((1, 1), (1, 1)), dilation=1, groups=2)
     kind: Any
     for kind in (int, np.int8, np.uint64, np.intp):
-        got = fastconv.conv2d(d.x, d.w[:, :2], stride=kind(2), padding=[kind(1), kind(1)],
-                              dilation=(kind(1), kind(1)), groups=kind(2))  # fmt: skip
+        got = fastconv.conv2d(
+            d.x, d.w[:, :2], stride=kind(2), padding=[kind(1), kind(1)], dilation=(kind(1), kind(1)), groups=kind(2)
+        )
         np.testing.assert_array_equal(got, want, strict=True)

@@ -93,9 +93,14 @@ def test_threads_are_those_of_the_call() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 30_000, 200_000, 10**7])
-@pytest.mark.parametrize("text", [
-    "n2ci16ih30iw31co16kh3kw3ph1pw1_f32", "n1ci4ih30iw31co4kh5kw5ph2pw2_reflect_f64", "n4ci8ih9iw9co8kh1kw1_f32",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n2ci16ih30iw31co16kh3kw3ph1pw1_f32",
+        "n1ci4ih30iw31co4kh5kw5ph2pw2_reflect_f64",
+        "n4ci8ih9iw9co8kh1kw1_f32",
+    ],
+)
 def test_max_workspace(text: str, limit: int) -> None:
     """Never exceeded: a plan within the limit, or an error that says so."""
     p = parse(text)

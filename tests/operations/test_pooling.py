@@ -236,8 +236,10 @@ def test_equal_to_torch() -> None:
         np.testing.assert_array_equal(y, want.detach().numpy(), str(opt))
         want.backward(torch.from_numpy(dy))
         np.testing.assert_array_equal(dx, leaf.grad.numpy(), str(opt))
-        for call, theirs in ((fastconv.global_max_pool2d, functional.adaptive_max_pool2d),
-                             (fastconv.global_avg_pool2d, functional.adaptive_avg_pool2d)):  # fmt: skip
+        for call, theirs in (
+            (fastconv.global_max_pool2d, functional.adaptive_max_pool2d),
+            (fastconv.global_avg_pool2d, functional.adaptive_avg_pool2d),
+        ):
             np.testing.assert_array_equal(call(x), theirs(torch.from_numpy(x), 1).numpy())
 
 
@@ -296,7 +298,10 @@ def test_bad_arrays() -> None:
             with pytest.raises(ValueError, match="dy"):
                 back(dy, X, 2)
     for bad, error in (
-        (index[:1], ValueError), (index.astype(float), TypeError), (index + 14, ValueError), (index - 99, ValueError)
-    ):  # fmt: skip
+        (index[:1], ValueError),
+        (index.astype(float), TypeError),
+        (index + 14, ValueError),
+        (index - 99, ValueError),
+    ):
         with pytest.raises(error, match="indices"):
             fastconv.max_pool2d_backward(y, X, 2, indices=bad)

@@ -18,10 +18,14 @@ KEYS = {
 }  # fmt: skip
 LAYER = ((2, 8, 14, 15), (16, 8, 3, 3))
 TEXTS = (
-    "n1ci64ih56iw56co64kh3kw3ph1pw1_f32", "n1ci1ih1iw1co1kh1kw1_f32", "n4ci144ih56iw56co144kh3kw3ph1pw1g144_f32",
-    "n1ci3ih224iw224co64kh7kw7sh2sw2ph3pw3_f32", "n2ci32ih64iw64co32kh31kw31ph15pw15_f32",
-    "n0ci3ih5iw6co4kh3kw3ph1pw1_f32", "n1ci6ih12iw13co8kh3kw2dh3dw4g2_reflect_f32",
-)  # fmt: skip
+    "n1ci64ih56iw56co64kh3kw3ph1pw1_f32",
+    "n1ci1ih1iw1co1kh1kw1_f32",
+    "n4ci144ih56iw56co144kh3kw3ph1pw1g144_f32",
+    "n1ci3ih224iw224co64kh7kw7sh2sw2ph3pw3_f32",
+    "n2ci32ih64iw64co32kh31kw31ph15pw15_f32",
+    "n0ci3ih5iw6co4kh3kw3ph1pw1_f32",
+    "n1ci6ih12iw13co8kh3kw2dh3dw4g2_reflect_f32",
+)
 
 
 def explain(text: str, pass_: str = "forward", dtype: str = "float32", **extra: object) -> fastconv.Explanation:

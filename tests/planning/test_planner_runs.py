@@ -54,9 +54,15 @@ def drawn(seed: int) -> fastconv.ConvProblem:
     kh, kw = r.choice([(1, 1), (3, 3), (3, 3), (5, 5), (1, 7), (3, 2), (11, 11)])
     size = r.randint(kh, 40), r.randint(kw, 40)
     p = fastconv.ConvProblem.from_shapes(
-        (r.choice([0, 1, 2]), ci, *size), (co, ci // g, kh, kw), r.choice([1, 1, 2, 3]), r.choice([0, "same"]), 1, g,
-        r.choice(["zeros", "zeros", "circular"]), r.choice(["float32", "float32", "float64", "float16"]),
-    )  # fmt: skip
+        (r.choice([0, 1, 2]), ci, *size),
+        (co, ci // g, kh, kw),
+        r.choice([1, 1, 2, 3]),
+        r.choice([0, "same"]),
+        1,
+        g,
+        r.choice(["zeros", "zeros", "circular"]),
+        r.choice(["float32", "float32", "float64", "float16"]),
+    )
     return p
 
 

@@ -138,10 +138,15 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
     assert stat.S_ISREG((tmp_path / "tuning.json").stat().st_mode)
 
 
-@pytest.mark.parametrize(("error", "word", "change"), [
-    (ValueError, "passes", {"passes": ("backward",)}), (ValueError, "passes", {"passes": "fwd"}),
-    (ValueError, "rtol", {"rtol": -1}), (ValueError, "stride", {"stride": 0}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "word", "change"),
+    [
+        (ValueError, "passes", {"passes": ("backward",)}),
+        (ValueError, "passes", {"passes": "fwd"}),
+        (ValueError, "rtol", {"rtol": -1}),
+        (ValueError, "stride", {"stride": 0}),
+    ],
+)
 def test_bad_arguments(error: type[Exception], word: str, change: dict[str, Any]) -> None:
     d = integer_data(P)
     with pytest.raises(error, match=word):

@@ -88,7 +88,8 @@ cdef void _spectra_of(int ni, int nj, const FftProduct* f) noexcept nogil:
         return
     for i in range(ni):
         for j in range(nj):
-            _spectra(1, 1, True, f.x + i * f.q.xi, f.w + j * f.q.wj, f.y + i * f.q.yi + j * f.q.yj, f.q, f.sign, f.add, f.n)
+            _spectra(1, 1, True, f.x + i * f.q.xi, f.w + j * f.q.wj, f.y + i * f.q.yi + j * f.q.yj, f.q, f.sign,
+                     f.add, f.n)
 
 
 cdef void _spectra_range(const FftCall* call, intp g, intp f0, intp f1) noexcept nogil:

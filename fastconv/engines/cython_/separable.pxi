@@ -2,7 +2,8 @@
 # in cache; then rows. No row of the band is filtered twice, since the column filter reads the image itself.
 #
 # The column filter keeps SEP_ROWS output rows in registers, `apart` rows from one to the next, so that a row of the
-# image that is loaded once serves them all: with g = gcd(sh, dh) those rows read the same taps' rows (u = u' sh / g + b).
+# image that is loaded once serves them all: with g = gcd(sh, dh) those rows read the same taps' rows
+# (u = u' sh / g + b).
 cdef enum:
     SEP_ROWS = 4
     SEP_WIDE = 8                    # vectors of a block of the row filter
@@ -29,9 +30,9 @@ cdef struct SepRow:                 # one block of the row filter
     int n                           # valid numbers of its last vector
 
 
-cdef inline void _sep_columns(const int nv, const bint part, const Sep* s, const real* x, const real* a, intp first, intp nr,
-                              real* out, intp os, int n) noexcept nogil:
-    """nr <= SEP_ROWS rows of nv vectors, os apart: sums over channels and taps; row `first` of x meets the first tap."""
+cdef inline void _sep_columns(const int nv, const bint part, const Sep* s, const real* x, const real* a, intp first,
+                              intp nr, real* out, intp os, int n) noexcept nogil:
+    """nr <= SEP_ROWS rows of nv vectors, os apart: sums over channels, taps; row `first` of x meets the first tap."""
     cdef vec t[SEP_ROWS][4]
     cdef vec v[4]
     cdef vec f
@@ -118,11 +119,11 @@ cdef void _sep_rest(SepRow* f, intp n) noexcept nogil:
         f.y += 4 * LANES
 
 
-cdef void _sep_band(const Sep* s, const real* x, const real* a, const real* b, const real* bias, real* y, intp i0, intp i1,
-                    real* work) noexcept nogil:
+cdef void _sep_band(const Sep* s, const real* x, const real* a, const real* b, const real* bias, real* y, intp i0,
+                    intp i1, real* work) noexcept nogil:
     """Output rows [i0, i1) of one image and group."""
     cdef intp r, i, k, o, j, nr, phase, row = s.sw * s.wph, plane = s.rows * row
-    cdef real* line = work + s.R * plane                  # for column phases: rows as they come out of the column filter
+    cdef real* line = work + s.R * plane                  # for column phases: rows as the column filter leaves them
     cdef intp length = (s.width + 4 * LANES) // LANES * LANES
     cdef real* d
     cdef SepRow f
@@ -178,7 +179,8 @@ def separable_rows(cnp.ndarray x, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bias
     cdef const SeparableBands* p = read_SeparableBands(q)
     cdef Sep s
     cdef intp g = p.sh, k = p.dh
-    s.N, s.G, s.R, s.c, s.KH, s.o, s.KW = x.shape[0], a.shape[0], a.shape[1], a.shape[2], a.shape[3], b.shape[1], b.shape[3]
+    s.N, s.G, s.R, s.c, s.KH = x.shape[0], a.shape[0], a.shape[1], a.shape[2], a.shape[3]
+    s.o, s.KW = b.shape[1], b.shape[3]
     s.H, s.W, s.OH, s.OW = x.shape[2], x.shape[3], y.shape[2], y.shape[3]
     s.sh, s.sw, s.pt, s.dh, s.step_w, s.wph = p.sh, p.sw, p.pt, p.dh, p.dw, p.wph
     s.bands, s.rows, s.per_thread = p.bands, p.rows, p.per_thread

@@ -1,7 +1,7 @@
 """The Numba engine: the steps of every algorithm as one namespace.
 
 ground/ is what every step stands on (see there); the other files and folders hold the steps of one algorithm each, as
-engines/steps.py lists them.
+engines/steps.py lists them. A step is imported here and named in ``__all__``.
 """
 
 from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for

@@ -33,7 +33,7 @@ def epilogue(y, bias, residual, code, channels_last, threads):
     rows = y.size // n
     _epilogue(
         y.reshape(-1), bias.reshape(-1), residual.reshape(-1), code, n, channels, int(channels_last), min(rows, threads)
-    )  # fmt: skip
+    )
 
 
 @shared_step("out")

@@ -5,7 +5,8 @@ is made: the Cython engine reads it as a C struct, which setup.py writes from th
 engine as ``r[at.field]`` with ``at = places(Kind)``. A field may be a record itself: ``q[at.axis.t]``.
 Algorithms may import this folder and nothing else of the engines.
 
-packing.py has the mechanism, each other file the records of one family.
+packing.py has the mechanism, each other file the records of one family. A record is imported here and named twice:
+in `KINDS`, from which its C struct is written, and in ``__all__``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 # them, and adds what the windows that meet them have for them.
 
 
-cdef inline void _pool_argrow(const int n, const Pool* f, const real* line, intp tap, real* best, real* arg) noexcept nogil:
+cdef inline void _pool_argrow(const int n, const Pool* f, const real* line, intp tap, real* best,
+                              real* arg) noexcept nogil:
     """Taps `tap`, tap + 1, ... of one kernel row join best and arg."""
     cdef intp j = 0, v
     cdef vec a, t, x
@@ -215,7 +216,7 @@ cdef void _scatter_share(const void* args, intp ithr, intp nthr) noexcept nogil:
 
 def max_pool_indices(cnp.ndarray x, cnp.ndarray y, cnp.ndarray index, cnp.ndarray taps, cnp.ndarray offsets,
                      cnp.ndarray work, cnp.ndarray q, int threads):
-    """x IN (planes, H, W); y OUT (planes, OH, OW); index OUT, int64: flat in the plane; `offsets` is that of each tap."""
+    """x IN (planes, H, W); y OUT (planes, OH, OW); index OUT, int64: flat in the plane; `offsets`: of each tap."""
     cdef Pool f = _pool(x, y, q, False)
     f.taps = <const intp*> cnp.PyArray_DATA(taps)
     f.x, f.y, f.work, f.index = data(x), data(y), data(work), <cnp.int64_t*> cnp.PyArray_DATA(index)
@@ -236,9 +237,10 @@ def max_pool_backward(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dx, cnp.ndarray
 
 
 def max_pool_scatter(cnp.ndarray dy, cnp.ndarray index, cnp.ndarray dx, cnp.ndarray bad, cnp.ndarray q, int threads):
-    """dy, index IN; dx OUT: each dy at its index. bad INOUT (threads): how many lay outside of their windows' rows, added."""
+    """dy, index IN; dx OUT: each dy at its index. bad INOUT (threads), added: how many lay outside of their rows."""
     cdef Pool f = _pool(dx, dy, q, True)
-    f.dy, f.y, f.index, f.bad = data(dy), data(dx), <cnp.int64_t*> cnp.PyArray_DATA(index), <intp*> cnp.PyArray_DATA(bad)
+    f.dy, f.y = data(dy), data(dx)
+    f.index, f.bad = <cnp.int64_t*> cnp.PyArray_DATA(index), <intp*> cnp.PyArray_DATA(bad)
     with nogil:
         launch(_scatter_share, &f, threads)
 

@@ -77,7 +77,8 @@ cdef inline void _pool_fill(real* d, intp n, real value) noexcept nogil:
         d[i] = value
 
 
-cdef inline vec _pool_column(const bint top, const int n, const real* x, intp step, intp rows, intp left) noexcept nogil:
+cdef inline vec _pool_column(const bint top, const int n, const real* x, intp step, intp rows,
+                             intp left) noexcept nogil:
     """The next LANES columns (`left` are left) of rows `step` apart, merged; n is their number, or 0."""
     cdef intp u
     cdef vec a
@@ -94,8 +95,9 @@ cdef inline vec _pool_column(const bint top, const int n, const real* x, intp st
     return a
 
 
-cdef inline void _pool_merge(const bint top, const int n, const Pool* f, const real* x, intp step, intp rows, real* line) noexcept nogil:
-    """Columns of `line` OUT that show the image: the largest, or the sum, of the rows; elsewhere it keeps its filling."""
+cdef inline void _pool_merge(const bint top, const int n, const Pool* f, const real* x, intp step, intp rows,
+                             real* line) noexcept nogil:
+    """Columns of `line` OUT that show the image: the largest, or the sum, of the rows; elsewhere it keeps its fill."""
     cdef intp i = 0, q, W = f.W
     cdef real* d = line + f.q.left
     cdef real* plain = line + f.q.sw * f.q.width

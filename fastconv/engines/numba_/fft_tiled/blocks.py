@@ -201,11 +201,11 @@ def last_pass(typingctx, n, n1, re, im, step, row, count, w, outr, outi, out, ke
         with cases(b, n) as case:
             for size, dft in _DFT.items():
                 with case(size), loop(b, I64(0), rows, [re, w, outr]) as (k, places):
-                    x = _numbers(b, vec, size, places[0], apart, step,
-                                 lambda k: b.icmp_signed("<", I64(k), count))  # fmt: skip
+                    x = _numbers(b, vec, size, places[0], apart, step, lambda k: b.icmp_signed("<", I64(k), count))
                     for j in range(1, size):
-                        x[j] = x[j].rotated(*(emit.splat(b, vec.llvm, b.load(b.gep(places[1], [I64(2 * j + e)])))
-                                              for e in range(2)))  # fmt: skip
+                        x[j] = x[j].rotated(
+                            *(emit.splat(b, vec.llvm, b.load(b.gep(places[1], [I64(2 * j + e)]))) for e in range(2))
+                        )
                     left = b.sub(kept, k)
                     _store_numbers(b, vec, dft(*x), places[2], out_apart, gap,
                                    lambda j, left=left: b.icmp_signed("<", b.mul(n1, I64(j)), left))  # fmt: skip

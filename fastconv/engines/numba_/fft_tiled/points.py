@@ -203,5 +203,6 @@ def _sums(s, k, pairs, x, dy, o, c, first, stop, R):
                 column(s, address(a, b * unit_a * L), i, v.at(pairs, 2 * b), v.at(pairs, 2 * b + 1), t, p)
                 _products(p, w, w, 0, j > first, t, sums)
                 if j == stop - 1:
-                    column_back(s, sums, i, v.at(s, at.h.taps), 0, address(R, b * v.at(s, at.unit_r) * L),
-                                v.at(s, at.row_r), 2)  # fmt: skip
+                    column_back(
+                        s, sums, i, v.at(s, at.h.taps), 0, address(R, b * v.at(s, at.unit_r) * L), v.at(s, at.row_r), 2
+                    )

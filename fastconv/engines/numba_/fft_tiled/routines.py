@@ -52,8 +52,9 @@ def rows(s, planes, k, count, columns, a, pairs):
     v.put(pairs, 1, stop)
     for j in range(start, stop):
         for half in range(2):
-            load_row(planes, k, 2 * j + half if 2 * j + half < count else v.at(k, tb.LAST), columns,
-                     address(row, half * L))  # fmt: skip
+            load_row(
+                planes, k, 2 * j + half if 2 * j + half < count else v.at(k, tb.LAST), columns, address(row, half * L)
+            )
         transform(s, tb.TILE_W, row, address(row, L), 2, columns, address(a, 2 * j * L), address(a, (2 * j + 1) * L),
                   v.at(s, at.row_a), v.at(s, at.w.t))  # fmt: skip
 
@@ -151,8 +152,9 @@ def kernel_rows(s, w, k, r, step):
             p = address(taps, 2 * (phase * pairs + j) * row * L)
             for i in range(2 * v.at(s, at.w.t)):  # of the next pair
                 v.prefetch_write(o, (i // 2 * v.at(s, at.row_r) + 2 + i % 2) * L)
-            transform(s, tb.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.row_r),
-                      v.at(s, at.w.t))  # fmt: skip
+            transform(
+                s, tb.KERNEL_W, p, address(p, row * L), 1, t, o, address(o, L), v.at(s, at.row_r), v.at(s, at.w.t)
+            )
 
 
 @routine("an")
@@ -164,8 +166,7 @@ def kernel_rows_back(s, r, step):
         for j in range(pairs):
             p = address(r, (phase * step + 2 * j) * L)
             o = address(taps, 2 * (phase * pairs + j) * row * L)
-            transform(s, tb.TILE_W, address(p, L), p, v.at(s, at.row_r), v.at(s, at.w.t), address(o, row * L), o,
-                      1, t)  # fmt: skip
+            transform(s, tb.TILE_W, address(p, L), p, v.at(s, at.row_r), v.at(s, at.w.t), address(o, row * L), o, 1, t)
 
 
 @routine("ai")

@@ -65,15 +65,17 @@ def _channels(
             c, o = i // blocks, i % blocks
             phase = ci * dblocks if v.at(q, at.h.sp) * v.at(q, at.w.sp) > 1 else v.at(q, at.cob)
             place_kernels(s, k, 1, 0, group * v.at(q, at.co) + o * L, min(L, v.at(q, at.co) - o * L), c, L)
-            kernel_rows(s, address(w, 0), k, address(R, (c * dblocks + o) * v.at(q, at.unit_r) * L),
-                        phase * v.at(q, at.unit_r))  # fmt: skip
+            kernel_rows(
+                s, address(w, 0), k, address(R, (c * dblocks + o) * v.at(q, at.unit_r) * L), phase * v.at(q, at.unit_r)
+            )
     elif what == _PRODUCTS:
         panels = ceil(blocks, 2)
         units = (v.at(q, at.w.t) // 2 + 1) * panels
         for i in range(units * ithr // nthr, units * (ithr + 1) // nthr):
             o = i % panels * 2
-            _product_unit(s, X, R, address(Z, o * v.at(q, at.unit_z) * L), i // panels, min(2, blocks - o), block + o,
-                          tiles)  # fmt: skip
+            _product_unit(
+                s, X, R, address(Z, o * v.at(q, at.unit_z) * L), i // panels, min(2, blocks - o), block + o, tiles
+            )
     else:
         add = local(work, 16)
         clear_vectors(add, 0, L)

@@ -1,8 +1,9 @@
 """Turns a function into a step: compiled on first use, kept on disk, run serially or in parallel, safely.
 
-`step` is the decorator of every step of this engine. The decorated function is plain Numba code that splits its
-work by one outermost ``prange``; callers pass ``threads`` behind its own arguments. ``threads == 1`` runs code that
-was compiled without parallel loops, and so do calls that must not start threads:
+`shared_step` is the decorator of steps. The decorated function is plain Numba code that does one share of the work:
+its last arguments are ``ithr, nthr``, in the place of which callers pass ``threads``. A few steps of the direct
+algorithms have the older `step`: one outermost ``prange``, and ``threads`` behind the function's own arguments.
+``threads == 1`` starts no threads, and neither do calls that must not:
 
 * in a forked child (GNU OpenMP kills it, TBB and workqueue lose their threads),
 * from inside somebody's parallel region, if the layer is Numba's ``workqueue``. That layer aborts the process when

@@ -128,20 +128,25 @@ _ARGUMENTS = """{}(kind, key, a, gap, row, out, out_gap, out_row, many, coef, ic
     """
 
 inputs_1d = _transform(
-    "inputs_1d", _ARGUMENTS.format("inputs_1d", "Pixels to frequencies", "0; key: points"),
+    "inputs_1d",
+    _ARGUMENTS.format("inputs_1d", "Pixels to frequencies", "0; key: points"),
     lambda kind: [(n, n, lambda b, vec, d, z, n=n: _input(b, vec, n, d, z)) for n in _INPUTS],
-)  # fmt: skip
+)
 outputs_1d = _transform(
     "outputs_1d",
     _ARGUMENTS.format("outputs_1d", "Frequencies to outputs", "1 for grad_weight, else 0; key: 8*points + outputs"),
-    lambda kind: [(8 * n + m, n, lambda b, vec, v, a, n=n, m=m: _output(b, vec, n, m, v, a))
-                  for n, m in (_SUMS if kind else _OUTPUTS)],
-)  # fmt: skip
+    lambda kind: [
+        (8 * n + m, n, lambda b, vec, v, a, n=n, m=m: _output(b, vec, n, m, v, a))
+        for n, m in (_SUMS if kind else _OUTPUTS)
+    ],
+)
 weights_1d = _transform(
-    "weights_1d", _ARGUMENTS.format("weights_1d", "Taps to frequencies", "1 for dy, else 0; key: 8*points + taps"),
-    lambda kind: [(8 * n + r, r, lambda b, vec, w, g, n=n, r=r: _weight(b, vec, n, r, w, g))
-                  for n, r in (_DY if kind else _TAPS)],
-)  # fmt: skip
+    "weights_1d",
+    _ARGUMENTS.format("weights_1d", "Taps to frequencies", "1 for dy, else 0; key: 8*points + taps"),
+    lambda kind: [
+        (8 * n + r, r, lambda b, vec, w, g, n=n, r=r: _weight(b, vec, n, r, w, g)) for n, r in (_DY if kind else _TAPS)
+    ],
+)
 
 
 @intrinsic

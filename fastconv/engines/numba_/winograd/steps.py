@@ -139,8 +139,9 @@ def inputs(q, c, table, t, work, slots, V, coef):
 
 
 @v.copied
-def _panel(q, w, u, bias, residual, y, group, o, table, t, work, V, own, coef, only_weights, multiply, ready,
-           activation):  # fmt: skip
+def _panel(
+    q, w, u, bias, residual, y, group, o, table, t, work, V, own, coef, only_weights, multiply, ready, activation
+):
     """Outputs o .. o + 2*lanes: weights unless u has them, products, inverse transform, store."""
     L, co, ci, kc, F = v.lanes(y), q[at.co], q[at.ci], q[at.kc], frequencies(q)
     chunks, panels, products_at = (ci + kc - 1) // kc, (co + 2 * L - 1) // (2 * L), own + q[at.at_m]

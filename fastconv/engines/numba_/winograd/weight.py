@@ -163,5 +163,6 @@ def _taps(q, work, S, dw, o, channels, coef):
         )
         outputs_1d(1, 8 * n + m, source, gap, step, out, out_gap, out_step, many, coef, P + P * P)
     for i in range(0, count, L):
-        v.store_rows(dw, o * count + i, count, v.transpose(v.load_rows(taps, i * L, L, count - i, L)),
-                     channels, count - i)  # fmt: skip
+        v.store_rows(
+            dw, o * count + i, count, v.transpose(v.load_rows(taps, i * L, L, count - i, L)), channels, count - i
+        )
