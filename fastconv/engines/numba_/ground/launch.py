@@ -152,36 +152,44 @@ class Shared(Step):
     """A step whose function does one of several shares of the work; its last arguments are `share` and `shares`.
 
     It has no ``prange`` and is compiled once, for one thread as for many, which takes a fraction of the time: the
-    parallel loop is the same for all such steps and calls the compiled function by its address (shares.py).
+    threads of the compiled kernels, or where those are missing a parallel loop that is the same for all such steps,
+    call the compiled function by its address (shares.py).
     """
 
     def __call__(self, *args: Any) -> None:
         threads, args = args[-1], args[:-1]
-        if threads == 1 or not _may_launch():
+        if threads == 1 or not (_POOL or _may_launch()):
             try:
                 run = self._compiled[args[0].dtype.char, False]
             except KeyError:
                 run = self._compile((*args, 0, 1), False)
             for share in range(threads):
                 run(*args, share, threads)
+            return
+        try:
+            start, step, loop = self._compiled[args[0].dtype.char, True]
+        except KeyError:
+            start, step, loop = self._parallel(args)
+        if _POOL:
+            start(step, loop, threads, args)
         else:
-            try:
-                start, step, loop = self._compiled[args[0].dtype.char, True]
-            except KeyError:
-                start, step, loop = self._parallel(args)
             _in_turn(start, (step, loop, min(threads, get_thread_count()), threads, args))
 
     def _parallel(self, args: tuple) -> Any:
-        """What starts the parallel loop, and the addresses of the step and of the loop."""
+        """What starts all shares, the address of the step, and of who runs them."""
         run = self._compile((*args, 0, 1), False)
         key, integers = (args[0].dtype.char, True), (types.intp,) * 3
         with _state.compiling:
-            if "loop" not in _shared:
+            if not _POOL and "loop" not in _shared:
                 _shared["loop"] = _jit(shares.every_share, integers, True)
             if key not in self._compiled:
                 packed = types.Tuple(self._signature((*args, 0, 0))[:-2])
-                start = _jit(shares.start, (*integers, types.intp, packed), False)
-                self._compiled[key] = start, _address(run), _address(_shared["loop"])
+                if _POOL:
+                    start, loop = _jit(shares.on_pool, (*integers, packed), False), _POOL
+                else:
+                    start = _jit(shares.on_loop, (*integers, types.intp, packed), False)
+                    loop = _address(_shared["loop"])
+                self._compiled[key] = start, _address(run), loop
         return self._compiled[key]
 
 
@@ -196,6 +204,16 @@ def compiled(function: Callable, signature: tuple) -> tuple[Any, int]:
     return run, _address(run)
 
 
+def _pool() -> int:
+    """The address of `fc_launch` (cython_/ground/pool.h), 0 if nothing is compiled."""
+    try:
+        from ...cython_ import _pool
+    except ImportError:
+        return 0
+    return int(_pool.LAUNCH)
+
+
+_POOL = _pool()
 _shared: dict[str, Any] = {}  # the parallel loop of all steps
 
 
