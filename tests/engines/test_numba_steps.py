@@ -10,8 +10,8 @@ from numba import get_num_threads, prange, set_num_threads
 from numba.core.errors import TypingError
 from numba.np.ufunc.parallel import get_thread_count
 
+from fastconv.engines import loader, records
 from fastconv.engines import numba_ as engine
-from fastconv.engines import records
 from fastconv.engines.numba_.ground.launch import shared_step, step
 from fastconv.engines.records import ConvGeometry, pack
 from tests import child, oracle
@@ -205,8 +205,14 @@ SAFETY = """
 import os, sys, threading
 import numba, numpy as np
 from fastconv.engines import numba_ as engine
+from fastconv.engines import loader
+from fastconv.engines.numba_.ground import launch
 from fastconv.engines.records import ConvGeometry, pack
 
+layer = sys.argv[2]
+if layer == "pool":
+    assert launch._POOL
+launch._POOL = launch._POOL if layer == "pool" else 0
 rng = np.random.default_rng(0)
 x, w = rng.integers(-9, 9, (2, 3, 40, 40)).astype(np.float64), rng.integers(-9, 9, (4, 3, 3, 3)).astype(np.float64)
 def once(threads):
@@ -219,7 +225,7 @@ def check(rounds=1):
     for _ in range(rounds):
         assert (once(2) == want).all()
 check()
-print(numba.threading_layer())
+print(layer if layer == 'pool' else numba.threading_layer())
 
 def many(rounds):
     failed = []
@@ -259,13 +265,16 @@ print("good")
 
 
 @pytest.mark.parametrize("what", ["fork", "threads", "nested"])
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.parametrize("layer", ["pool", "omp", "workqueue"])
 def test_parallel_hazards(layer, what):
     """A fork while threads compute, many threads that launch at once, a launch inside a parallel region."""
     code = SAFETY
     if layer == "omp" and child.run("-c", "import numba.np.ufunc.omppool", check=False).returncode:
         pytest.skip("Numba has no OpenMP layer here")
-    assert child.run_code(code, what, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3").split() == [layer, "good"]
+    if layer == "pool" and loader.absent("cython"):
+        pytest.skip("the pool is not compiled")
+    environment = {"NUMBA_NUM_THREADS": "3"} | ({} if layer == "pool" else {"NUMBA_THREADING_LAYER": layer})
+    assert child.run_code(code, what, layer, **environment).split() == [layer, "good"]
 
 
 # ---- the cache on disk, on a copy of the engine ----
