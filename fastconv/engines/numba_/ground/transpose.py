@@ -39,6 +39,27 @@ def load_block(typingctx, a, i, stride, rows, n):
     return types.UniTuple(vec, L)(a, *[types.intp] * 4), codegen
 
 
+@intrinsic
+def load_every_other(typingctx, a, i, stride, rows, n):
+    """load_every_other(a, i, stride, rows, n) -> `v.load_rows` of elements 0, 2, 4, ... of every row."""
+    vec = vector_of(a)
+
+    def codegen(context, b, sig, args):
+        array, i, stride, rows, n = args
+        block = []
+        for k in range(vec.lanes):
+            address = emit.pointer(context, b, a, array, b.add(i, b.mul(stride, I64(k))))
+            valid = b.select(b.icmp_signed("<", I64(k), rows), b.sub(b.mul(n, I64(2)), I64(1)), I64(0))
+            low = emit.load_part(b, vec, address, valid)
+            high = emit.load_part(b, vec, b.gep(address, [I64(vec.lanes)]), b.sub(valid, I64(vec.lanes)))
+            for ahead in (4, 5):
+                emit.prefetch(b, b.gep(address, [I64(ahead * vec.lanes)]))
+            block.append(emit.shuffle(b, low, high, [2 * k for k in range(vec.lanes)]))
+        return context.make_tuple(b, sig.return_type, block)
+
+    return types.UniTuple(vec, vec.lanes)(a, *[types.intp] * 4), codegen
+
+
 def _places(context, b, vec, a, places, args):
     """Address and number of lanes (all or none) of every vector of a block."""
     array, i, step, table, k, n = args
