@@ -14,13 +14,11 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# Okabe and Ito's palette (2008) with two darker colours of Tol's, told apart with colour-blind eyes too.
+# Okabe and Ito's palette (2008) with some of Tol's, told apart with colour-blind eyes too.
 _COLOURS = {
     "naive": "#000000",
     "im2col": "#E69F00",
     "direct": "#0072B2",
-    "direct_plain": "#88CCEE",
-    "planar": "#332288",
     "depthwise": "#56B4E9",
     "winograd": "#009E73",
     "fft": "#CC79A7",

@@ -10,7 +10,7 @@ ROOT = Path(fastconv.__file__).parent / "engines" / "cython_"
 SOURCES = [p for p in ROOT.rglob("*") if p.suffix in (".pxi", ".h", ".pyx")]
 PREFIXES = {
     "ground": ("FC_", "PEAK_", "VBYTES", "LANES", "CYTHON_INLINE"), "depthwise": ("DW_", "FC_DW_", "dw_"),
-    "direct": ("DIRECT_", "PLANAR_"), "filters": ("FILTER_",), "fft.pxi": ("FFT_",),
+    "filters": ("FILTER_",), "fft.pxi": ("FFT_",),
     "fft_tiled": ("FT_",), "pooling": ("POOL_",), "split_bf16": ("SPLIT_",),
     "winograd": ("WINO_",), "runs": ("RUNS_", "FC_RUNS_"), "_cpu.pyx": ("FC_", "HAS"),
 }  # fmt: skip

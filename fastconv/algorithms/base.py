@@ -164,10 +164,6 @@ class Backend:
         """Seconds below which `cost` never is, found in microseconds: what cannot win is not configured."""
         return 0.0
 
-    def doubtful(self, p: ConvProblem, pass_: str, cfg: Any) -> bool:
-        """Whether a result that is not finite may be so by the algorithm's doing: the plan then runs another."""
-        return False
-
     def cost(self, p: ConvProblem, pass_: str, cfg: Any, threads: int, rates: Rates) -> Cost:
         """Expected operations, bytes and seconds."""
         flops, moved = nominal_flops(p), compulsory_bytes(p)

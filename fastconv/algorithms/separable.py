@@ -19,18 +19,17 @@ from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
 from ..core.workspace import Scratch
 from ..engines.records import SeparableBands, pack
-from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
-from .direct import Direct
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
 from .im2col import Im2col
 from .low_rank import Factors, by_pivot, by_values, exact, may_be_outer
-from .planar import Planar
+from .runs import Runs
 
 _PAIRS = 64  # channel pairs a group up to which the fused step is used
 _BAND = 192 << 10  # bytes of rows between the two filters: in second-level cache
 _GROWTH = 4  # by which terms of factors may be larger than the kernel
 _COLUMNS, _ROWS = 0.68, 0.44  # of the FMA peak
 _ROW, _THIN = 1e-8, 1.6  # seconds for a row beside its products; how much slower helpers are than they expect
-_HELPERS = Planar, Direct, Im2col  # for many channels: the first that does not refuse
+_HELPERS = Runs, Im2col  # for many channels: the first that takes planes as they lie
 
 
 class Bands(NamedTuple):
@@ -92,7 +91,7 @@ class Separable(Backend):
         rank = self.factors.rank if self.factors else _full_rank(p, pass_)
         if not _fused(p, pass_):
             (q1, q2), pair = _problems(p, rank), self._helpers()
-            first, second = (next(k for k, b in enumerate(pair) if not b.refuse(q, pass_)) for q in (q1, q2))
+            first, second = (next(k for k, b in enumerate(pair) if not any(b.layout(q, pass_))) for q in (q1, q2))
             return Pair(
                 rank,
                 first,
@@ -185,7 +184,7 @@ class Separable(Backend):
         (q1, q2), pair, (w1, w2) = _problems(p, cfg.rank), self._helpers(), _as_weights(self.factors)
         room, (one, two) = _scratch(p, cfg.rank).take(work), packed or (None, None)
         between, rest, second = room["between"], room["rest"], pair[cfg.second]
-        own = bias if second.adds_bias else None
+        own = Epilogue(bias, None, "") if second.fuses else None
         for i in range(p.n):
             pair[cfg.first].forward(q1, cfg.first_cfg, x[i : i + 1], w1, None, between, rest, threads, one)
             second.forward(q2, cfg.second_cfg, between, w2, own, y[i : i + 1], rest, threads, two)

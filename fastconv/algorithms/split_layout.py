@@ -1,11 +1,12 @@
 """Where the split backends put pixels and weights: see engines/cython_/split_bf16/ for the loops that read them.
 
 All offsets are in bfloat16 numbers. A phase is a set of taps that serves the same output rows and columns
-(one in forward, stride x stride in grad_input, as in axes.py); its steps are the products of one output.
+(one in forward, stride x stride in grad_input); its steps are the products of one output.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from ..core.problem import ConvProblem
 from ..core.workspace import Scratch
 from ..engines.records import SplitCopy, SplitProducts, SplitSums, SplitWeights, pack
-from .axes import bands, sides, source
+from .axes import sides, source
 from .base import Array
 
 PRODUCTS = {  # parts: (part of the image, part of the weights); neighbours share one of them
@@ -79,6 +80,13 @@ def view(p: ConvProblem, pass_: str) -> View:
         return View(p.sh, p.pt, p.sw, p.pl, 1, down, 1, right, 1, 1, down, right, c0, columns)
     nr, nc = (1 if k == 1 else s for k, s in ((p.kh, p.sh), (p.kw, p.sw)))
     return View(1, 0, 1, 0, p.sh, p.pt, p.sw, p.pl, nr, nc, down, right, 0, p.ow)
+
+
+def bands(p: ConvProblem, images: int, rows: int, oh: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first image, images, first row, last row) of every band of so many images and output rows."""
+    for n in range(0, p.n, images):
+        for i in range(0, oh, rows):
+            yield n, min(images, p.n - n), i, min(i + rows, oh)
 
 
 def base_rows(v: View, i0: int, i1: int) -> tuple[int, int]:

@@ -8,8 +8,8 @@ OUT     written, the part that is not padding whole; what it held is not read
 INOUT   read and written
 WORK    scratch memory of arbitrary content
 
-A record is a row of `intp` made by `records.pack`. A table of tuples of numbers belongs to steps that have no record
-yet. ``python -m fastconv.engines.steps`` writes the stub ``kernels.pyi``, by which mypy checks the calls.
+A record is a row of `intp` made by `records.pack`. ``python -m fastconv.engines.steps`` writes the stub
+``kernels.pyi``, by which mypy checks the calls.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Argument(NamedTuple):
     """An argument of a step."""
 
     name: str
-    role: str  # IN, OUT, INOUT, WORK; "record", "int", "float", "flag"; "tuple" of ints
-    what: str = ""  # shape of an array, kind of a record, ints of a tuple
+    role: str  # IN, OUT, INOUT, WORK; "record", "int", "float", "flag"
+    what: str = ""  # shape of an array, kind of a record
     dtype: str = "real"  # of an array: "real", "intp", "int64", "image"
 
 
@@ -57,10 +57,6 @@ def ints(names: str) -> tuple[Argument, ...]:
 
 def flag(name: str) -> Argument:
     return Argument(name, "flag")
-
-
-def packed(name: str, fields: str) -> Argument:
-    return Argument(name, "tuple", fields)
 
 
 THREADS = Argument("threads", "int")
@@ -132,34 +128,6 @@ STEPS = (
           array(OUT, "dx", "planes ih iw"), array(INOUT, "bad", "threads", "intp"), POOL, THREADS)),
     Step("avg_pool_backward", "each dy shared out evenly among the pixels of its window",
          (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, SCRATCH, POOL, THREADS)),
-    # ---- direct ----
-    Step("direct_pack", "rows of x, padded, channels blocked",
-         (X, array(OUT, "copy", "nb groups blocks rows nph wph block"),
-          *ints("n0 nb c0 nc groups block first rows rstep pt pl split nph wph plane"), THREADS)),
-    Step("direct_weights", "weights in the order in which the products read them",
-         (W, array(OUT, "u", "groups panels taps c nv*lanes"), *ints("w0 nout C groups T"), POS, *ints("nv"),
-          flag("adjoint"), array(WORK, "tmp", "numbers"), *ints("tmp_size"), THREADS)),
-    Step("direct_rows", "a band of output rows from the copy",
-         (COPY, array(IN, "u", "numbers, or none"), W, Y, BIAS, TAPS, POS, SCRATCH,
-          packed("source", "image plane row first pt pl h w c block"), packed("rows", "r0 rd rm rs c0 cd cm cs oh ow"),
-          packed("outputs", "n0 nb o0 nout groups i0 i1"), packed("blocks", "nv per jit adjoint w0 tmp T"), THREADS)),
-    Step("direct_sums", "sums for dw of a band, added",
-         (COPY, DY, array(INOUT, "sums", "numbers"), TAPS, SCRATCH, packed("source", "see direct.py"),
-          packed("outputs", "see direct.py"), packed("blocks", "see direct.py"), packed("lanes", "see direct.py"),
-          THREADS)),
-    Step("direct_unpack_sums", "dw from the sums", (array(INOUT, "sums", "numbers"), DW,
-         *ints("o0 nout C KH KW block groups"), flag("swapped"), *ints("own shares"), THREADS)),
-    Step("planar_weights", "weights of a few outputs in the order of their use",
-         (W, array(OUT, "u", "blocks taps c nt"), *ints("w0 nout C T"), POS, *ints("tile"), flag("adjoint"), THREADS)),
-    Step("planar_rows", "outputs strip by strip, lanes = pixels",
-         (X, array(IN, "u", "blocks taps c nt"), Y, BIAS, TAPS, SCRATCH, packed("copy", "see planar.py"),
-          packed("rows", "see planar.py"), packed("channels", "see planar.py"), packed("blocks", "see planar.py"),
-          THREADS)),
-    Step("planar_sums", "dw, lanes = pixels",
-         (DY, X, DW, array(IN, "off", "pairs", "intp"), SCRATCH, packed("copy", "see planar.py"),
-          packed("channels", "see planar.py"), packed("units", "see planar.py"), THREADS)),
-    Step("pointwise", "1x1 at stride 1", (X, array(IN, "u", "blocks 1 c nt"), Y, BIAS, *ints("c0 C o0 nout"), SCRATCH,
-         *ints("per"), THREADS)),
     # ---- depthwise ----
     Step("depthwise_forward", "channel by channel, lanes = pixels",
          (X, W, BIAS, Y, *ints("sh sw pt pl dh dw g rows height left width share"), SCRATCH, THREADS)),
@@ -243,7 +211,7 @@ STEPS = (
          (array(IN, "sums", "numbers"), DW, record("q", "SplitSums"), THREADS), engines=SPLIT),
 )  # fmt: skip
 
-_TYPES = {"int": "int", "float": "float", "flag": "bool", "tuple": "tuple[int, ...]"}
+_TYPES = {"int": "int", "float": "float", "flag": "bool"}
 
 
 def _type(a: Argument) -> str:

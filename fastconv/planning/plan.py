@@ -49,8 +49,6 @@ class Plan:
         The backend's line in `explain`.
     fallback : Plan or None
         Runs instead where the chosen backend would spread NaN, Inf or numbers near overflow.
-    doubtful : bool
-        Whether that is seen from the result, see `Backend.doubtful`; otherwise the operands tell.
     by_value : tuple of Backend
         To be asked about the weights at hand, see `planner.plan`, or made for them; empty if any weights will do.
     asked : Asked
@@ -58,16 +56,14 @@ class Plan:
 
     def __init__(
         self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
-        fallback: Plan | None = None, doubtful: bool = False, by_value: tuple[Backend, ...] = (),
-        asked: Asked = _NOTHING,
+        fallback: Plan | None = None, by_value: tuple[Backend, ...] = (), asked: Asked = _NOTHING,
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem, backend, pass_)
         self.compute_dtype = self.inner.dtype
         self.workspace_bytes = row.workspace_bytes
-        self.fallback, self.doubtful, self.by_value, self.asked = fallback, doubtful, by_value, asked
-        self._looks = fallback is not None and not doubtful
+        self.fallback, self.by_value, self.asked = fallback, by_value, asked
         self._after, self._nothing = Epilogue(None, None, asked.activation), np.empty(0, self.compute_dtype)
         self._settle()
 
@@ -97,8 +93,7 @@ class Plan:
     @property
     def falls_back(self) -> str:
         """When the fallback runs, in words."""
-        when = "a result that is not finite" if self.doubtful else "NaN, Inf and numbers near overflow"
-        return f"for {when}, instead of {self.backend.name}"
+        return f"for NaN, Inf and numbers near overflow, instead of {self.backend.name}"
 
     def run(
         self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None,
@@ -109,8 +104,8 @@ class Plan:
         forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known. Arrays whose
         channels lie last (``problem.x_last``, ``problem.y_last``) have the shape (n, h, w, c).
         """
-        if self._looks and not self._within_range(first, second, peak):
-            self.fallback.run(first, second, out, bias, residual=residual)  # type: ignore[union-attr]
+        if self.fallback is not None and not self._within_range(first, second, peak):
+            self.fallback.run(first, second, out, bias, residual=residual)
             return
         after = self._after if bias is None and residual is None else Epilogue(bias, residual, self.asked.activation)
         if not self.workspace_bytes:
@@ -121,8 +116,6 @@ class Plan:
                 self._run(first, second, out, after, packed, work)
             finally:
                 workspace.give_back(self.compute_dtype, work)
-        if self.doubtful and self.fallback is not None and not np.isfinite(out).all():
-            self.fallback.run(first, second, out, bias, residual=residual)
 
     def peak(self, a: Any) -> float:
         """max|a|, NaN or Inf if it holds one."""

@@ -155,15 +155,13 @@ def _plan_of(
     reason = "; ".join(text for text in (_WHY[kind], b.note) if text)
     row = search.row(b)._replace(status="chosen", kind=kind, reason=reason)
     spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
-    doubtful = b.doubtful(search.inner(b), search.pass_, config)
     fallback = None
-    if spreads or doubtful:
-        other = Search(p, search.pass_, *asked) if kind == "named" else search
+    if spreads:
         plain = [a for a in registry.all_backends() if not (a.spreads_nonfinite or a.by_value)]
-        safe = other.cheapest(a for a in plain if a.algorithm != b.algorithm)
+        safe = search.cheapest(a for a in plain if a.algorithm != b.algorithm)
         if safe is not None:
-            fallback = _plan_of(other, safe, p, "cheapest", asked)
-    return Plan(p, search.pass_, b, threads, row, config, fallback, doubtful, by_value, asked)
+            fallback = _plan_of(search, safe, p, "cheapest", asked)
+    return Plan(p, search.pass_, b, threads, row, config, fallback, by_value, asked)
 
 
 def _for_weights(found: Plan, w: Any, kept: bool) -> Plan:

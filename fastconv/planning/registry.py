@@ -7,12 +7,10 @@ import warnings
 
 from ..algorithms.base import Backend
 from ..algorithms.depthwise import Depthwise
-from ..algorithms.direct import Direct
 from ..algorithms.fft import Fft
 from ..algorithms.fft_tiled import FftTiled
 from ..algorithms.im2col import Im2col
 from ..algorithms.naive import Naive
-from ..algorithms.planar import Planar
 from ..algorithms.reference import Reference
 from ..algorithms.runs import Runs
 from ..algorithms.separable import Separable
@@ -22,14 +20,10 @@ from ..core.problem import PASSES
 from ..engines import loader
 
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
-    (Planar, "cython"),
-    (Planar, "numba"),
     (Depthwise, "cython"),
     (Depthwise, "numba"),
     (Runs, "cython"),
     (Runs, "numba"),
-    (Direct, "cython"),
-    (Direct, "numba"),
     (Winograd, "cython"),
     (Winograd, "numba"),
     (FftTiled, "cython"),

@@ -21,6 +21,17 @@ BLOCKS = (  # rows of several register blocks, panels of one to four vectors, ta
     "n1ci70ih1iw3co9kh1kw1_f32",
     "n1ci4ih19iw29co20kh3kw3ph1pw2dw2_f32",
 )
+FEW = (  # few channels, then few outputs
+    "n2ci3ih21iw112co32kh3kw3sh2sw2ph1pw1_f32",
+    "n1ci3ih30iw55co20kh5kw5ph2pw2_f32",
+    "n2ci1ih19iw33co11kh7kw3sh2ph3pw1_f32",
+    "n1ci4ih17iw100co64kh3kw3ph1pw1dh2dw2_f32",
+    "n1ci2ih40iw149co27kh3kw5sh3sw4_f32",
+    "n1ci3ih9iw14co40kh4kw4sh4sw4_f32",
+    *(f"n1ci24ih9iw{w}co{c}kh3kw3ph1pw1_f32" for w, c in ((14, 1), (40, 3), (49, 5), (96, 8))),
+    "n1ci24ih17iw90co3kh3kw3sh2sw2ph1pw1_f32",
+    "n2ci9ih12iw47co7kh3kw3sh3sw3_f32",
+)
 
 
 def filled(dtype: str) -> Any:
@@ -62,6 +73,14 @@ def test_blocks_chunks_and_shares(engine: str, pass_: str, text: str, threads: i
         for cfg in configs(runs, q, pass_, threads):
             got = guard_runs.run(runs, pass_, q, d, cfg, threads, filled("float32"))
             np.testing.assert_array_equal(got, want, f"{q} {cfg}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("name", [n for n in battery.backends() if n.startswith("direct/")])
+def test_few_channels_and_few_outputs(name: str, pass_: str, dtype: str) -> None:
+    failed = battery.failures(name, pass_, [with_dtype(text, dtype) for text in FEW])
+    assert not failed, "\n".join(failed)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -79,7 +79,7 @@ def test_what_decorators_call_outputs() -> None:
 
 def test_table() -> None:
     assert len(TABLE) == len(steps.STEPS)
-    roles = {*steps.ARRAYS, "record", "int", "float", "flag", "tuple"}
+    roles = {*steps.ARRAYS, "record", "int", "float", "flag"}
     for step in steps.STEPS:
         assert all(a.role in roles for a in step.arguments), step.name
         assert all(a.what in records.kinds() for a in step.arguments if a.role == "record"), step.name
@@ -137,9 +137,6 @@ class Recorder:
         elif a.role == "record":
             kind = records.kinds()[a.what]
             assert value.dtype == np.intp and value.shape == (records.length(kind),), f"{where}: no packed {a.what}"
-        elif a.role == "tuple":
-            assert all(isinstance(n, int) for n in value), where
-            assert a.what.startswith("see ") or len(value) == len(a.what.split()), where
         elif a.role == "float":
             assert isinstance(value, float), where
         else:

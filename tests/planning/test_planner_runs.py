@@ -140,26 +140,6 @@ def test_fallback(pass_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not rows_of(ask(WIDE, pass_, backend=e.chosen), "fallback"), "a named backend is taken at its word"
 
 
-@pytest.mark.skipif("planar/cython" not in battery.backends(), reason="there is no planar")
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_doubtful_results(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planes that are padded by zeros: where the gradient is not finite another backend has the last word."""
-    d = real_data(FEW)
-    e = ask(FEW, "grad_weight", backend="planar/cython")
-    (name,) = rows_of(e, "fallback")
-    assert "not finite" in next(r["reason"] for r in e.rows if r["backend"] == name)
-    with watched(monkeypatch) as ran:
-        battery.public("planar/cython", "grad_weight", FEW, d)
-        assert ran == ["planar/cython"]
-        dy = d.dy.copy()
-        dy[1, 2, 5, 6] = bad
-        d = d._replace(dy=dy)
-        got = battery.public("planar/cython", "grad_weight", FEW, d)
-        assert ran == ["planar/cython", "planar/cython", name]
-    want = battery.public("naive", "grad_weight", FEW, d)
-    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
-
-
 @pytest.mark.skipif("separable/cython" not in battery.backends(), reason="auto does not wait for a compiler")
 def test_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan's explanation is made with its weights, and a named `separable` runs only what knows its factors."""

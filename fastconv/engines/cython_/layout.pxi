@@ -30,34 +30,36 @@ cdef inline void _flip_block(const real* a, intp rows, intp cols, real* b, intp 
                 vstore_part(b + (c + i) * rows + r, m[i], nr)
 
 
-cdef void _flip_share(const real* a, real* b, intp rows, intp cols, intp wide, intp first, intp last) noexcept nogil:
-    """Tasks [first, last): each all rows of LAYOUT_WIDE vectors of columns of an image."""
-    cdef intp task, image, c0, c1, r, c
-    for task in range(first, last):
-        image = task // wide * rows * cols
-        c0 = task % wide * LAYOUT_WIDE * LANES
+cdef struct Flip:
+    const real* a
+    real* b
+    intp images, rows, cols, wide   # tasks an image: each all rows of LAYOUT_WIDE vectors of columns
+
+
+cdef void _flip_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    cdef const Flip* f = <const Flip*> arguments
+    cdef intp rows = f.rows, cols = f.cols, task, image, c0, c1, r, c
+    for task in range(split(f.images * f.wide, ithr, nthr), split(f.images * f.wide, ithr + 1, nthr)):
+        image = task // f.wide * rows * cols
+        c0 = task % f.wide * LAYOUT_WIDE * LANES
         c1 = min(c0 + LAYOUT_WIDE * LANES, cols)
         r = 0
         while r < rows:
             c = c0
             while c < c1:
                 if rows - r >= LANES and c1 - c >= LANES:
-                    _flip_block(a + image, rows, cols, b + image, r, c, LANES, LANES)
+                    _flip_block(f.a + image, rows, cols, f.b + image, r, c, LANES, LANES)
                 else:
-                    _flip_block(a + image, rows, cols, b + image, r, c, <int> min(LANES, rows - r),
+                    _flip_block(f.a + image, rows, cols, f.b + image, r, c, <int> min(LANES, rows - r),
                                 <int> min(LANES, c1 - c))
                 c += LANES
             r += LANES
 
 
 cdef void _flip(const real* a, real* b, intp images, intp rows, intp cols, int threads) noexcept:
-    cdef intp wide = (cols + LAYOUT_WIDE * LANES - 1) // (LAYOUT_WIDE * LANES)
-    cdef intp tasks = images * wide, shares = min(tasks, threads), s
-    if shares <= 1:
-        _flip_share(a, b, rows, cols, wide, 0, tasks)
-        return
-    for s in prange(shares, nogil=True, schedule="static", num_threads=threads):
-        _flip_share(a, b, rows, cols, wide, tasks * s // shares, tasks * (s + 1) // shares)
+    cdef Flip f = Flip(a, b, images, rows, cols, (cols + LAYOUT_WIDE * LANES - 1) // (LAYOUT_WIDE * LANES))
+    with nogil:
+        launch(_flip_share, &f, threads)
 
 
 def to_channels_last(cnp.ndarray x, cnp.ndarray out, int threads):
@@ -70,20 +72,31 @@ def to_channels_first(cnp.ndarray x, cnp.ndarray out, int threads):
     _flip(data(x), data(out), x.shape[0], x.shape[1] * x.shape[2], x.shape[3], threads)
 
 
+cdef struct EpilogueCall:
+    real* y
+    const real* bias
+    const real* residual
+    intp rows, n, channels          # rows of n numbers
+    int code, per_number            # 1: each number of a row has a channel of its own
+
+
+cdef void _epilogue_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    cdef const EpilogueCall* f = <const EpilogueCall*> arguments
+    fc_epilogue_rows(f.code, f.y, f.bias, f.residual, split(f.rows, ithr, nthr), split(f.rows, ithr + 1, nthr), f.n,
+                     f.channels, f.per_number)
+
+
 def epilogue(cnp.ndarray y, cnp.ndarray bias, cnp.ndarray residual, int code, bint channels_last, int threads):
     """y IN OUT (N, C, H, W), or (N, H, W, C) if channels_last: activation(y + bias + residual); bias (C) and
     residual (as y) may be empty, code is the activation's place in ACTIVATIONS."""
-    cdef intp channels = y.shape[3] if channels_last else y.shape[1]
-    cdef intp n = channels if channels_last else y.shape[2] * y.shape[3], rows, s, shares
-    cdef const real* b = data(bias) if cnp.PyArray_SIZE(bias) else NULL
-    cdef const real* r = data(residual) if cnp.PyArray_SIZE(residual) else NULL
-    cdef real* p = data(y)
-    rows = cnp.PyArray_SIZE(y) // n
-    if channels_last and b == NULL:  # one row: nothing depends on the channel
-        n, rows = n * y.shape[2], rows // y.shape[2]
-    shares = min(rows, threads)
-    if shares <= 1:
-        fc_epilogue_rows(code, p, b, r, 0, rows, n, channels, channels_last)
-        return
-    for s in prange(shares, nogil=True, schedule="static", num_threads=threads):
-        fc_epilogue_rows(code, p, b, r, rows * s // shares, rows * (s + 1) // shares, n, channels, channels_last)
+    cdef EpilogueCall f
+    f.y, f.code, f.per_number = data(y), code, channels_last
+    f.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    f.residual = data(residual) if cnp.PyArray_SIZE(residual) else NULL
+    f.channels = y.shape[3] if channels_last else y.shape[1]
+    f.n = f.channels if channels_last else y.shape[2] * y.shape[3]
+    f.rows = cnp.PyArray_SIZE(y) // f.n
+    if channels_last and f.bias == NULL:  # one row: nothing depends on the channel
+        f.n, f.rows = f.n * y.shape[2], f.rows // y.shape[2]
+    with nogil:
+        launch(_epilogue_share, &f, threads)

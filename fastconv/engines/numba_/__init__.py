@@ -10,10 +10,6 @@ from .ground import target  # noqa: F401  before anything of Numba: it sets what
 from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
 from .depthwise.steps import depthwise_forward, depthwise_grad_input
 from .depthwise.weight import depthwise_grad_weight
-from .direct.planar import planar_rows, planar_weights, pointwise
-from .direct.planar_weight import planar_sums
-from .direct.steps import direct_pack, direct_rows, direct_weights
-from .direct.weight import direct_sums, direct_unpack_sums
 from .fft import spectral_multiply
 from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_weights
@@ -44,11 +40,6 @@ __all__ = [
     "depthwise_last_forward",
     "depthwise_last_grad_weight",
     "depthwise_last_pack",
-    "direct_pack",
-    "direct_rows",
-    "direct_sums",
-    "direct_unpack_sums",
-    "direct_weights",
     "epilogue",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
@@ -70,10 +61,6 @@ __all__ = [
     "naive_forward",
     "naive_grad_input",
     "naive_grad_weight",
-    "planar_rows",
-    "planar_sums",
-    "planar_weights",
-    "pointwise",
     "runs_few_pixels",
     "runs_pack",
     "runs_products",

@@ -1,5 +1,4 @@
 # What steps of several algorithms need: memory functions, and where a strided row meets the image.
-from cython.parallel cimport threadid
 from libc.string cimport memcpy, memset
 
 

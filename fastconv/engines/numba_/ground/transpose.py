@@ -94,22 +94,6 @@ def _places(context, b, vec, a, places, args):
 
 
 @intrinsic
-def load_each(typingctx, a, i, step, places, k, n):
-    """load_each(a, i, step, places, k, n) -> tuple of `lanes` vectors: the j-th from i + step * places[k + j].
-
-    Those from the n-th on (n > 0) are zero; places is an int64 array.
-    """
-    vec = vector_of(a)
-
-    def codegen(context, b, sig, args):
-        block = [emit.load_part(b, vec, address, n) for address, n in _places(context, b, vec, a, places, args)]
-        return context.make_tuple(b, sig.return_type, block)
-
-    n = types.intp
-    return types.UniTuple(vec, vec.lanes)(a, n, n, places, n, n), codegen
-
-
-@intrinsic
 def store_each(typingctx, a, i, step, places, k, n, values):
     """store_each(a, i, step, places, k, n, values): the first n > 0 vectors, the j-th to i + step * places[k + j]."""
     vec = values.dtype
