@@ -10,7 +10,7 @@ rank_one.py    a kernel as a column times a row
 workspace.py   scratch memory, lent and kept
 threads.py     how many threads a call may use; forks
 cores.py       the cores that this process may use
-openmp.py      how OpenMP's threads wait, and limits set on it from outside
+openmp.py      limits set on OpenMP from outside, and how its threads wait
 blas.py        one BLAS call at a time
 renamed.py     old names of arguments
 errors.py      BackendRefused, WorkspaceError

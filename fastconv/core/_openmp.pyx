@@ -1,4 +1,4 @@
-# The OpenMP library that the compiled kernels run on, and how many threads it would give a region that names none.
+# How many threads OpenMP would give a region that names none.
 cdef extern from *:
     """
     #ifdef _OPENMP

@@ -1,9 +1,10 @@
-"""The OpenMP library under the compiled kernels: how its threads wait, and what is asked of it from outside.
+"""What others ask of OpenMP's threads, and how they wait where Numba runs on them.
 
-GNU OpenMP reads once, when it is loaded, how long a thread that waits for work or for its fellows spins before it
-sleeps: 300,000 turns, milliseconds in which it holds a core that another process could use and on which the thread
-it waits for may have to run. Loaded here, it spins `SPIN` turns, unless the user's environment says otherwise. Numba's
-OpenMP layer runs on the same library.
+Compiled kernels have threads of their own (engines/cython_/ground/pool.h), but obey the limits that are set on OpenMP
+from outside. Where nothing is compiled, Numba's OpenMP layer runs on GNU OpenMP. That reads once, when it is loaded,
+how long a thread that waits spins before it sleeps: 300,000 turns, milliseconds in which it holds a core that another
+process could use and on which the thread it waits for may have to run. Loaded here, it spins `SPIN` turns, unless the
+user's environment says otherwise.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 5. the cores that this process may use: affinity, and its container's quota
 
 Never more than a limit that somebody else set on OpenMP in this Python thread, as ``threadpoolctl.threadpool_limits``
-does. A forked child runs serial: neither OpenMP nor a BLAS pool survives a fork.
+does. A forked child runs serial: neither OpenMP nor a BLAS pool survives a fork, and it is one of many as a rule.
 """
 
 from __future__ import annotations

@@ -108,6 +108,15 @@ def bf16(engine: str = "cython") -> tuple[str, str]:
     return unit, "" if unit else "this CPU has neither AMX nor AVX512_BF16"
 
 
+def waiting() -> str:
+    """For how long a thread of the kernels that has nothing to do looks for work; empty if nothing is compiled."""
+    try:
+        from .cython_ import _pool  # type: ignore[attr-defined]
+    except ImportError:
+        return ""
+    return f"for {_pool.SPIN / 1000:g} ms, giving way" if _pool.SPIN else "not at all, as OMP_WAIT_POLICY=passive says"
+
+
 def describe() -> dict[str, str]:
     """Engine by engine, what is in use or why it is absent."""
     out = {e: absent(e) or "available" for e in ENGINES}

@@ -23,7 +23,8 @@ def config_text() -> str:
     from .rates import cache_dir, rates
 
     lines = [f"{tuning.machine_key(get_num_threads())}", f"Python {platform.python_version()}, {platform.platform()}"]
-    lines.append(f"{get_num_threads()} threads of {cpu_count()} cores; waiting threads spin {openmp.WAITING}")
+    waiting = loader.waiting() or openmp.WAITING
+    lines.append(f"{get_num_threads()} threads of {cpu_count()} cores; waiting threads spin {waiting}")
     lines += [f"engine {name}: {text}" for name, text in loader.describe().items()]
     lines += [f"rates for {dtype}: {rates(dtype)}" for dtype in ("float32", "float64")]
     lines += [f"cache directory: {cache_dir()}", f"backends: {', '.join(registry.list_backends())}"]

@@ -8,7 +8,7 @@ from fastconv.algorithms.fft_tiled_layout import RADICES
 from fastconv.engines.numba_.fft_tiled.blocks import first_pass, last_pass
 from fastconv.engines.numba_.fft_tiled.tables import table
 from fastconv.engines.numba_.ground import vector as v
-from fastconv.engines.numba_.ground.launch import shared_step
+from fastconv.engines.numba_.ground.launch import step
 from fastconv.engines.numba_.ground.memory import address
 from fastconv.engines.numba_.ground.routines import Routines
 from fastconv.engines.numba_.ground.target import VECTOR_BYTES
@@ -28,7 +28,7 @@ def add_twice(s, a, start, n):
         add_number(s, address(a, start), n - start)
 
 
-@shared_step("a")
+@step("a")
 def add_to_shares(a, code, number, share, shares):
     s = table()
     v.put(s, 0, number)
@@ -46,7 +46,7 @@ def test_routines_call_each_other(dtype, threads):
     assert np.array_equal(a, np.arange(12) + np.where(np.isin(np.arange(12), first), 0, 10))
 
 
-@shared_step("y", "out")
+@step("y", "out")
 def both_passes(x, y, out, twiddles, n1, n2, count, kept, share, shares):
     lanes = v.lanes(x)
     first_pass(n1, n2, address(x, 0), address(x, lanes), 2, count, address(y, 0), 2 * n2)

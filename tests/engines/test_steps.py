@@ -38,10 +38,10 @@ def arguments_of(engine: str, step: Any) -> list[str]:
     """Names in order, with the `threads` that decorators of Numba put in the place of a share and its count."""
     names = list(inspect.signature(step).parameters)
     if engine == "numba":
-        from fastconv.engines.numba_.ground.launch import Shared, Step
+        from fastconv.engines.numba_.ground.launch import Step
 
         if isinstance(step, Step):
-            names = [*(names[:-2] if isinstance(step, Shared) else names), "threads"]
+            names = [*names[:-2], "threads"]
     return names
 
 

@@ -1,11 +1,14 @@
 # The threads of all compiled kernels, whatever their instruction set and dtype.
-cdef extern from "ground/pool.h" nogil:
-    void fc_launch(share_function share, const void* args, intp nthr) noexcept
-    void fc_pool_begin()
-LAUNCH = <intp> <void*> &fc_launch                          # its address, for code that others compile
+import os
 
-fc_pool_begin()
+cdef extern from "ground/pool.h" nogil:
+    enum: FC_SPIN_US
+    void fc_launch(share_function share, const void* args, intp nthr) noexcept
+    void fc_pool_begin(bint spins)
+
 LAUNCH = <intp> <void*> &fc_launch                          # its address, for code that others compile
+SPIN = 0 if os.environ.get("OMP_WAIT_POLICY", "").strip().lower() == "passive" else FC_SPIN_US  # microseconds
+fc_pool_begin(SPIN > 0)
 
 
 cdef void launch(share_function share, const void* args, intp nthr) noexcept nogil:

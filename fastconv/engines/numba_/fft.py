@@ -12,7 +12,7 @@ from .ground import emit
 from .ground import vector as v
 from .ground.control import cases, loop, merge
 from .ground.emit import I64, vector_of
-from .ground.launch import shared_step
+from .ground.launch import step
 from .ground.target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -76,7 +76,7 @@ def _products(typingctx, ni, nj, x, ix, xi, xk, w, iw, wj, wk, y, iy, yi, yj, K,
     return types.void(i, i, x, i, i, i, w, i, i, i, y, i, i, i, i, flag, flag, i), codegen
 
 
-@shared_step("y")
+@step("y")
 def spectral_multiply(x, w, y, q, conjugate, add, ithr, nthr):
     """y[g, i, j] INOUT (+)= sum over k of x[g, i, k] * w[g, j, k], or times its conjugate; added only if `add`.
 

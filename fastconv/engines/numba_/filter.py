@@ -9,7 +9,7 @@ import numpy as np
 
 from ..records import FilterTasks, places
 from .ground import vector as v
-from .ground.launch import shared_step
+from .ground.launch import step
 
 at = places(FilterTasks)
 
@@ -60,7 +60,7 @@ def _add(a, i, n, tap, source, k):
 # ---- kernels ----
 
 
-@shared_step("y", "work", fused=False)
+@step("y", "work", fused=False)
 def _direct(x, w, y, rows, cols, cval, work, q, ithr, nthr):
     kh, pitch, C, ring = q[at.kh], q[at.pitch], y.shape[2], ithr * q[at.per_thread] + q[at.ring]
     for task in range(_tasks(y, q) * ithr // nthr, _tasks(y, q) * (ithr + 1) // nthr):
@@ -74,7 +74,7 @@ def _direct(x, w, y, rows, cols, cval, work, q, ithr, nthr):
                     _add(y, to, n, v.at(w, b * kh + kh - 1 - a), work, ring + (i + a) % kh * pitch + b * C)
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def _separable(x, column, row, y, rows, cols, cval, work, q, ithr, nthr):
     kh, kw, pitch, C = q[at.kh], q[at.kw], q[at.pitch], y.shape[2]
     ring, sums = ithr * q[at.per_thread] + q[at.ring], ithr * q[at.per_thread] + q[at.sums]
@@ -91,7 +91,7 @@ def _separable(x, column, row, y, rows, cols, cval, work, q, ithr, nthr):
                 _add(y, to, n, v.at(row, b), work, sums + b * C)
 
 
-@shared_step("y", "work", fused=False)
+@step("y", "work", fused=False)
 def _line(x, w, y, rows, cols, cval, work, q, ithr, nthr):
     """Taps are the rows of the ring; along a row they are that row, shifted."""
     kh, taps, sign, C = q[at.kh], w.shape[0], q[at.sign], y.shape[2]
@@ -123,7 +123,7 @@ def _tap(q, C, i, k):
     return (i + k) % q[at.kh] * q[at.pitch] if q[at.kh] > 1 else k * C
 
 
-@shared_step("y")
+@step("y")
 def _running(x, y, rows, cols, cval, q, ithr, nthr):
     """Each line by itself: columns, or rows and channels."""
     (OH, OW, C), size, down = y.shape, max(q[at.kh], q[at.kw]), q[at.kh] > 1

@@ -7,13 +7,13 @@ meets the image are one run, read from the input at the column stride: panels ar
 
 from ..records import ConvGeometry, places
 from .ground import vector as v
-from .ground.launch import shared_step
+from .ground.launch import step
 from .ground.memory import clear, copy_strided, inside
 
 at = places(ConvGeometry)
 
 
-@shared_step("col")
+@step("col")
 def im2col_pack(x, col, q, n0, p0, ithr, nthr):
     """col[b, (c,i,j), p] = x[n0 + b, c, (p0+p)//ow*sh - pt + i*dh, (p0+p)%ow*sw - pl + j*dw], 0 outside the image.
 
@@ -37,7 +37,7 @@ def im2col_pack(x, col, q, n0, p0, ithr, nthr):
             clear(col, out + last, stop - last)
 
 
-@shared_step("dx")
+@step("dx")
 def col2im_add(col, dx, q, n0, p0, ithr, nthr):
     """dx[n0 + b, c, h, v] += col[b, (c,i,j), p] wherever im2col_pack reads x[n0 + b, c, h, v] for it.
 

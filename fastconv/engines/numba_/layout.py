@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .ground import vector as v
 from .ground.epilogue import activate
-from .ground.launch import shared_step
+from .ground.launch import step
 
 _WIDE = 4  # vectors of a row that are read on: whole cache lines, and pages are met once
 
@@ -36,7 +36,7 @@ def epilogue(y, bias, residual, code, channels_last, threads):
     )
 
 
-@shared_step("out")
+@step("out")
 def _flip(x, out, images, rows, cols, share, shares):
     """The transposes of matrices (rows, cols): all rows of some vectors of columns of an image at a time."""
     L = v.lanes(x)
@@ -50,7 +50,7 @@ def _flip(x, out, images, rows, cols, share, shares):
                 v.store_rows(out, image + c * rows + r, rows, block, cols - c, rows - r)
 
 
-@shared_step("y")
+@step("y")
 def _epilogue(y, bias, residual, code, n, period, per_number, share, shares):
     """Rows of n numbers: bias of each number (per_number) or of each row modulo `period`."""
     L, rows = v.lanes(y), y.size // n

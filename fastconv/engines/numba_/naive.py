@@ -8,12 +8,12 @@ times Ci/g.
 from numba import float64
 
 from ..records import ConvGeometry, places
-from .ground.launch import shared_step
+from .ground.launch import step
 
 at = places(ConvGeometry)
 
 
-@shared_step("y")
+@step("y")
 def naive_forward(x, w, y, q, ithr, nthr):
     """y[n,o,i,j] = sum over c, a, b of x[n, c, i*sh - pt + a*dh, j*sw - pl + b*dw] * w[o,c,a,b]; x, w IN, y OUT."""
     (H, W), (N, Co, OH, OW), (_, Cg, KH, KW) = x.shape[2:], y.shape, w.shape
@@ -33,7 +33,7 @@ def naive_forward(x, w, y, q, ithr, nthr):
                 y[n, o, i, j] = total
 
 
-@shared_step("dx")
+@step("dx")
 def naive_grad_input(dy, w, dx, q, ithr, nthr):
     """dx[n,c,h,v] = sum over o, a, b of dy[n,o,i,j] * w[o,c,a,b] where i*sh = h + pt - a*dh and j*sw = v + pl - b*dw.
 
@@ -56,7 +56,7 @@ def naive_grad_input(dy, w, dx, q, ithr, nthr):
                 dx[n, c, h, v] = total
 
 
-@shared_step("dw")
+@step("dw")
 def naive_grad_weight(dy, x, dw, q, ithr, nthr):
     """dw[o,c,a,b] = sum over n, i, j of dy[n,o,i,j] * x[n, c, i*sh - pt + a*dh, j*sw - pl + b*dw]; dw OUT."""
     (Co, Cg, KH, KW), (N, _, OH, OW), (H, W) = dw.shape, dy.shape, x.shape[2:]

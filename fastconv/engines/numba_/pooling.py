@@ -8,19 +8,19 @@ import numpy as np
 
 from ..records import PoolWindows, places
 from .ground import vector as v
-from .ground.launch import shared_step
+from .ground.launch import step
 from .ground.memory import copy_strided
 
 at = places(PoolWindows)
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def max_pool(x, y, taps, work, q, ithr, nthr):
     """x IN (planes, H, W); y OUT (planes, OH, OW); NaN where the window holds one."""
     _pool(x, y, x, x, taps, work, q, True, ithr, nthr)
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def avg_pool(x, y, rows, cols, taps, work, q, ithr, nthr):
     """The same for the mean: a window has rows[i] * cols[j] pixels; `cols` is longer by a vector."""
     _pool(x, y, rows, cols, taps, work, q, False, ithr, nthr)
@@ -52,7 +52,7 @@ def _pool(x, y, rows, cols, taps, work, q, top, ithr, nthr):
                 v.store_part(y, (p * OH + i) * OW + j, a, OW - j)
 
 
-@shared_step("y", "index", "work")
+@step("y", "index", "work")
 def max_pool_indices(x, y, index, taps, offsets, work, q, ithr, nthr):
     """x IN; y OUT; index OUT, int64: flat in the plane; `offsets` is that of each tap from the window's corner."""
     sh, sw, pt, pl = q[at.sh], q[at.sw], q[at.pt], q[at.pl]
@@ -73,7 +73,7 @@ def max_pool_indices(x, y, index, taps, offsets, work, q, ithr, nthr):
                 v.put(index, to, _place(tap, offsets, q, i * sh - pt, j * sw - pl, H, W))
 
 
-@shared_step("dx", "work")
+@step("dx", "work")
 def max_pool_backward(x, dy, dx, taps, offsets, work, q, ithr, nthr):
     """x, dy IN; dx OUT: each dy at the pixel that was the largest."""
     kh, sh, sw, pt, pl, dh = q[at.kh], q[at.sh], q[at.sw], q[at.pt], q[at.pl], q[at.dh]
@@ -96,7 +96,7 @@ def max_pool_backward(x, dy, dx, taps, offsets, work, q, ithr, nthr):
                     v.put(dx, to, v.at(dx, to) + v.at(dy, (p * OH + i) * OW + j))
 
 
-@shared_step("dx", "bad")
+@step("dx", "bad")
 def max_pool_scatter(dy, index, dx, bad, q, ithr, nthr):
     """dy, index IN; dx OUT: each dy at its index. bad INOUT: how many lay outside of their windows' rows, added."""
     kh, sh, pt, dh, band = q[at.kh], q[at.sh], q[at.pt], q[at.dh], q[at.band]
@@ -119,7 +119,7 @@ def max_pool_scatter(dy, index, dx, bad, q, ithr, nthr):
     v.put(bad, ithr, v.at(bad, ithr) + wrong)
 
 
-@shared_step("dx", "work")
+@step("dx", "work")
 def avg_pool_backward(dy, dx, rows, cols, work, q, ithr, nthr):
     """dy IN; dx OUT: the sum of dy[i, j] / (rows[i] * cols[j]) over the windows that hold the pixel.
 

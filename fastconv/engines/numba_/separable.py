@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from ..records import SeparableBands, places
 from .ground import vector as v
-from .ground.launch import shared_step
+from .ground.launch import step
 from .ground.memory import clear
 
 at = places(SeparableBands)
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def separable_rows(x, a, b, bias, y, work, q, ithr, nthr):
     """y (N, G*o, OH, OW) OUT: x (N, G*c, H, W) filtered by columns a (G, R, c, KH), then by rows b (G, o, R, KW).
 

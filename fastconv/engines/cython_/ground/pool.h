@@ -4,7 +4,7 @@
    and then whatever nobody has begun: a thread that still wakes up, or that the system has put aside, holds nobody up.
    Share k is for thread k, whose caches may know it; another takes it only when it has nothing left to do.
 
-   A thread that waits looks for the next job for FC_SPIN_NS, giving way to whoever wants its core, and then sleeps.
+   A thread that waits looks for the next job for FC_SPIN_US, giving way to whoever wants its core, and then sleeps.
    There is one job at a time: who finds the pool taken (another Python thread, or a share itself) does all its shares
    alone. Threads are made when they are first asked for, and again in a forked child. */
 #ifndef FC_POOL_H
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FC_SPIN_NS 1000000 /* the breath between two calls of a program that does little else */
+#define FC_SPIN_US 1000 /* the breath between two calls of a program that does little else */
 #define FC_THREADS 1024    /* at most; the caller does the shares beyond them */
 
 typedef void (*fc_share)(const void *args, ptrdiff_t ithr, ptrdiff_t nthr);
@@ -30,6 +30,7 @@ static struct {
     _Atomic uint64_t claimed[FC_THREADS];  /* the last job whose share was begun */
     _Atomic ptrdiff_t left;                /* shares that are not done */
     _Atomic int taken, sleepers, waits;    /* 1: a job runs; threads that sleep; 1: the caller sleeps */
+    int64_t spin;                          /* nanoseconds */
     ptrdiff_t threads;                     /* that were made, and who they are */
     pthread_t who[FC_THREADS];
     ptrdiff_t off;                         /* that keep off core `core` */
@@ -52,9 +53,9 @@ static void fc_pause(void) {
 #endif
 }
 
-/* Spins for at most FC_SPIN_NS while a word is (1) or is not (0) a value; whether that has changed. */
+/* Spins while a condition holds, for as long as threads do. */
 #define FC_SPIN(condition)                                          \
-    for (int64_t end = fc_now() + FC_SPIN_NS; (condition); sched_yield()) { \
+    for (int64_t end = fc_now() + fc_pool.spin; (condition); sched_yield()) { \
         for (int k = 0; k < 32 && (condition); k++) fc_pause();     \
         if (fc_now() > end) break;                                  \
     }
@@ -140,7 +141,10 @@ static void fc_forked(void) {
     pthread_cond_init(&fc_pool.end, NULL);
 }
 
-static void fc_pool_begin(void) { pthread_atfork(NULL, NULL, fc_forked); }
+static void fc_pool_begin(int spins) {
+    fc_pool.spin = spins ? FC_SPIN_US * INT64_C(1000) : 0;
+    pthread_atfork(NULL, NULL, fc_forked);
+}
 
 /* Every share of a job; returns when all are done. */
 static void fc_launch(fc_share share, const void *args, ptrdiff_t nthr) {

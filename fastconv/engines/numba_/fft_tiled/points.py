@@ -7,7 +7,7 @@ the tile's own rows.
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
 from . import tables as tb
 from .routines import column, column_back, kernel_rows, kernel_rows_back, rows, rows_back, store_taps, weight_column
@@ -30,7 +30,7 @@ def fft_tiled_points_grad_weight(dy, x, dw, work, q, place, twiddles, threads):
         _gradient(dy, x, dw, work, q, place, twiddles, code, what, threads)
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def _points(x, w, bias, y, work, q, place, twiddles, code, what, ithr, nthr):
     """_SPECTRA: of the weights, if lanes are tiles, a number each: [output][phase of it][input][column][frequency];
     _TILES: all stages."""
@@ -137,7 +137,7 @@ def _tile(s, a, r, f, pairs, z):
         column_back(s, sums, i, v.at(s, at.h.out), 0, z, v.at(s, at.row_a), 2)
 
 
-@shared_step("dw", "work")
+@step("dw", "work")
 def _gradient(dy, x, dw, work, q, place, twiddles, code, what, ithr, nthr):
     """_SUMS: products of dy and x, summed over runs of tiles, rows of the sums as [run][unit][phase]; _RESULTS: the
     runs' sums, in their order, transformed back."""

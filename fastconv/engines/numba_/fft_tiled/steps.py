@@ -8,7 +8,7 @@ go back to rows in Z.
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
 from . import tables as tb
 from .routines import column, column_back, kernel_rows, multiply, rows, rows_back, weight_column
@@ -43,7 +43,7 @@ def fft_tiled_channels(x, w, r, bias, y, work, q, place, twiddles, threads):
                               threads)  # fmt: skip
 
 
-@shared_step("r", "y", "work")
+@step("r", "y", "work")
 def _channels(
     x, w, r, bias, y, work, q, place, twiddles, code, what, group, tile, tiles, block, blocks, at_r, ithr, nthr
 ):

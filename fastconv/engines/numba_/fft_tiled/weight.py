@@ -7,7 +7,7 @@ of a block, column by column; their rows are summed in R.
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address
 from . import tables as tb
 from .routines import column_back, kernel_rows_back, multiply, store_taps
@@ -27,7 +27,7 @@ def fft_tiled_channels_grad_weight(dy, x, dw, work, q, place, twiddles, threads)
             _gradient(dy, x, dw, work, q, place, twiddles, code, what, group, tile, min(most, tiles - tile), threads)
 
 
-@shared_step("dw", "work")
+@step("dw", "work")
 def _gradient(dy, x, dw, work, q, place, twiddles, code, what, group, tile, tiles, ithr, nthr):
     """_SOURCES: spectra of some tiles of x and dy; _PRODUCTS: rows of the sums of their products; _RESULTS: kernels."""
     s, k, pairs, L = tb.table(), tb.table(), tb.table(), v.lanes(work)

@@ -1,9 +1,9 @@
 """Turns a function into a step: compiled on first use, kept on disk, run serially or in parallel, safely.
 
-`shared_step` is the decorator of steps. The decorated function is plain Numba code that does one share of the work:
-its last arguments are ``ithr, nthr``, in the place of which callers pass ``threads``. A few steps of the direct
-algorithms have the older `step`: one outermost ``prange``, and ``threads`` behind the function's own arguments.
-``threads == 1`` starts no threads, and neither do calls that must not:
+`step` is the decorator of steps. The decorated function is plain Numba code that does one share of the work: its last
+arguments are ``ithr, nthr``, in the place of which callers pass ``threads``. Shares run on the threads of the compiled
+kernels; where nothing is compiled, in a parallel loop of Numba's. ``threads == 1`` starts no threads, and on Numba's
+neither do calls that must not:
 
 * in a forked child (GNU OpenMP kills it, TBB and workqueue lose their threads),
 * from inside somebody's parallel region, if the layer is Numba's ``workqueue``. That layer aborts the process when
@@ -26,7 +26,7 @@ from numba import njit
 from numba.core import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.np.numpy_support import from_dtype
-from numba.np.ufunc.parallel import get_num_threads, get_thread_count, set_num_threads, threading_layer
+from numba.np.ufunc.parallel import get_num_threads, get_thread_count, threading_layer
 
 from . import shares
 from .target import LEVEL
@@ -93,7 +93,8 @@ class Step:
 
     It is compiled for the dtype of its first argument, an array; floats among the others are float64, integers
     64-bit. Arrays must be C-contiguous. Those that the step does not write may be read-only, and are so for the
-    compiler: a step that writes to an input does not compile.
+    compiler: a step that writes to an input does not compile. It is compiled once, for one thread as for many: who
+    runs its shares calls it by its address (shares.py).
     """
 
     def __init__(self, function: Callable, outputs: tuple[str, ...], fused: bool = True) -> None:
@@ -103,24 +104,59 @@ class Step:
         self._fused = fused
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any) -> None:
         threads, args = args[-1], args[:-1]
-        parallel = threads > 1 and _may_launch()
+        if threads == 1 or not (_POOL or _may_launch()):
+            try:
+                run = self._compiled[args[0].dtype.char, False]
+            except KeyError:
+                run = self._compile(args)
+            for share in range(threads):
+                run(*args, share, threads)
+            return
         try:
-            run = self._compiled[args[0].dtype.char, parallel]
+            start, step, loop = self._compiled[args[0].dtype.char, True]
         except KeyError:
-            run = self._compile(args, parallel)
-        return _launch(run, args, threads) if parallel else run(*args)
+            start, step, loop = self._parallel(args)
+        if _POOL:
+            start(step, loop, threads, args)
+        else:
+            _in_turn(start, (step, loop, min(threads, get_thread_count()), threads, args))
 
-    def _compile(self, args: tuple, parallel: bool) -> Any:
-        key = args[0].dtype.char, parallel
+    def _parallel(self, args: tuple) -> Any:
+        """What starts all shares, the address of the step, and of who runs them."""
+        run = self._compile(args)
+        key, integers = (args[0].dtype.char, True), (types.intp,) * 3
+        with _state.compiling:
+            if not _POOL and "loop" not in _shared:
+                _shared["loop"] = _jit(shares.every_share, integers, True)
+            if key not in self._compiled:
+                packed = types.Tuple(self._signature((*args, 0, 0))[:-2])
+                if _POOL:
+                    start, loop = _jit(shares.on_pool, (*integers, packed), False), _POOL
+                else:
+                    start = _jit(shares.on_loop, (*integers, types.intp, packed), False)
+                    loop = _address(_shared["loop"])
+                self._compiled[key] = start, _address(run), loop
+        return self._compiled[key]
+
+    def _compile(self, args: tuple) -> Any:
+        key = args[0].dtype.char, False
         with _state.compiling:
             if key not in self._compiled:
-                self._compiled[key] = _jit(self._function, self._signature(args), parallel, self._fused)
+                self._compiled[key] = _jit(self._function, self._signature((*args, 0, 1)), False, self._fused)
         return self._compiled[key]
 
     def _signature(self, args: tuple) -> tuple:
         return tuple(_numba_type(arg, readonly) for arg, readonly in zip(args, self._readonly, strict=True))
+
+
+def step(*outputs: str, fused: bool = True) -> Callable[[Callable], Step]:
+    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`.
+
+    `fused` lets a product and a sum become one instruction, which rounds once.
+    """
+    return lambda function: Step(function, outputs, fused)
 
 
 def _jit(function: Callable, signature: tuple, parallel: bool, fused: bool = True) -> Any:
@@ -138,59 +174,6 @@ def _address(run: Any) -> int:
     """Where the code of a compiled function is, in Numba's own calling convention."""
     (compiled,) = run.overloads.values()
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
-
-
-def step(*outputs: str, fused: bool = True) -> Callable[[Callable], Step]:
-    """Decorator: make a `Step` of a function that writes to the arguments named `outputs`.
-
-    `fused` lets a product and a sum become one instruction, which rounds once.
-    """
-    return lambda function: Step(function, outputs, fused)
-
-
-class Shared(Step):
-    """A step whose function does one of several shares of the work; its last arguments are `share` and `shares`.
-
-    It has no ``prange`` and is compiled once, for one thread as for many, which takes a fraction of the time: the
-    threads of the compiled kernels, or where those are missing a parallel loop that is the same for all such steps,
-    call the compiled function by its address (shares.py).
-    """
-
-    def __call__(self, *args: Any) -> None:
-        threads, args = args[-1], args[:-1]
-        if threads == 1 or not (_POOL or _may_launch()):
-            try:
-                run = self._compiled[args[0].dtype.char, False]
-            except KeyError:
-                run = self._compile((*args, 0, 1), False)
-            for share in range(threads):
-                run(*args, share, threads)
-            return
-        try:
-            start, step, loop = self._compiled[args[0].dtype.char, True]
-        except KeyError:
-            start, step, loop = self._parallel(args)
-        if _POOL:
-            start(step, loop, threads, args)
-        else:
-            _in_turn(start, (step, loop, min(threads, get_thread_count()), threads, args))
-
-    def _parallel(self, args: tuple) -> Any:
-        """What starts all shares, the address of the step, and of who runs them."""
-        run = self._compile((*args, 0, 1), False)
-        key, integers = (args[0].dtype.char, True), (types.intp,) * 3
-        with _state.compiling:
-            if not _POOL and "loop" not in _shared:
-                _shared["loop"] = _jit(shares.every_share, integers, True)
-            if key not in self._compiled:
-                packed = types.Tuple(self._signature((*args, 0, 0))[:-2])
-                if _POOL:
-                    start, loop = _jit(shares.on_pool, (*integers, packed), False), _POOL
-                else:
-                    start = _jit(shares.on_loop, (*integers, types.intp, packed), False)
-                    loop = _address(_shared["loop"])
-                self._compiled[key] = start, _address(run), loop
-        return self._compiled[key]
 
 
 def compiling() -> Any:
@@ -215,11 +198,6 @@ def _pool() -> int:
 
 _POOL = _pool()
 _shared: dict[str, Any] = {}  # the parallel loop of all steps
-
-
-def shared_step(*outputs: str, fused: bool = True) -> Callable[[Callable], Shared]:
-    """Decorator: make a `Shared` step of a function that writes to the arguments named `outputs`; fused: see `step`."""
-    return lambda function: Shared(function, outputs, fused)
 
 
 def _numba_type(arg: Any, readonly: bool) -> types.Type:
@@ -260,16 +238,6 @@ def _may_launch() -> bool:
     if threading_layer() != "workqueue":
         return True
     return not isinstance(threading.current_thread(), threading._DummyThread)  # not one of Numba's workers
-
-
-def _launch(run: Callable, args: tuple, threads: int) -> Any:
-    """Run a parallel loop on at most `threads` threads; the setting of the calling thread is restored."""
-    before = get_num_threads()
-    set_num_threads(min(threads, get_thread_count()))
-    try:
-        return _in_turn(run, args)
-    finally:
-        set_num_threads(before)
 
 
 def _in_turn(run: Callable, args: tuple) -> Any:

@@ -9,7 +9,7 @@ from numba import extending, types
 from . import emit
 from .control import loop, merge
 from .emit import I64, vector_of
-from .launch import shared_step
+from .launch import step
 
 _PIECES = 64
 
@@ -61,7 +61,7 @@ def _peak(typingctx, x, i, n, peaks, k):
     return types.void(x, n, n, peaks, n), codegen
 
 
-@shared_step("peaks")
+@step("peaks")
 def _peaks(x, peaks, ithr, nthr):
     """Row ithr of peaks OUT: for the share of x; only as many numbers as a vector has are written."""
     n, width = x.size, peaks.shape[1]

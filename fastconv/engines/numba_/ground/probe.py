@@ -7,7 +7,7 @@ from numba import extending, types
 from . import emit
 from .control import loop
 from .emit import I64, vector_of
-from .launch import shared_step
+from .launch import step
 from .target import VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
@@ -46,7 +46,7 @@ def fma_probe(scratch, n, threads):
     return 2 * CHAINS * (VECTOR_BYTES // scratch.itemsize) * n * len(scratch)
 
 
-@shared_step("scratch")
+@step("scratch")
 def _probe(scratch, n, ithr, nthr):
     rows, size = scratch.shape
     for row in range(rows * ithr // nthr, rows * (ithr + 1) // nthr):

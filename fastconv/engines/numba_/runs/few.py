@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import local
 from .numbers import ceil, nothing, split
 from .view import activate_numbers
@@ -16,7 +16,7 @@ def runs_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads
                 activation, threads)  # fmt: skip
 
 
-@shared_step("y")
+@step("y")
 def _few_pixels(x, w, bias, residual, y, pixels, groups, activation, share, shares):
     """Outputs four by four: a row of weights each, lanes = channels."""
     L, co, cg = v.lanes(y), w.shape[0], w.shape[1]

@@ -9,7 +9,7 @@ from numba.core import cgutils
 from ..ground import emit
 from ..ground import vector as v
 from ..ground.emit import I64
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import local
 from ..ground.transpose import load_block
 from .numbers import SQUARE, at, ceil, split
@@ -94,7 +94,7 @@ def _pack_swapped(r, order, w, start, first, outputs, nv, c0, c1, u, iu):
                         v.store(u, o + order[t] * size * width, v.load(block, (t - k) * L))
 
 
-@shared_step("u")
+@step("u")
 def runs_pack(w, u, record, order, share, shares):
     """u OUT [groups][panels][chunks][tap][channel][nv * lanes] from w IN (co, ci // groups, kh, kw)."""
     r, L = record, v.lanes(u)

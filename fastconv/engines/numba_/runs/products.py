@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address
 from ..ground.transpose import store_block
 from .block import BIAS, ONTO, RELU, RESIDUAL, WIDE, products_block
@@ -40,7 +40,7 @@ def _band_end(r, b, last, columns):
     return e
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def _runs_products(x, u, w, bias, residual, y, work, record, phases, order, activation, share, shares):
     r, L = record, v.lanes(y)
     oh, ow, ways = r[at.oh], r[at.ow], r[at.ways]

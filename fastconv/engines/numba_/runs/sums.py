@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address, clear, local
 from ..ground.transpose import load_block
 from .block import sums_block
@@ -18,7 +18,7 @@ def _size(r, L):
     return r[at.groups] * ceil(r[at.og], r[at.nv] * L) * r[at.nv] * L * r[at.taps] * r[at.cg]
 
 
-@shared_step("sums", "work")
+@step("sums", "work")
 def runs_sums(x, dy, sums, work, record, phases, share, shares):
     """sums OUT [threads, if private][groups][panels][kh][kw][channel][nv * lanes] of x IN (n, h, w, ci) and
     dy IN (n, oh, ow, co). work WORK [threads][room]."""
@@ -93,7 +93,7 @@ def _side_by_side(r, dy, o, q, e, outputs, nv, work, to):
         to += width
 
 
-@shared_step("dw")
+@step("dw")
 def runs_weights(sums, dw, record, parts, share, shares):
     """dw OUT (co, ci // groups, kh, kw): all parts of sums IN together."""
     r, L = record, v.lanes(dw)

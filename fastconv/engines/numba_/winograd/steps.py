@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
 from ..ground.target import VECTOR_BYTES
 from ..ground.transpose import load_block
@@ -57,7 +57,7 @@ def as_table(work):
     return work.view(np.int32)
 
 
-@shared_step("u", "y", "work", "table")
+@step("u", "y", "work", "table")
 def _forward(x, w, u, bias, residual, y, work, table, q, coef, what, block, ready, activation, ithr, nthr):
     """_WEIGHTS: into u; _OWN: blocks of tiles, all stages; _INPUTS, _PANELS: the stages of a block that all share.
 

@@ -9,7 +9,7 @@ until they are transformed back.
 from __future__ import annotations
 
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address, local
 from .blocks import ROWS, outputs_1d, products, weights_1d
 from .steps import as_table, clear_slots, frequencies, inputs, stage
@@ -31,7 +31,7 @@ def winograd_grad_weight(dy, x, dw, work, q, coef, by_panels, threads):
             _gradient(dy, x, dw, work, table, q, coef, what, group, first, threads)
 
 
-@shared_step("dw", "work", "table")
+@step("dw", "work", "table")
 def _gradient(dy, x, dw, work, table, q, coef, what, group, batch, ithr, nthr):
     """_OWN: blocks of tiles with sums of their own, in segments that are added up by themselves; _TAPS: these sums
     added and transformed back; _TILES: some channels of a batch of blocks that all share; _SUMS: some blocks of its
