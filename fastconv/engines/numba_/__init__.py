@@ -7,9 +7,10 @@ engines/steps.py lists them.
 from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
 
 # isort: split
+from .depthwise.bands import depthwise_bands
+from .depthwise.bands_weight import depthwise_bands_sums
 from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
-from .depthwise.steps import depthwise_forward, depthwise_grad_input
-from .depthwise.weight import depthwise_grad_weight
+from .depthwise.rows import depthwise_rows, depthwise_rows_sums
 from .direct.planar import planar_rows, planar_weights, pointwise
 from .direct.planar_weight import planar_sums
 from .direct.steps import direct_pack, direct_rows, direct_weights
@@ -38,12 +39,13 @@ __all__ = [
     "avg_pool",
     "avg_pool_backward",
     "col2im_add",
-    "depthwise_forward",
-    "depthwise_grad_input",
-    "depthwise_grad_weight",
+    "depthwise_bands",
+    "depthwise_bands_sums",
     "depthwise_last_forward",
     "depthwise_last_grad_weight",
     "depthwise_last_pack",
+    "depthwise_rows",
+    "depthwise_rows_sums",
     "direct_pack",
     "direct_rows",
     "direct_sums",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import packing
-from .depthwise import DepthwiseAxis, DepthwiseLast
+from .depthwise import DepthwiseAxis, DepthwiseBands, DepthwiseLast, DepthwisePhase, DepthwiseRows
 from .fft import FftAxis, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
 from .runs import RunsPass
@@ -29,6 +29,9 @@ KINDS = (
     FilterTasks,
     SeparableBands,
     RunsPass,
+    DepthwisePhase,
+    DepthwiseBands,
+    DepthwiseRows,
     DepthwiseAxis,
     DepthwiseLast,
     WinogradPass,
@@ -57,7 +60,10 @@ __all__ = [
     "KINDS",
     "ConvGeometry",
     "DepthwiseAxis",
+    "DepthwiseBands",
     "DepthwiseLast",
+    "DepthwisePhase",
+    "DepthwiseRows",
     "FftAxis",
     "FftProducts",
     "FftSide",
