@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ..core.problem import ConvProblem
 from ..engines.records import DepthwiseBands, DepthwisePhase, DepthwiseRows, pack
 from .axes import Axis, adjoint_axes, forward_axis, sides, source
 from .base import Array
+
+if TYPE_CHECKING:
+    from ..engines.kernels import Kernels
 
 TALL = 14  # most rows of a block, in any engine
 _LINE = 64  # bytes of the widest vector, and of a cache line
@@ -91,21 +94,16 @@ def scratch(p: ConvProblem, pass_: str, cfg: Bands) -> int:
 
 def sums(p: ConvProblem, cfg: Bands) -> int:
     """Numbers of partial sums, one for every part."""
-    return cfg.parts * p.co * (p.ci // p.g) * p.kh * p.kw if cfg.parts > 1 else 0
+    return cfg.parts * prod(p.w_shape) if cfg.parts > 1 else 0
 
 
 @lru_cache(maxsize=1024)
 def rows_record(p: ConvProblem, pass_: str, cfg: Bands) -> Array:
     back, (_, _, oh, ow) = pass_ == "grad_input", sides(p, pass_)
-    spread = back and p.sh == 2
-    top = -p.pt if spread else cfg.top
-    number = -(-oh // (2 * cfg.rows if spread else cfg.rows))
-    return pack(
-        DepthwiseRows(
-            p.n, p.g, *source(p, pass_), oh, ow, p.sh, top, int(spread), int(back and not spread), cfg.rows, number,
-            cfg.parts,
-        )
-    )  # fmt: skip
+    spread, turned = int(back and p.sh == 2), int(back and p.sh == 1)
+    top, number = -p.pt if spread else cfg.top, -(-oh // (cfg.rows << spread))
+    h, w = source(p, pass_)
+    return pack(DepthwiseRows(p.n, p.g, h, w, oh, ow, p.sh, top, spread, turned, cfg.rows, number, cfg.parts))
 
 
 @lru_cache(maxsize=1024)
@@ -148,7 +146,7 @@ def _phase(r: DepthwiseBands, v: Axis, z: Axis, kw: int, channel: int, start: in
 
 
 def products(
-    p: ConvProblem, pass_: str, cfg: Bands, steps: Any, x: Array, w: Array, bias: Array, y: Array, work: Array,
+    p: ConvProblem, pass_: str, cfg: Bands, steps: Kernels, x: Array, w: Array, bias: Array, y: Array, work: Array,
     threads: int,
 ) -> None:  # fmt: skip
     """y = conv(x) + bias, which may be empty; or, in grad_input, dx of dy."""
@@ -159,10 +157,11 @@ def products(
 
 
 def weight_sums(
-    p: ConvProblem, cfg: Bands, steps: Any, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    p: ConvProblem, cfg: Bands, steps: Kernels, dy: Array, x: Array, dw: Array, work: Array, threads: int
 ) -> None:
     """dw, parts added in their order."""
-    total, own, pass_ = dw.reshape(-1), threads * scratch(p, "grad_weight", cfg), "grad_weight"
+    pass_ = "grad_weight"
+    total, own = dw.reshape(-1), threads * scratch(p, pass_, cfg)
     found = work[own : own + sums(p, cfg)] if cfg.parts > 1 else total
     if streams(p):
         steps.depthwise_rows_sums(dy, x, found, rows_record(p, pass_, cfg), threads)

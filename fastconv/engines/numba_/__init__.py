@@ -9,7 +9,8 @@ from .ground import target  # noqa: F401  before anything of Numba: it sets what
 # isort: split
 from .depthwise.bands import depthwise_bands
 from .depthwise.bands_weight import depthwise_bands_sums
-from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
+from .depthwise.last import depthwise_last_forward, depthwise_last_pack
+from .depthwise.last_weight import depthwise_last_grad_weight
 from .depthwise.rows import depthwise_rows, depthwise_rows_sums
 from .direct.planar import planar_rows, planar_weights, pointwise
 from .direct.planar_weight import planar_sums

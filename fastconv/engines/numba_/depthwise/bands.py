@@ -59,16 +59,17 @@ def _job(x, w, bias, y, q, phases, places, work, z, buffer, job):
                         _claim(y, next_y + c * out_plane, lines_y)
                     next_x += lines_x * L * LINES
                     next_y += lines_y * L * LINES
+                corner = buffer + (k - k0) * stride * pitch + i
                 for o in range(outputs):
+                    iw = group * q[at.group] + o * q[at.output]
                     target = iy + o * out_plane + (k * uh + a) * out_width + i * uw
                     start = v.at(bias, group * outputs + o) if bias.size else w.dtype.type(0)
                     for b in range(uw):
                         out, step, n = address(y, target), uh * out_width, cols
                         if uw > 1:
                             out, step, n = address(work, z + b * TALL * L), L, L
-                        _strip(q, phases[a * uw + b], places, work, buffer + (k - k0) * stride * pitch + i, w,
-                               group * q[at.group] + o * q[at.output], out, step, tile, high, n, start,
-                               uw > 1)  # fmt: skip
+                        t = phases[a * uw + b]
+                        _strip(q, t, places, work, corner, w, iw, out, step, tile, high, n, start, uw > 1)
                     if uw > 1:
                         _interleave(work, z, uw, y, target, uh * out_width, high, cols)
 
@@ -78,6 +79,7 @@ def _strip(q, t, places, x, ix, w, iw, out, ys, tile, rows, cols, start, room):
     """Up to TALL rows (HALF at stride 2) of one vector of columns, all taps; room: whole blocks may be written."""
     L, whole = v.lanes(x), address(tile, 0)
     run, stride, pitch, down = t[phase.run], q[at.step], q[at.split] * q[at.line], t[phase.down]
+    at_t, count = t[phase.start], t[phase.columns]
     ix, iw, done = ix + t[phase.source], iw + t[phase.weight], 0
     while done < run:
         k, s, apart = next_run(run - done, run, stride)
@@ -86,8 +88,8 @@ def _strip(q, t, places, x, ix, w, iw, out, ys, tile, rows, cols, start, room):
         if not at_once and done:
             copy_block(out, ys, whole, L, rows, x, cols)
         to, step, n = (out, ys, cols) if at_once else (whole, L, L)
-        filter_block(block_key(k, s, size), x, ix, pitch * apart, places, t[phase.start], t[phase.columns], w, iw,
-                     down, to, step, n, done == 0, start)  # fmt: skip
+        which, first = block_key(k, s, size), done == 0
+        filter_block(which, x, ix, pitch * apart, places, at_t, count, w, iw, down, to, step, n, first, start)
         if not at_once:
             copy_block(whole, L, out, ys, rows, x, cols)
         done += k

@@ -30,8 +30,8 @@ def _job(dy, x, sums, q, t, places, work, own, buffer, job):
     for i in range(items * part // parts, items * (part + 1) // parts):
         image, k0 = i // bands * groups + group, i % bands * rows
         count = min(rows, oh - k0)
-        copy_in(x, image * channels * h * w, q, k0 * stride + q[at.top], q[at.lines] - (rows - count) * stride, work,
-                buffer)  # fmt: skip
+        lines = q[at.lines] - (rows - count) * stride
+        copy_in(x, image * channels * h * w, q, k0 * stride + q[at.top], lines, work, buffer)
         # another band, image or group is fetched meanwhile, some lines for every block
         following = (i + 1) % items
         k = following % bands * rows
@@ -48,9 +48,9 @@ def _job(dy, x, sums, q, t, places, work, own, buffer, job):
                             fetch(x, next_x + c * h * w + block * lines_x, lines_x)
                         fetch(dy, next_y + o * oh * ow + block * lines_y, lines_y)
                         block += L * LINES
-                    _strip(q, t, places, work, buffer + k * stride * pitch + j, dy,
-                           ((image * outputs + o) * oh + k0 + k) * ow + j, ow, tile, min(TALL, count - k),
-                           min(ow - j, L), own + o * size)  # fmt: skip
+                    corner, iy = buffer + k * stride * pitch + j, ((image * outputs + o) * oh + k0 + k) * ow + j
+                    high, n = min(TALL, count - k), min(ow - j, L)
+                    _strip(q, t, places, work, corner, dy, iy, ow, tile, high, n, own + o * size)
     for o in range(outputs):
         _reduce(q, t, places, work, own + o * size, sums, (part * groups + group) * q[at.group] + o * q[at.output])
 
@@ -63,15 +63,15 @@ def _strip(q, t, places, x, ix, dy, iy, ys, tile, rows, cols, sums):
     if not MASKS and cols < L:
         copy_block(source, ys, address(tile, 0), L, rows, x, cols)
         source, step = address(tile, 0), L
-    ix, done = ix + t[phase.source], 0
+    ix, at_t, done = ix + t[phase.source], t[phase.start], 0
     while done < run:
         k, s, apart = next_run(run - done, run, stride)
         r = 0
         while r < rows:
             left = rows - r
             size = TALL if s == 1 and left >= TALL else HALF if left >= HALF else LOW if left >= LOW else 1
-            gather_block(block_key(k, s, size), x, ix + r * s * apart * pitch, pitch * apart, places, t[phase.start],
-                         count, advance(source, r * step), step, cols, x, sums)  # fmt: skip
+            which, at_x, rows_of_dy = block_key(k, s, size), ix + r * s * apart * pitch, advance(source, r * step)
+            gather_block(which, x, at_x, pitch * apart, places, at_t, count, rows_of_dy, step, cols, x, sums)
             r += size
         done += k
         ix += k * pitch
