@@ -22,6 +22,7 @@ import numpy as np
 from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
 from ..engines.records import RunsPass, RunsPhase, pack
+from .axes import Axis, adjoint_axes, forward_axis
 from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
@@ -49,37 +50,6 @@ class RunsConfig(NamedTuple):
     ways: int = 1  # shares of the outputs; threads beyond it share the pixels
     chunk: int = 1  # channels at a time
     private: int = 0  # grad_weight: threads share the pixels and have sums of their own
-
-
-class Axis(NamedTuple):
-    """How outputs of one phase meet the source along one axis."""
-
-    first: int  # output, how many (outs), and the step between them
-    outs: int
-    every: int
-    source: int  # where the first tap of the first output lies
-    step: int  # from an output to the next
-    dilation: int  # from a tap to the next
-    taps: int
-    tap: int  # the first, and the step between them
-    skip: int
-
-
-def forward_axis(out: int, k: int, stride: int, pad: int, dilation: int) -> Axis:
-    return Axis(0, out, 1, -pad, stride, dilation, k, 0, 1)
-
-
-def adjoint_axes(size: int, k: int, stride: int, pad: int, dilation: int) -> list[Axis]:
-    """The phases of grad_input: x[i] meets y[(i + pad - tap * dilation) / stride] where that is whole."""
-    axes = []
-    for first in range(min(stride, size)):
-        taps = [u for u in reversed(range(k)) if (first + pad - u * dilation) % stride == 0]
-        skip = taps[1] - taps[0] if len(taps) > 1 else -1
-        source = (first + pad - taps[0] * dilation) // stride if taps else 0
-        count = -(-(size - first) // stride)
-        apart = -skip * dilation // stride if len(taps) > 1 else 1
-        axes.append(Axis(first, count, stride, source, 1, apart, len(taps), (taps or [0])[0], skip))
-    return axes
 
 
 def _few(p: ConvProblem, pass_: str) -> bool:

@@ -79,6 +79,8 @@ GEOMETRY, POOL, TASKS = record("q", "ConvGeometry"), record("q", "PoolWindows"),
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
 SPLIT, COPY, SPLIT_COPY = ("cython",), array(IN, "copy", "numbers"), array(OUT, "copy", "numbers")
+BAND_TABLES = (record("q", "DepthwiseBands"), array(IN, "phases", "DepthwisePhase", "intp"),
+               array(IN, "places", "numbers", "intp"))  # fmt: skip
 LAST_TABLES = (record("record", "DepthwiseLast"), array(IN, "axes", "a DepthwiseAxis a phase", "intp"),
                array(IN, "order", "taps", "intp"))  # fmt: skip
 
@@ -129,12 +131,14 @@ STEPS = (
     Step("avg_pool_backward", "each dy shared out evenly among the pixels of its window",
          (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, SCRATCH, POOL, THREADS)),
     # ---- depthwise ----
-    Step("depthwise_forward", "channel by channel, lanes = pixels",
-         (X, W, BIAS, Y, *ints("sh sw pt pl dh dw g rows height left width share"), SCRATCH, THREADS)),
-    Step("depthwise_grad_input", "its adjoint in x",
-         (DY, W, DX, *ints("sh sw pt pl dh dw g rows height left width share top"), SCRATCH, THREADS)),
-    Step("depthwise_grad_weight", "its adjoint in w",
-         (DY, X, DW_, *ints("sh sw pt pl dh dw g rows height left width share parts"), SCRATCH, THREADS)),
+    Step("depthwise_bands", "lanes = pixels of a row; grad_input: of dy, phase by phase",
+         (X, W, BIAS, Y, *BAND_TABLES, SCRATCH, THREADS)),
+    Step("depthwise_bands_sums", "its adjoint in w, parts one behind the other",
+         (DY, X, array(OUT, "sums", "numbers"), *BAND_TABLES, SCRATCH, THREADS)),
+    Step("depthwise_rows", "3x3, rows stream by; grad_input: of dy",
+         (X, W, BIAS, Y, record("q", "DepthwiseRows"), THREADS)),
+    Step("depthwise_rows_sums", "its adjoint in w, parts one behind the other",
+         (DY, X, array(OUT, "sums", "numbers"), record("q", "DepthwiseRows"), THREADS)),
     # ---- direct: contiguous runs ----
     Step("runs_pack", "weights in the order in which the products read them",
          (W, array(OUT, "u", "numbers"), RUNS[0], ORDER, THREADS)),

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastconv.algorithms.axes import adjoint_axes
 from fastconv.algorithms.base import ACTIVATIONS
-from fastconv.algorithms.runs import adjoint_axes
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
 from tests import battery, child, guard_runs, oracle

@@ -7,9 +7,11 @@ engines/steps.py lists them. A step is imported here and named in ``__all__``.
 from .ground import target  # noqa: F401  before anything of Numba: it sets what Numba compiles for
 
 # isort: split
-from .depthwise.last import depthwise_last_forward, depthwise_last_grad_weight, depthwise_last_pack
-from .depthwise.steps import depthwise_forward, depthwise_grad_input
-from .depthwise.weight import depthwise_grad_weight
+from .depthwise.bands import depthwise_bands
+from .depthwise.bands_weight import depthwise_bands_sums
+from .depthwise.last import depthwise_last_forward, depthwise_last_pack
+from .depthwise.last_weight import depthwise_last_grad_weight
+from .depthwise.rows import depthwise_rows, depthwise_rows_sums
 from .fft import spectral_multiply
 from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_weights
@@ -34,12 +36,13 @@ __all__ = [
     "avg_pool",
     "avg_pool_backward",
     "col2im_add",
-    "depthwise_forward",
-    "depthwise_grad_input",
-    "depthwise_grad_weight",
+    "depthwise_bands",
+    "depthwise_bands_sums",
     "depthwise_last_forward",
     "depthwise_last_grad_weight",
     "depthwise_last_pack",
+    "depthwise_rows",
+    "depthwise_rows_sums",
     "epilogue",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import packing
-from .depthwise import DepthwiseAxis, DepthwiseLast
+from .depthwise import DepthwiseAxis, DepthwiseBands, DepthwiseLast, DepthwisePhase, DepthwiseRows
 from .fft import FftAxis, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
 from .runs import RunsPass, RunsPhase
@@ -31,6 +31,9 @@ KINDS = (
     SeparableBands,
     RunsPass,
     RunsPhase,
+    DepthwisePhase,
+    DepthwiseBands,
+    DepthwiseRows,
     DepthwiseAxis,
     DepthwiseLast,
     WinogradPass,
@@ -59,7 +62,10 @@ __all__ = [
     "KINDS",
     "ConvGeometry",
     "DepthwiseAxis",
+    "DepthwiseBands",
     "DepthwiseLast",
+    "DepthwisePhase",
+    "DepthwiseRows",
     "FftAxis",
     "FftProducts",
     "FftSide",

@@ -45,77 +45,28 @@ cdef extern from *:
         DW_HALF
         DW_LOW
 
-cdef struct DwAxis:  # taps of one axis by growing source position: first + i * step holds tap + i * turn
-    intp n
-    intp first
-    intp step
-    intp tap
-    intp turn
-
-cdef struct DwTaps:  # what one output sums: `cols` columns of `run` taps that lie on consecutive source rows
-    intp run
-    intp cols
-    intp* at  # where a column reads, from the corner of the block
-    intp* weight  # its first weight
-    intp x0
-    intp w0
-    intp down  # from one weight of a column to the next
-
-cdef struct DwGeometry:
-    intp cs, cd, g  # channels of a group in the source and the destination, groups
-    intp sh_, sw_, dh_, dw_  # source height and width, destination height and width
-    intp step, split  # source rows an output row; source columns are split by their remainder modulo `split`
-    intp uh, uw  # destination rows and columns come from this many phases
-    intp rows, bands  # output rows of a job (of each phase), jobs of an image and group
-    intp height, left, width  # buffer: rows, columns in front of the image, columns of one remainder
-    intp pt  # padding above the image, for grad_input at stride 2
-    intp top  # source row of buffer row 0, for output row 0
-    intp wd, ws, wg  # weights from one destination channel, source channel and group to the next
-    intp share  # numbers of scratch memory a thread
-    int stream  # rows stream by at this stride, see rows.pxi; or 0
-    bint ahead  # fetch the next job's images: they come from beyond L2
+cdef struct DwBands:
+    const DepthwiseBands* q
+    const DepthwisePhase* phases
+    const intp* places
+    const real* x  # of grad_input dy
+    const real* dy
+    const real* w
+    const real* bias
+    real* y  # or sums
+    real* work
 
 
-cdef inline DwAxis _dw_correlation_axis(intp k, intp dilation, intp before) noexcept nogil:
-    """Output i reads source i * stride + first + tap * dilation."""
-    return DwAxis(k, -before, dilation, 0, 1)
-
-
-cdef inline DwAxis _dw_adjoint_axis(intp k, intp stride, intp dilation, intp before,
-                                    intp phase) noexcept nogil:
-    """Output i * stride + phase reads source i + first + ...: the taps on whole strides, last one first."""
-    cdef DwAxis a = DwAxis(0, 0, 1, 0, -1)
-    cdef intp t
-    for t in range(k - 1, -1, -1):
-        if (phase + before - t * dilation) % stride == 0:
-            if a.n == 0:
-                a.first = (phase + before - t * dilation) / stride
-                a.tap = t
-            elif a.n == 1:
-                a.step = (phase + before - t * dilation) / stride - a.first
-                a.turn = t - a.tap
-            a.n += 1
+cdef DwBands _dw_bands(cnp.ndarray q, cnp.ndarray phases, cnp.ndarray places, cnp.ndarray work) except *:
+    """What all passes know; arrays are filled in by them."""
+    cdef DwBands a
+    a.q = read_DepthwiseBands(q)
+    if cnp.PyArray_SIZE(phases) * sizeof(intp) != a.q.phases_v * a.q.phases_h * sizeof(DepthwisePhase):
+        raise ValueError("phases has a DepthwisePhase for each phase")
+    a.phases, a.places = <const DepthwisePhase*> cnp.PyArray_DATA(phases), <const intp*> cnp.PyArray_DATA(places)
+    a.x = a.dy = a.w = a.bias = NULL
+    a.y, a.work = NULL, data(work)
     return a
-
-
-cdef inline intp _dw_tabulate(const DwGeometry* f, DwTaps* t, DwAxis r, DwAxis c, intp kw,
-                              intp* room) noexcept nogil:
-    """Fill `t`; its tables start at `room`. Returns the numbers taken."""
-    cdef intp ch, u, v, j = 0, edge = f.split * f.left, pitch = f.split * f.width, col
-    cdef bint runs = r.step == 1 and r.n > 1 and f.step <= 2
-    cdef intp count = 1 if runs else r.n
-    t.run = r.n if runs else 1
-    t.cols = f.cs * count * c.n
-    t.at, t.weight = room, room + t.cols
-    t.x0, t.w0, t.down = (r.first - f.top) * pitch, r.tap * kw, r.turn * kw
-    for ch in range(f.cs):
-        for u in range(count):
-            for v in range(c.n):
-                col = c.first + v * c.step + edge
-                t.at[j] = (ch * f.height + u * r.step) * pitch + col % f.split * f.width + col / f.split
-                t.weight[j] = ch * f.ws + u * r.turn * kw + c.tap + v * c.turn
-                j += 1
-    return 2 * t.cols
 
 
 cdef inline void _dw_clear(real* d, intp i, intp end) noexcept nogil:
@@ -125,22 +76,22 @@ cdef inline void _dw_clear(real* d, intp i, intp end) noexcept nogil:
         i += LANES
 
 
-cdef inline void _dw_copy_row(const DwGeometry* f, const real* s, real* d) noexcept nogil:
+cdef inline void _dw_copy_row(const DepthwiseBands* q, const real* s, real* d) noexcept nogil:
     """One source row; the columns around it are zero already."""
-    cdef intp i = 0, q, n, w = f.sw_
+    cdef intp i = 0, k, n, w = q.width
     cdef vec a, b
-    d += f.left
-    if f.split == 1:
+    d += q.left
+    if q.split == 1:
         while i + LANES <= w:
             vstore(d + i, vload(s + i))
             i += LANES
         if i < w:
             vstore(d + i, vload_part(s + i, <int> (w - i)))
-    elif f.split == 2:
+    elif q.split == 2:
         while 2 * (i + LANES) <= w:
             a, b = vload(s + 2 * i), vload(s + 2 * i + LANES)
             vstore(d + i, veven(a, b))
-            vstore(d + f.width + i, vodd(a, b))
+            vstore(d + q.line + i, vodd(a, b))
             i += LANES
         n = w - 2 * i
         if n > 0:
@@ -148,29 +99,29 @@ cdef inline void _dw_copy_row(const DwGeometry* f, const real* s, real* d) noexc
             if n > LANES:
                 b = vload_part(s + 2 * i + LANES, <int> (n - LANES))
             vstore(d + i, veven(a, b))
-            vstore(d + f.width + i, vodd(a, b))
+            vstore(d + q.line + i, vodd(a, b))
     else:
-        for q in range(f.split):
-            for i in range((w - q + f.split - 1) / f.split):
-                d[q * f.width + i] = s[i * f.split + q]
+        for k in range(q.split):
+            for i in range((w - k + q.split - 1) // q.split):
+                d[k * q.line + i] = s[i * q.split + k]
 
 
-cdef void _dw_copy_in(const DwGeometry* f, const real* x, intp first, intp count, real* b) noexcept nogil:
+cdef void _dw_copy_in(const DepthwiseBands* q, const real* x, intp first, intp count, real* b) noexcept nogil:
     """Source rows first .. first + count - 1 of a group's channels into the buffer, zeros for those outside."""
-    cdef intp c, r, pitch = f.split * f.width
+    cdef intp c, r, pitch = q.split * q.line
     cdef real* d
-    for c in range(f.cs):
+    for c in range(q.channels):
         for r in range(count):
-            d = b + (c * f.height + r) * pitch
-            if 0 <= first + r < f.sh_:
-                _dw_copy_row(f, x + (c * f.sh_ + first + r) * f.sw_, d)
+            d = b + (c * q.lines + r) * pitch
+            if 0 <= first + r < q.height:
+                _dw_copy_row(q, x + (c * q.height + first + r) * q.width, d)
             else:
                 _dw_clear(d, 0, pitch)
 
 
-cdef inline intp _dw_next_run(intp left) noexcept nogil:
+cdef inline intp _dw_next_run(const DepthwiseBands* q, intp left) noexcept nogil:
     """How many of the kernel rows left to do go into one block: sizes that are compiled."""
-    return 7 if left >= 7 else 5 if left >= 5 else 3 if left >= 3 else left
+    return 7 if left >= 7 else 5 if left >= 5 else 3 if left >= 3 else 1 if q.step == 2 else left
 
 
 cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
@@ -179,23 +130,7 @@ cdef inline void _dw_fetch(const real* p, intp lines) noexcept nogil:
         fetch(p + i * DW_LINE)
 
 
-cdef inline void _dw_fetch_l2(const real* p, intp lines) noexcept nogil:
-    cdef intp i
-    for i in range(lines):
-        fetch_l2(p + i * DW_LINE)
-
-
 cdef inline void _dw_fetch_w(const real* p, intp lines) noexcept nogil:
     cdef intp i
     for i in range(lines):
         fetch_w(p + i * DW_LINE)
-
-
-cdef inline bint _dw_beyond_cache(const DwGeometry* f, intp n) noexcept nogil:
-    """Whether images come from beyond L2."""
-    return n * f.g * (f.cs * f.sh_ * f.sw_ + f.cd * f.dh_ * f.dw_) * sizeof(real) > (1 << 20)
-
-
-cdef inline intp _dw_table_size(intp numbers) noexcept nogil:
-    """Numbers of the dtype that a table of so many intp takes, whole cache lines."""
-    return (numbers * sizeof(intp) + 63) / 64 * 64 / sizeof(real)

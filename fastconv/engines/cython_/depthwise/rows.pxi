@@ -1,58 +1,90 @@
-# Channel-wise 3x3 kernels at stride 1, output as wide as the input: rows stream by. A row is loaded once, the columns
-# beside it are made in registers (a load across cache lines costs two), and the three output rows that it meets stay
-# there. Two vectors of columns at a time: sums, weights and a row fill the registers.
+# Channel-wise 3x3 kernels at strides 1 and 2, one column of padding on the left: rows stream by. A row is loaded once,
+# the columns beside it are made in registers (a load across cache lines costs two), and the output rows that it meets
+# stay there. Two vectors of columns at a time: sums, weights and a row fill the registers.
 cdef extern from *:
     """
     #define DW_AHEAD 2048 /* so many numbers before they are read, or written, lines are asked for */
-    #define DW_SUMS (VBYTES == 64 ? 2 : 1) /* vectors of columns in grad_weight: nine sums fill 16 registers */
     static const real dw_zeros[6 * LANES] = {0}; /* a row outside of the image, and what lies beside it */
     """
     enum:
         DW_AHEAD
-        DW_SUMS
     const real* dw_zeros
 
-
-cdef inline int _dw_streams(const DwGeometry* f, intp kh, intp kw, intp dh, intp dw, intp pl) noexcept nogil:
-    """The stride at which rows stream by, or 0."""
-    if not (kh == 3 and kw == 3 and dh == 1 and dw == 1 and pl == 1 and f.cs == 1 and f.cd == 1):
-        return 0
-    if f.step == 1 and f.split == 1 and f.uh == 1 and f.uw == 1:
-        return 1 if f.sw_ == f.dw_ else 0
-    return 2 if f.step * f.uh == 2 and f.split * f.uw == 2 and f.step == f.split else 0
-
-
-cdef inline const real* _dw_source_row(const DwGeometry* f, const real* x, intp row) noexcept nogil:
-    return x + row * f.sw_ if 0 <= row < f.sh_ else dw_zeros + LANES
+cdef struct DwRows:
+    const DepthwiseRows* q
+    const real* x  # of grad_input dy
+    const real* dy
+    const real* w
+    const real* bias
+    real* y  # or sums
 
 
-cdef inline vec _dw_beside(const int V, const int v, const real* p, bint more, int lanes) noexcept nogil:
-    """Vector v of a row of V; of the one behind them only the first number."""
+cdef struct DwColumns:  # of the source, from the column on that is looked at
+    const real* x
+    intp n
+    bint less  # there is one in front of them
+
+
+cdef inline DwColumns _dw_columns(const DepthwiseRows* q, const real* x, intp col) noexcept nogil:
+    return DwColumns(x + col, q.width - col, 0 < col <= q.width)
+
+
+cdef inline const real* _dw_source_row(const DepthwiseRows* q, const DwColumns* s, intp row) noexcept nogil:
+    return s.x + row * q.width if 0 <= row < q.height else dw_zeros + LANES
+
+
+cdef inline vec _dw_some(const real* p, intp n) noexcept nogil:
+    """The first n numbers, none of them if n < 1."""
+    return vload(p) if n >= LANES else vload_part(p, <int> max(n, 0))
+
+
+cdef inline vec _dw_beside(const int V, const int v, const real* p, intp n) noexcept nogil:
+    """Vector v of V, of which n numbers are there, more than V - 1 have; of the one behind only the first number."""
     if v == V:
-        return vset(p[V * LANES]) if more else vzero()
-    return vload_part(p + v * LANES, lanes) if v + 1 == V else vload(p + v * LANES)
+        return vset(p[V * LANES]) if n > V * LANES else vzero()
+    return vload_part(p + v * LANES, <int> min(n - v * LANES, LANES)) if v + 1 == V else vload(p + v * LANES)
 
 
-cdef inline void _dw_filter_row(const int V, const real* p, bint less, bint more, int lanes, const vec* w, vec* a,
+cdef inline void _dw_start(const int S, const int V, const real* p, const DwColumns* s, vec* ring) noexcept nogil:
+    ring[0] = vset((p - 1)[0]) if s.less else vzero()
+    if S == 1:
+        ring[1] = _dw_beside(V, 0, p, s.n)
+
+
+cdef inline void _dw_next(const int S, const int V, const int v, const real* p, const DwColumns* s, vec* ring,
+                          vec* taps) noexcept nogil:
+    """The columns of the three taps for vector v of V of outputs, at stride S; `ring` moves on to the next vector."""
+    cdef vec a, b
+    fetch(p + DW_AHEAD + S * v * LANES)
+    if S == 1:
+        a = _dw_beside(V, v + 1, p, s.n)
+        taps[0], taps[1], taps[2] = vslide_back1(ring[0], ring[1]), ring[1], vslide1(ring[1], a)
+        ring[0], ring[1] = ring[1], a
+    else:
+        fetch(p + DW_AHEAD + (2 * v + 1) * LANES)
+        a = _dw_some(p + 2 * v * LANES, s.n - 2 * v * LANES)
+        b = _dw_some(p + (2 * v + 1) * LANES, s.n - (2 * v + 1) * LANES)
+        taps[1], taps[2] = veven(a, b), vodd(a, b)
+        taps[0] = vslide_back1(ring[0], taps[2])
+        ring[0] = taps[2]
+
+
+cdef inline void _dw_filter_row(const int S, const int V, const real* p, const DwColumns* s, const vec* w, vec* a,
                                 vec* b, vec* c) noexcept nogil:
-    """One row, to the sums of the output rows above it, beside it and below it."""
-    cdef vec before = vset(p[-1]) if less else vzero(), x = _dw_beside(V, 0, p, more, lanes), after, s
-    cdef int v
+    """One row, to the sums of the output rows above it, beside it and below it, or NULL."""
+    cdef vec ring[2]
+    cdef vec taps[3]
+    cdef int v, i
+    _dw_start(S, V, p, s, ring)
     for v in range(V):
-        fetch(p + DW_AHEAD + v * LANES)
-        after = _dw_beside(V, v + 1, p, more, lanes)
-        s = vslide_back1(before, x)
-        a[v] += w[6] * s
-        b[v] += w[3] * s
-        c[v] += w[0] * s
-        a[v] += w[7] * x
-        b[v] += w[4] * x
-        c[v] += w[1] * x
-        s = vslide1(x, after)
-        a[v] += w[8] * s
-        b[v] += w[5] * s
-        c[v] += w[2] * s
-        before, x = x, after
+        _dw_next(S, V, v, p, s, ring, taps)
+        for i in range(3):
+            if a != NULL:
+                a[v] += w[6 + i] * taps[i]
+            if b != NULL:
+                b[v] += w[3 + i] * taps[i]
+            if c != NULL:
+                c[v] += w[i] * taps[i]
 
 
 cdef inline void _dw_finish_row(const int V, vec* a, vec bias, real* y, bint keep, int lanes) noexcept nogil:
@@ -66,148 +98,147 @@ cdef inline void _dw_finish_row(const int V, vec* a, vec bias, real* y, bint kee
         a[v] = bias
 
 
-cdef inline void _dw_filter_rows(const int V, const DwGeometry* f, const real* x, const vec* w, real bias, real* y,
-                                 intp first, intp end, intp col) noexcept nogil:
+cdef inline void _dw_filter_rows1(const int V, const DepthwiseRows* q, const DwColumns* s, const vec* w, vec bias,
+                                  real* y, intp first, intp end, int lanes) noexcept nogil:
     """Output rows first .. end of V vectors of columns."""
     cdef vec a[2]
     cdef vec b[2]
     cdef vec c[2]
-    cdef vec start = vset(bias)
-    cdef bint less = col > 0, more = col + V * LANES < f.sw_
-    cdef int v, lanes = <int> min(f.sw_ - col - (V - 1) * LANES, LANES)
+    cdef int v
     cdef intp row = first - 2
     for v in range(V):
-        a[v] = b[v] = c[v] = start
-    x += col
-    y += col
+        a[v] = b[v] = c[v] = bias
     while row < end:
-        _dw_filter_row(V, _dw_source_row(f, x, row + 2 + f.top), less, more, lanes, w, a, b, c)
-        _dw_finish_row(V, a, start, y + row * f.dw_, row >= first, lanes)
+        _dw_filter_row(1, V, _dw_source_row(q, s, row + 2 + q.top), s, w, a, b, c)
+        _dw_finish_row(V, a, bias, y + row * q.out_width, row >= first, lanes)
         row += 1
         if row == end:
             return
-        _dw_filter_row(V, _dw_source_row(f, x, row + 2 + f.top), less, more, lanes, w, b, c, a)
-        _dw_finish_row(V, b, start, y + row * f.dw_, row >= first, lanes)
+        _dw_filter_row(1, V, _dw_source_row(q, s, row + 2 + q.top), s, w, b, c, a)
+        _dw_finish_row(V, b, bias, y + row * q.out_width, row >= first, lanes)
         row += 1
         if row == end:
             return
-        _dw_filter_row(V, _dw_source_row(f, x, row + 2 + f.top), less, more, lanes, w, c, a, b)
-        _dw_finish_row(V, c, start, y + row * f.dw_, row >= first, lanes)
+        _dw_filter_row(1, V, _dw_source_row(q, s, row + 2 + q.top), s, w, c, a, b)
+        _dw_finish_row(V, c, bias, y + row * q.out_width, row >= first, lanes)
         row += 1
 
 
-cdef void _dw_filter_plane(const DwGeometry* f, const DwTaps* t, const real* x, const real* w, real bias, real* y,
-                           intp first, intp end) noexcept nogil:
+cdef inline void _dw_filter_rows2(const int V, const DepthwiseRows* q, const DwColumns* s, const vec* w, vec bias,
+                                  real* y, intp first, intp end, int lanes) noexcept nogil:
+    cdef vec a[2]
+    cdef vec b[2]
+    cdef int v
+    cdef intp row
+    for v in range(V):
+        a[v] = b[v] = bias
+    _dw_filter_row(2, V, _dw_source_row(q, s, 2 * first + q.top), s, w, NULL, NULL, a)
+    for row in range(first, end):
+        _dw_filter_row(2, V, _dw_source_row(q, s, 2 * row + 1 + q.top), s, w, NULL, a, NULL)
+        _dw_filter_row(2, V, _dw_source_row(q, s, 2 * row + 2 + q.top), s, w, a, NULL, b)
+        _dw_finish_row(V, a, bias, y + row * q.out_width, True, lanes)
+        for v in range(V):
+            a[v], b[v] = b[v], bias
+
+
+cdef inline void _dw_filter_columns(const int V, const DepthwiseRows* q, const real* x, const vec* w, vec bias, real* y,
+                                    intp first, intp end, intp col) noexcept nogil:
+    cdef int lanes = <int> min(q.out_width - col - (V - 1) * LANES, LANES)
+    cdef DwColumns s = _dw_columns(q, x, q.stride * col)
+    if q.stride == 1:
+        _dw_filter_rows1(V, q, &s, w, bias, y + col, first, end, lanes)
+    else:
+        _dw_filter_rows2(V, q, &s, w, bias, y + col, first, end, lanes)
+
+
+cdef void _dw_filter_plane(const DepthwiseRows* q, const real* x, const real* w, real bias, real* y, intp first,
+                           intp end) noexcept nogil:
     """Output rows first .. end of one plane."""
     cdef vec k[9]
     cdef intp i, col = 0
     for i in range(9):
-        k[i] = vset(w[t.w0 + t.weight[i % 3] + i / 3 * t.down])
-    while col < f.dw_:
-        if col + LANES < f.dw_:
-            _dw_filter_rows(2, f, x, k, bias, y, first, end, col)
+        k[i] = vset(w[8 - i if q.turned else i])
+    while col < q.out_width:
+        if col + LANES < q.out_width:
+            _dw_filter_columns(2, q, x, k, vset(bias), y, first, end, col)
         else:
-            _dw_filter_rows(1, f, x, k, bias, y, first, end, col)
+            _dw_filter_columns(1, q, x, k, vset(bias), y, first, end, col)
         col += 2 * LANES
 
 
-# grad_weight. A pixel must not meet a zero that stands for a number of dy which is not there: it may be infinite.
-
-
-cdef inline void _dw_columns(const int V, const int v, const real* p, bint more, int lanes, vec* before, vec* x,
-                             vec* left, vec* right) noexcept nogil:
-    """Vector v of a row, x, with the columns on both sides; `before` and `x` move on to the next one."""
-    cdef vec after = _dw_beside(V, v + 1, p, more, lanes)
-    left[0] = vslide_back1(before[0], x[0])
-    if v + 1 == V:
-        left[0] = vkeep(left[0], lanes)
-    right[0] = vslide1(x[0], after)
-    before[0], x[0] = x[0], after
-
-
-cdef inline void _dw_gather_row(const int V, const bint A, const bint B, const bint C, const real* p, bint less,
-                                bint more,
-                                int lanes, vec* sums, const vec* a, const vec* b, const vec* c) noexcept nogil:
-    """One row of x, with the rows of dy above it (if A), beside it (B) and below it (C)."""
-    cdef vec before = vset(p[-1]) if less else vzero(), next = _dw_beside(V, 0, p, more, lanes), left, right, x
-    cdef int v
-    for v in range(V):
-        fetch(p + DW_AHEAD + v * LANES)
-        x = next
-        _dw_columns(V, v, p, more, lanes, &before, &next, &left, &right)
-        if C:
-            sums[0] += c[v] * left
-            sums[3] += c[v] * x
-            sums[6] += c[v] * right
-        if B:
-            sums[1] += b[v] * left
-            sums[4] += b[v] * x
-            sums[7] += b[v] * right
-        if A:
-            sums[2] += a[v] * left
-            sums[5] += a[v] * x
-            sums[8] += a[v] * right
-
-
-cdef inline void _dw_take_row(const int V, vec* a, const real* p, int lanes) noexcept nogil:
-    cdef int v
-    for v in range(V):
-        fetch(p + DW_AHEAD + v * LANES)
-        a[v] = _dw_beside(V, v, p, False, lanes)
-
-
-cdef inline void _dw_gather_rows3(const int V, const DwGeometry* f, const real* x, const real* dy, intp first, intp end,
-                                  intp col, real* total) noexcept nogil:
-    cdef vec a[2]
-    cdef vec b[2]
-    cdef vec c[2]
-    cdef vec sums[9]
-    cdef bint less = col > 0, more = col + V * LANES < f.sw_
-    cdef int v, lanes = <int> min(f.sw_ - col - (V - 1) * LANES, LANES)
-    cdef intp row = first
-    x += col
-    dy += col
-    for v in range(9):
-        sums[v] = vload(total + v * LANES)
-    _dw_take_row(V, a, dy + row * f.dw_, lanes)
-    _dw_gather_row(V, False, False, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, a)
-    row += 1
-    if row < end:
-        _dw_take_row(V, b, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, False, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, b)
-        row += 1
+cdef inline void _dw_spread_store(real* y, vec even, vec odd, intp n) noexcept nogil:
+    """Columns 2j and 2j + 1, of which n are there."""
+    cdef vec a = vziplo(even, odd), b = vziphi(even, odd)
+    fetch_w(y + DW_AHEAD)
+    fetch_w(y + DW_AHEAD + LANES)
+    if n >= 2 * LANES:
+        vstore(y, a)
+        vstore(y + LANES, b)
     else:
-        _dw_gather_row(V, False, True, False, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, a, a)
-    while row < end:
-        _dw_take_row(V, c, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, a, b, c)
-        row += 1
-        if row == end:
-            break
-        _dw_take_row(V, a, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, b, c, a)
-        row += 1
-        if row == end:
-            break
-        _dw_take_row(V, b, dy + row * f.dw_, lanes)
-        _dw_gather_row(V, True, True, True, _dw_source_row(f, x, row + f.top), less, more, lanes, sums, c, a, b)
-        row += 1
-    _dw_take_row(V, b, dy + (end - 1) * f.dw_, lanes)
-    if end - first > 1:
-        _dw_take_row(V, a, dy + (end - 2) * f.dw_, lanes)
-        _dw_gather_row(V, True, True, False, _dw_source_row(f, x, end + f.top), less, more, lanes, sums, a, b, b)
-    _dw_gather_row(V, True, False, False, _dw_source_row(f, x, end + 1 + f.top), less, more, lanes, sums, b, b, b)
-    for v in range(9):
-        vstore(total + v * LANES, sums[v])
+        vstore_part(y, a, <int> min(n, LANES))
+        if n > LANES:
+            vstore_part(y + LANES, b, <int> (n - LANES))
 
 
-cdef void _dw_gather_plane(const DwGeometry* f, const real* x, const real* dy, intp first, intp end,
-                           real* sums) noexcept nogil:
-    """Rows first .. end of dy of one plane; column by column of the kernel, three vectors of sums each."""
-    cdef intp col = 0
-    while col < f.dw_:
-        if DW_SUMS == 2 and col + LANES < f.dw_:
-            _dw_gather_rows3(2, f, x, dy, first, end, col, sums)
+cdef void _dw_spread_plane(const DepthwiseRows* q, const real* x, const real* w, real* y, intp first,
+                           intp end) noexcept nogil:
+    """grad_input at stride 2: rows first .. end of dx (y) of one plane, from dy (x).
+
+    Row i and column j of dy go to rows 2i + top + (0, 1, 2) and columns 2j - 1 + (0, 1, 2).
+    """
+    cdef vec k[9]
+    cdef vec dy, right, even = vzero(), odd = vzero()
+    cdef const real* p
+    cdef DwColumns s
+    cdef intp i, row, col = 0, n, last = (end - 1 - q.top) // 2
+    for i in range(9):
+        k[i] = vset(w[i])
+    while 2 * col < q.out_width:
+        n, s = q.out_width - 2 * col, _dw_columns(q, x, col)
+        for i in range((first - q.top) // 2 - 1, last + 1):
+            p = _dw_source_row(q, &s, i)
+            fetch(p + DW_AHEAD)
+            dy = _dw_some(p, s.n)
+            right = vslide1(dy, vset(p[LANES]) if s.n > LANES else vzero())
+            even += k[1] * dy
+            odd += k[2] * dy
+            odd += k[0] * right
+            row = 2 * i + q.top
+            if first <= row < end:
+                _dw_spread_store(y + row * q.out_width + 2 * col, even, odd, n)
+            row += 1
+            if first <= row < end:
+                odd = k[5] * dy
+                odd += k[3] * right
+                _dw_spread_store(y + row * q.out_width + 2 * col, k[4] * dy, odd, n)
+            even = k[7] * dy
+            odd = k[8] * dy
+            odd += k[6] * right
+        even = odd = vzero()
+        col += LANES
+
+
+cdef void _dw_rows_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    """A job is a band of rows of one plane."""
+    cdef const DwRows* a = <const DwRows*> arguments
+    cdef const DepthwiseRows* q = a.q
+    cdef intp jobs = q.images * q.channels * q.bands, rows = q.rows * (2 if q.spread else 1), job, plane, c, first, end
+    cdef const real* x
+    cdef real* y
+    for job in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+        plane, first = job // q.bands, job % q.bands * rows
+        end, c = min(first + rows, q.out_height), plane % q.channels
+        x, y = a.x + plane * q.height * q.width, a.y + plane * q.out_height * q.out_width
+        if q.spread:
+            _dw_spread_plane(q, x, a.w + 9 * c, y, first, end)
         else:
-            _dw_gather_rows3(1, f, x, dy, first, end, col, sums)
-        col += DW_SUMS * LANES
+            _dw_filter_plane(q, x, a.w + 9 * c, a.bias[c] if a.bias != NULL else 0, y, first, end)
+
+
+def depthwise_rows(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray q, int threads):
+    """y OUT = conv(x IN, w IN) + bias IN (co, or empty), or dx of dy."""
+    cdef DwRows a
+    a.q, a.x, a.w, a.y = read_DepthwiseRows(q), data(x), data(w), data(y)
+    a.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    with nogil:
+        launch(_dw_rows_share, &a, threads)

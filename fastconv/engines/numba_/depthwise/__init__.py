@@ -1,1 +1,1 @@
-"""Depthwise convolution: planes in a buffer (steps.py), streamed rows; channels-last arrays (last.py)."""
+"""Depthwise convolution: bands in a buffer (bands.py), streamed rows (rows.py), channels-last arrays (last.py)."""

@@ -1,7 +1,6 @@
-"""Channel-wise convolution of channels-last arrays, lanes = channels: the steps, as in cython_/depthwise/last.pxi.
+"""Channel-wise convolution of channels-last arrays, lanes = channels: forward and grad_input, as in cython_/.../last.h.
 
-A job of the products is a band of rows of an image and a chunk of channels; one of the sums is a chunk of channels and
-a part of all bands. The tiles are in tiles.py.
+A job is a band of rows of an image and a chunk of channels. The tiles are in tiles.py.
 """
 
 import numpy as np
@@ -9,18 +8,13 @@ import numpy as np
 from ...records import DepthwiseAxis, DepthwiseLast, places
 from ..ground import vector as v
 from ..ground.epilogue import activate
-from ..ground.launch import shared_step
-from ..ground.memory import address, clear_vectors, local
+from ..ground.launch import step
+from ..ground.memory import address, local
 from ..ground.transpose import load_block, store_each
 from . import tiles
-from .tiles import BIAS, RESIDUAL, last_sums, last_tile
+from .tiles import BIAS, RESIDUAL, last_tile
 
 at, axis = places(DepthwiseLast), places(DepthwiseAxis)
-
-
-def depthwise_last_pack(w, packed, record, axes, order, threads):
-    """w (co, 1, kh, kw) IN; packed (vectors of channels, taps, lanes) OUT."""
-    _pack_all(w, packed, record, axes, order, threads)
 
 
 def depthwise_last_forward(x, w, packed, bias, residual, y, record, axes, order, code, work, threads):
@@ -32,22 +26,13 @@ def depthwise_last_forward(x, w, packed, bias, residual, y, record, axes, order,
     _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, threads)
 
 
-def depthwise_last_grad_weight(dy, x, dw_, record, axes, order, work, threads):
-    """dy (n, oh, ow, co), x (n, h, w, ci) IN; dw_ (co, 1, kh, kw) OUT; work WORK."""
-    _weight_sums(dy, x, record, axes, work, threads)
-    _weight_end(work, dw_, record, axes, order, threads)
-
-
-_together = v.copied(tiles.sum_rows)
-
-
 @v.copied
-def _ceil(a, b):
+def ceil(a, b):
     return (a + b - 1) // b
 
 
 @v.copied
-def _kernel(taps, dilation, step):
+def kernel_of(taps, dilation, step):
     """The first of `tiles.KERNELS` that divides a kernel's width, and its taps."""
     if dilation == 1 and step == 1:
         if taps % 7 == 0:
@@ -75,16 +60,17 @@ def _pack(w, c, n, taps, order, d, to):
         store_each(d, to, L, order, q, min(L, taps - q), block)
 
 
-@shared_step("packed")
-def _pack_all(w, packed, record, axes, order, ithr, nthr):
+@step("packed")
+def depthwise_last_pack(w, packed, record, axes, order, ithr, nthr):
+    """w (co, 1, kh, kw) IN; packed (vectors of channels, taps, lanes) OUT."""
     L, channels, taps = v.lanes(w), record[at.channels], record[at.taps]
-    vectors = _ceil(channels, L)
+    vectors = ceil(channels, L)
     for k in range(vectors * ithr // nthr, vectors * (ithr + 1) // nthr):
         _pack(w, k * L, min(L, channels - k * L), taps, order, packed, k * L * taps)
 
 
 @v.copied
-def _from_planes(x, start, plane, size, n, d, to):
+def from_planes(x, start, plane, size, n, d, to):
     """Pixels of n channels, whose planes are `plane` numbers apart, as vectors."""
     L = v.lanes(d)
     for q in range(0, size, L):
@@ -100,7 +86,7 @@ def _to_planes(d, start, plane, size, n, y, to):
 
 
 @v.copied
-def _source(r, axes, x, n, c0, i0, i1, work, room):
+def source_of(r, axes, x, n, c0, i0, i1, work, room):
     """Where pixel (0, 0) of image n would be, channel c0, for the rows that a band meets, a number for every lane."""
     height, width, repeat, pixel = r[at.height], r[at.width], r[at.repeat], r[at.pixel]
     channels = r[at.channels] // repeat
@@ -118,7 +104,7 @@ def _source(r, axes, x, n, c0, i0, i1, work, room):
         end = max(min(end, height), first)
         if r[at.planes]:
             plane, n = height * width, min(channels - c0, v.lanes(x))
-            _from_planes(x, start + c0 * plane + first * width, plane, (end - first) * width, n, work, room)
+            from_planes(x, start + c0 * plane + first * width, plane, (end - first) * width, n, work, room)
             c0 = 0
         else:
             for q in range((end - first) * width * channels):
@@ -129,12 +115,12 @@ def _source(r, axes, x, n, c0, i0, i1, work, room):
     return place
 
 
-@shared_step("y", "work")
+@step("y", "work")
 def _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, ithr, nthr):
     r, L = record, v.lanes(x)
     channels, chunk, taps, fold = r[at.channels], r[at.chunk], r[at.taps], r[at.fold]
-    vectors, outputs, every = _ceil(channels, L), axes[0, axis.outputs], axes[0, axis.every]
-    chunks, bands, line = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * r[at.pixel]
+    vectors, outputs, every = ceil(channels, L), axes[0, axis.outputs], axes[0, axis.every]
+    chunks, bands, line = ceil(vectors, chunk), ceil(outputs, r[at.rows]), r[at.out_width] * r[at.pixel]
     plane, planes = r[at.out_height] * r[at.out_width], r[at.planes]
     jobs, size = r[at.images] * bands * chunks, plane * channels // fold
     weights = ithr * r[at.share]
@@ -148,7 +134,7 @@ def _forward(x, w, packed, bias, residual, y, record, axes, order, code, work, i
             for c in range(0, mine, L):
                 _pack(w, c0 + c, min(L, mine - c), taps, order, work, weights + c * taps)
             ready = v0
-        source = _source(r, axes, x, n, c0, i0, i1, work, room)
+        source = source_of(r, axes, x, n, c0, i0, i1, work, room)
         kernel = address(packed, c0 * taps) if packed.size else address(work, weights)
         top, end = i0 * every, min(i1 * every, r[at.out_height])
         direct = fold == 1 and planes == 0
@@ -180,8 +166,8 @@ def _band(r, axes, x, w, bias, offsets, residual, of, y, i0, i1, channels, code)
             rows = min(min(i1, axes[p, axis.outputs]) - i, tiles.BLOCK)
             for q in range(phases, phases + r[at.phases_h]):
                 if rows > 0:
-                    _rows(r, axes[p], axes[q], x, address(w, taps * L), bias, offsets, residual, of, y, i, rows,
-                          channels, code)  # fmt: skip
+                    kernel = address(w, taps * L)
+                    _rows(r, axes[p], axes[q], x, kernel, bias, offsets, residual, of, y, i, rows, channels, code)
                 taps += axes[p, axis.taps] * axes[q, axis.taps]
 
 
@@ -190,7 +176,7 @@ def _rows(r, a, h, x, w, bias, offsets, residual, of, y, i, rows, channels, code
     """Some rows of outputs of one phase (axes a and h), all channels of the job."""
     L, pixel, width, full = v.lanes(bias), r[at.pixel], r[at.width], channels // v.lanes(bias)
     step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(bias)
-    kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
+    kernel, unrolled = kernel_of(h[axis.taps], h[axis.dilation], step)
     group = h[axis.dilation] if kernel == tiles.ANY else unrolled
     column = step if kernel == tiles.ANY else 1
     groups = h[axis.taps] // unrolled
@@ -236,83 +222,3 @@ def _rows(r, a, h, x, w, bias, offsets, residual, of, y, i, rows, channels, code
                         value = activate(v.load_part(y, to + c, channels - c), code)
                         v.store_part(y, to + c, value, channels - c)
         j += cols
-
-
-@shared_step("work")
-def _weight_sums(dy, x, record, axes, work, ithr, nthr):
-    """Sums [part][vector][tap][lanes] in work."""
-    r, L = record, v.lanes(x)
-    channels, chunk, taps, parts = r[at.channels], r[at.chunk], r[at.taps], r[at.parts]
-    vectors, outputs, a, h = _ceil(channels, L), axes[0, axis.outputs], axes[0], axes[1]
-    chunks, bands, size = _ceil(vectors, chunk), _ceil(outputs, r[at.rows]), r[at.out_width] * r[at.pixel]
-    items, room = r[at.images] * bands, parts * vectors * taps * L + ithr * r[at.share]
-    plane, result = r[at.out_height] * r[at.out_width], room + r[at.source]
-    for job in range(parts * chunks * ithr // nthr, parts * chunks * (ithr + 1) // nthr):
-        part, v0 = job // chunks, job % chunks * chunk
-        mine, sums, c0 = min(channels - v0 * L, chunk * L), (part * vectors + v0) * taps * L, v0 * L
-        clear_vectors(work, sums, sums + _ceil(mine, L) * L * taps)
-        for item in range(items * part // parts, items * (part + 1) // parts):
-            n, i0 = item // bands, item % bands * r[at.rows]
-            i1 = min(i0 + r[at.rows], outputs)
-            source, lanes = _source(r, axes, x, n, c0, i0, i1, work, room), mine
-            of = address(dy, n * plane * channels + c0)
-            if r[at.planes]:
-                start = (n * channels + c0) * plane + i0 * r[at.out_width]
-                _from_planes(dy, start, plane, (i1 - i0) * r[at.out_width], mine, work, result)
-                of, lanes = address(work, result - i0 * size), L
-            for i in range(i0, i1, tiles.SUM_BLOCK):
-                _sum_rows(r, a, h, source, address(of, i * size), work, sums, i, min(i1 - i, tiles.SUM_BLOCK), lanes)
-
-
-@v.copied
-def _sum_rows(r, a, h, x, dy, work, sums, i, rows, channels):
-    """Some rows of dy, all kernel rows and channels of the job."""
-    L, pixel, width, full = v.lanes(work), r[at.pixel], r[at.width], channels // v.lanes(work)
-    step, reach, panel = h[axis.step], (h[axis.taps] - 1) * h[axis.dilation], r[at.taps] * v.lanes(work)
-    kernel, unrolled = _kernel(h[axis.taps], h[axis.dilation], step)
-    group = h[axis.dilation] if kernel == tiles.ANY else unrolled
-    column = step if kernel == tiles.ANY else 1
-    groups, line = h[axis.taps] // unrolled, width * pixel
-    together = _together(unrolled)
-    j, wide = 0, tiles.SUM_WIDE
-    while j < h[axis.outputs]:
-        cols = wide if h[axis.outputs] - j >= wide else 1
-        first = h[axis.source] + j * step
-        edge = first < 0 or first + (cols - 1) * step + reach >= width
-        u = 0
-        while u < a[axis.taps]:
-            many = together if cols > 1 and u + together <= a[axis.taps] else 1
-            kind = tiles.SUMS_ROW if many < together else (tiles.SUMS_EDGE if edge else tiles.SUMS_INSIDE)
-            kind = tiles.SUMS_ONE if cols == 1 else kind
-            i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
-            to = sums + u * h[axis.taps] * L
-            if full:
-                last_sums(kernel * 4 + kind, x, address(dy, j * pixel), address(work, to), full, panel, line,
-                          pixel, r[at.out_width] * pixel, pixel, r[at.height], width, i_, first, a[axis.step],
-                          a[axis.dilation], column, group, groups, rows, L)  # fmt: skip
-            u += many
-        if channels % L:
-            c = full * L
-            for t in range(cols):
-                for u in range(a[axis.taps]):
-                    i_ = a[axis.source] + i * a[axis.step] + u * a[axis.dilation]
-                    last_sums(kernel * 4 + tiles.SUMS_ONE, address(x, c), address(dy, (j + t) * pixel + c),
-                              address(work, sums + full * panel + u * h[axis.taps] * L), 1, panel, line, pixel,
-                              r[at.out_width] * pixel, pixel, r[at.height], width, i_, first + t * step, a[axis.step],
-                              a[axis.dilation], column, group, groups, rows, channels - c)  # fmt: skip
-        j += cols
-
-
-@shared_step("dw_", "work")
-def _weight_end(work, dw_, record, axes, order, ithr, nthr):
-    """Parts added in their order, and out."""
-    L, channels, taps, parts = v.lanes(work), record[at.channels], record[at.taps], record[at.parts]
-    vectors = _ceil(channels, L)
-    for k in range(vectors * ithr // nthr, vectors * (ithr + 1) // nthr):
-        s = k * taps * L
-        for p in range(1, parts):
-            for t in range(s, s + taps * L, L):
-                v.store(work, t, v.load(work, t) + v.load(work, p * vectors * taps * L + t))
-        for q in range(0, taps, L):
-            block = v.transpose(v.load_rows(work, s + q * L, L, taps - q, L))
-            v.store_rows(dw_, k * L * taps + q, taps, block, channels - k * L, taps - q)

@@ -2,33 +2,41 @@
 
 A row of the image is loaded once, the columns beside it are made in registers (a load across cache lines costs two),
 and the output rows that it meets stay there. Two vectors of columns at a time: sums, weights and a row fill the
-registers. tables.py says where this is done.
+registers.
 """
 
 from __future__ import annotations
 
+from ...records import DepthwiseRows, places
 from ..ground import vector as v
-from ..ground.launch import shared_step
+from ..ground.launch import step
 from ..ground.memory import address
-from . import tables as at
 from .blocks import MASKS
 from .streams import filter_row, gather_row, put_row, spread_row, take_row, weights
 
+at = places(DepthwiseRows)
 
-@shared_step("y")
-def filter_planes(x, w, bias, y, f, share, shares):
-    """Forward, and grad_input at stride 1. A job: a band of rows of one plane."""
-    L, bands, rows, t = v.lanes(y), v.at(f, at.BANDS), v.at(f, at.ROWS), v.at(f, at.PHASES)
-    h, wx, oh, ow, stride = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW), v.at(f, at.STEP)
-    jobs, corner = v.at(f, at.N) * v.at(f, at.G) * bands, v.at(f, t + at.W0) + v.at(f, t + at.AT + 3)
+
+@step("y")
+def depthwise_rows(x, w, bias, y, q, share, shares):
+    """y OUT = conv(x IN, w IN) + bias IN (co, or empty), or dx of dy. A job: a band of rows of one plane."""
+    L, bands, rows = v.lanes(y), q[at.bands], q[at.rows]
+    h, wx, oh, ow, stride, top = q[at.height], q[at.width], q[at.out_height], q[at.out_width], q[at.stride], q[at.top]
+    jobs = q[at.images] * q[at.channels] * bands
+    if q[at.spread]:
+        rows *= 2
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
         plane, first = job // bands, job % bands * rows
-        channel = plane % v.at(f, at.G)
-        k = weights(w, channel * 9 + corner, v.at(f, t + at.DOWN))
+        channel, end = plane % q[at.channels], min(first + rows, oh)
+        k = weights(w, channel * 9, q[at.turned])
+        if q[at.spread]:
+            for col in range(0, (ow + 1) // 2, L):
+                source, out = (address(x, plane * h * wx), h, wx, col), plane * oh * ow + 2 * col
+                _spread_rows(source, top, k, y, out, ow, first, end, ow - 2 * col)
+            continue
         start = v.splat_at(bias, channel) if bias.size else v.zero(y)
         for col in range(0, ow, 2 * L):
             source, out = (address(x, plane * h * wx), h, wx, col * stride), plane * oh * ow + col
-            end, top = min(first + rows, oh), v.at(f, at.TOP)
             if stride == 1:
                 if ow - col > L:
                     _filter_rows(source, top, k, (start, start), y, out, ow, first, end, ow - col)
@@ -61,31 +69,17 @@ def _filter_rows2(source, top, k, start, y, out, ow, first, end, n):
         a = b
 
 
-@shared_step("y")
-def spread_planes(x, w, y, f, share, shares):
-    """grad_input at stride 2: x is dy, y is dx. A job: a band of two times as many rows of one plane.
-
-    Row i and column j of dy go to rows 2i - pt + (0, 1, 2) and columns 2j - 1 + (0, 1, 2).
-    """
-    L, bands, rows = v.lanes(y), v.at(f, at.BANDS), 2 * v.at(f, at.ROWS)
-    h, wx, oh, ow = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW)
-    jobs = v.at(f, at.N) * v.at(f, at.G) * bands
-    for job in range(jobs * share // shares, jobs * (share + 1) // shares):
-        plane, first = job // bands, job % bands * rows
-        k, end = weights(w, plane % v.at(f, at.G) * 9, 3), min(first + rows, oh)
-        for col in range(0, (ow + 1) // 2, L):
-            source, out = (address(x, plane * h * wx), h, wx, col), plane * oh * ow + 2 * col
-            _spread_rows(source, v.at(f, at.PT), k, y, out, ow, first, end, ow - 2 * col)
-
-
 @v.inline
-def _spread_rows(source, pt, k, y, out, ow, first, end, n):
-    """Rows first .. end - 1 of dx, two vectors of columns."""
+def _spread_rows(source, top, k, y, out, ow, first, end, n):
+    """grad_input at stride 2: rows first .. end - 1 of dx, two vectors of columns.
+
+    Row i and column j of dy go to rows 2i + top + (0, 1, 2) and columns 2j - 1 + (0, 1, 2).
+    """
     even = odd = v.zero(y)
-    for i in range((first + pt) // 2 - 1, (end - 1 + pt) // 2 + 1):
+    for i in range((first - top) // 2 - 1, (end - 1 - top) // 2 + 1):
         here, right = spread_row(source, i)
         even, odd = v.fma(k[1], here, even), v.fma(k[0], right, v.fma(k[2], here, odd))
-        row = 2 * i - pt
+        row = 2 * i + top
         if first <= row < end:
             _put_pairs(y, out + row * ow, even, odd, n)
         row += 1
@@ -108,34 +102,33 @@ def _put_pairs(y, i, even, odd, n):
 # ---- grad_weight ----
 
 
-@shared_step("dw")
-def gather_planes(dy, x, dw, f, share, shares):
-    """dw [part][channel][3, 3]; a job: one channel's weights, summed over one part of all bands of all images."""
-    L, bands, rows, parts, g = v.lanes(x), v.at(f, at.BANDS), v.at(f, at.ROWS), v.at(f, at.PARTS), v.at(f, at.G)
-    h, w, oh, ow, stride = v.at(f, at.SH), v.at(f, at.SW), v.at(f, at.DH), v.at(f, at.DW), v.at(f, at.STEP)
-    jobs, items, top, zero = g * parts, v.at(f, at.N) * bands, v.at(f, at.TOP), v.zero(x)
+@step("sums")
+def depthwise_rows_sums(dy, x, sums, q, share, shares):
+    """sums OUT [parts][as dw] of dy IN, x IN; a job: one channel's weights, summed over one part of all bands."""
+    L, bands, rows, parts, channels = v.lanes(x), q[at.bands], q[at.rows], q[at.parts], q[at.channels]
+    h, w, oh, ow, stride, top = q[at.height], q[at.width], q[at.out_height], q[at.out_width], q[at.stride], q[at.top]
+    jobs, items, zero = channels * parts, q[at.images] * bands, v.zero(x)
     wide = 2 * L if MASKS or stride == 2 else L  # sums and three rows of two vectors are more than 16 registers
     for job in range(jobs * share // shares, jobs * (share + 1) // shares):
-        channel, part = job % g, job // g
-        sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero)
+        channel, part = job % channels, job // channels
+        found = (zero, zero, zero, zero, zero, zero, zero, zero, zero)
         for i in range(items * part // parts, items * (part + 1) // parts):
-            plane, first = i // bands * g + channel, i % bands * rows
+            plane, first = i // bands * channels + channel, i % bands * rows
             count = min(rows, oh - first)
             for col in range(0, ow, wide):
                 source, at_dy = (address(x, plane * h * w), h, w, col * stride), (plane * oh + first) * ow + col
                 row = first * stride + top
                 if stride == 1:
                     if MASKS and ow - col > L:
-                        sums = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, sums, (zero, zero))
+                        found = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, found, (zero, zero))
                     else:
-                        sums = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, sums, (zero,))
+                        found = _gather_rows(source, row, dy, at_dy, ow, count, ow - col, found, (zero,))
                 elif ow - col > L:
-                    sums = _gather_rows2(source, row, dy, at_dy, ow, count, ow - col, sums, (zero, zero))
+                    found = _gather_rows2(source, row, dy, at_dy, ow, count, ow - col, found, (zero, zero))
                 else:
-                    sums = _gather_rows2(source, row, dy, at_dy, ow, count, ow - col, sums, (zero,))
-        o = (part * g + channel) * 9
+                    found = _gather_rows2(source, row, dy, at_dy, ow, count, ow - col, found, (zero,))
         for i in range(9):
-            v.put(dw, o + i, v.lane_sum(sums[i % 3 * 3 + i // 3]))
+            v.put(sums, 9 * job + i, v.lane_sum(found[i % 3 * 3 + i // 3]))
 
 
 @v.inline

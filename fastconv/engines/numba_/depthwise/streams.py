@@ -137,14 +137,14 @@ def _unpack(b, rows, kinds):
 
 
 @intrinsic
-def weights(typingctx, w, i, down):
-    """weights(w, i, down) -> nine vectors, a weight each: the first one is number i, a row is `down` numbers."""
+def weights(typingctx, w, i, turned):
+    """weights(w, i, turned) -> nine vectors, a weight each, of those from number i on; turned: the last one first."""
     vec = vector_of(w)
 
     def codegen(context, b, sig, args):
-        w_, i, down = args
-        first, right = emit.pointer(context, b, w, w_, i), b.sdiv(down, I64(3))
-        places = [b.gep(first, [b.add(b.mul(down, I64(k // 3)), b.mul(right, I64(k % 3)))]) for k in range(9)]
+        w_, i, turned = args
+        first, step = b.add(i, b.mul(turned, I64(8))), b.sub(I64(1), b.shl(turned, I64(1)))
+        places = [emit.pointer(context, b, w, w_, b.add(first, b.mul(step, I64(k)))) for k in range(9)]
         return context.make_tuple(b, sig.return_type, [emit.splat(b, vec.llvm, b.load(p)) for p in places])
 
     return types.UniTuple(vec, 9)(w, types.intp, types.intp), codegen

@@ -42,9 +42,8 @@ def runs_sums(x, dy, sums, work, record, phases, share, shares):
         e = min(last, q + r[at.band], q - q % oh + oh)
         view = source(r, x, work, share * r[at.room], q // oh, q // oh + 1, q % oh, (e - 1) % oh + 1, 0, r[at.ow])
         for p in range(begin // runs, (end - 1) // runs + 1):
-            lanes, task, end_ = share * r[at.room] + r[at.copied], p * runs, min(end - p * runs, runs)
-            _strip(r, phases, view, dy, work, lanes, sums, start, p, max(begin - task, 0), end_, q, e, each, run, blocks,
-                   q > first)  # fmt: skip
+            lanes, tasks = share * r[at.room] + r[at.copied], (max(begin - p * runs, 0), min(end - p * runs, runs))
+            _strip(r, phases, view, dy, work, lanes, sums, start, p, *tasks, q, e, each, run, blocks, q > first)
         q = e
 
 
