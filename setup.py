@@ -46,10 +46,6 @@ class build(build_ext):
         missing = self._compile_test()
         if missing:
             return self._without(missing)
-        openmp = [] if sys.platform == "darwin" else ["-fopenmp"]
-        for e in self.extensions:
-            e.extra_compile_args = [*e.extra_compile_args, *openmp]
-            e.extra_link_args = [*e.extra_link_args, *openmp]
         super().build_extensions()
 
     def get_outputs(self):
@@ -104,7 +100,14 @@ def extensions():
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
     built = '"' + " ".join(ISAS) + '"'
     found = [
-        Extension("fastconv.core._openmp", ["fastconv/core/_openmp.pyx"], **common),
+        Extension(  # limits that others set on OpenMP; without OpenMP there are none
+            "fastconv.core._openmp",
+            ["fastconv/core/_openmp.pyx"],
+            extra_compile_args=["-fopenmp"],
+            extra_link_args=["-fopenmp"],
+            optional=True,
+            **common,
+        ),
         Extension("fastconv.engines.cython_._cpu", [f"{HERE}/_cpu.pyx"], define_macros=[("FC_BUILT", built)], **common),
         Extension(
             "fastconv.engines.cython_._pool",

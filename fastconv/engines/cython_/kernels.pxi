@@ -1,5 +1,4 @@
 # All steps of the Cython engine, in one module an instruction set and dtype.
-from cython.parallel cimport prange
 from libc.stddef cimport ptrdiff_t as intp
 cimport numpy as cnp
 
