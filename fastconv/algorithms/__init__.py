@@ -3,9 +3,7 @@
 base.py          what a backend is
 naive.py         the textbook loops; the file to read first
 im2col.py        one matrix product
-runs.py          `direct`: channels last
-direct.py        `direct_plain`: channels first, blocked in a copy
-planar.py        planes as they are
+direct.py        contiguous runs of the image, register block by register block; either layout
 depthwise.py     few channels a group; depthwise_last.py: channels last
 winograd.py      with winograd_layout.py, winograd_matrices.py
 fft_tiled.py     tiles in cache, with fft_tiled_search.py, fft_tiled_layout.py

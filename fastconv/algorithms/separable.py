@@ -20,16 +20,16 @@ from ..core.problem import ConvProblem
 from ..core.workspace import Scratch
 from ..engines.records import SeparableBands, pack
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
+from .direct import Direct
 from .im2col import Im2col
 from .low_rank import Factors, by_pivot, by_values, exact, may_be_outer
-from .runs import Runs
 
 _PAIRS = 64  # channel pairs a group up to which the fused step is used
 _BAND = 192 << 10  # bytes of rows between the two filters: in second-level cache
 _GROWTH = 4  # by which terms of factors may be larger than the kernel
 _COLUMNS, _ROWS = 0.68, 0.44  # of the FMA peak
 _ROW, _THIN = 1e-8, 1.6  # seconds for a row beside its products; how much slower helpers are than they expect
-_HELPERS = Runs, Im2col  # for many channels: the first that takes planes as they lie
+_HELPERS = Direct, Im2col  # for many channels: the first that takes planes as they lie
 
 
 class Bands(NamedTuple):

@@ -226,7 +226,7 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def runs_pack(
+    def direct_pack(
         self,
         w: Array,
         u: Array,
@@ -235,7 +235,7 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def runs_products(
+    def direct_products(
         self,
         x: Array,
         u: Array | None,
@@ -251,7 +251,7 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def runs_few_pixels(
+    def direct_few_pixels(
         self,
         x: Array,
         w: Array,
@@ -264,7 +264,7 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def runs_sums(
+    def direct_sums(
         self,
         x: Array,
         dy: Array,
@@ -275,7 +275,7 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def runs_weights(
+    def direct_weights(
         self,
         sums: Array,
         dw: Array,

@@ -73,7 +73,7 @@ SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "colum
        Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
 PLANES = array(IN, "x", "planes ih iw")
-RUNS = record("record", "RunsPass"), array(IN, "phases", "a RunsPhase a phase", "intp")
+DIRECT = record("record", "DirectPass"), array(IN, "phases", "a DirectPhase a phase", "intp")
 ORDER = array(IN, "order", "kh*kw", "intp")
 GEOMETRY, POOL, TASKS = record("q", "ConvGeometry"), record("q", "PoolWindows"), record("q", "FilterTasks")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
@@ -140,20 +140,20 @@ STEPS = (
     Step("depthwise_rows_sums", "its adjoint in w, parts one behind the other",
          (DY, X, array(OUT, "sums", "numbers"), record("q", "DepthwiseRows"), THREADS)),
     # ---- direct: contiguous runs ----
-    Step("runs_pack", "weights in the order in which the products read them",
-         (W, array(OUT, "u", "numbers"), RUNS[0], ORDER, THREADS)),
-    Step("runs_products", "activation(conv + bias + residual), or grad_input; without u, w is packed",
+    Step("direct_pack", "weights in the order in which the products read them",
+         (W, array(OUT, "u", "numbers"), DIRECT[0], ORDER, THREADS)),
+    Step("direct_products", "activation(conv + bias + residual), or grad_input; without u, w is packed",
          (array(IN, "x", "n h w c or n c h w"), array(IN, "u", "numbers, or none"), W, BIAS,
-          array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co or n co oh ow"), SCRATCH, *RUNS,
+          array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co or n co oh ow"), SCRATCH, *DIRECT,
           ORDER, *ints("activation"), THREADS)),
-    Step("runs_few_pixels", "the same for 1x1 kernels over very few pixels",
+    Step("direct_few_pixels", "the same for 1x1 kernels over very few pixels",
          (array(IN, "x", "n h w c"), W, BIAS, array(IN, "residual", "as y, or none"), array(OUT, "y", "n oh ow co"),
           *ints("pixels groups activation"), THREADS)),
-    Step("runs_sums", "sums for dw, threads one behind the other if private",
+    Step("direct_sums", "sums for dw, threads one behind the other if private",
          (array(IN, "x", "n h w c or n c h w"), array(IN, "dy", "n oh ow co or n co oh ow"),
-          array(OUT, "sums", "numbers"), SCRATCH, *RUNS, THREADS)),
-    Step("runs_weights", "dw from the sums, those of all threads together",
-         (array(IN, "sums", "numbers"), DW, RUNS[0], *ints("parts"), THREADS)),
+          array(OUT, "sums", "numbers"), SCRATCH, *DIRECT, THREADS)),
+    Step("direct_weights", "dw from the sums, those of all threads together",
+         (array(IN, "sums", "numbers"), DW, DIRECT[0], *ints("parts"), THREADS)),
     Step("depthwise_last_pack", "weights as the products read them, a vector of channels a tap",
          (W, array(OUT, "packed", "numbers"), *LAST_TABLES, THREADS)),
     Step("depthwise_last_forward", "lanes = channels; dy of grad_input by its own axes; planes: n c h w",

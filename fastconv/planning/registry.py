@@ -7,12 +7,12 @@ import warnings
 
 from ..algorithms.base import Backend
 from ..algorithms.depthwise import Depthwise
+from ..algorithms.direct import Direct
 from ..algorithms.fft import Fft
 from ..algorithms.fft_tiled import FftTiled
 from ..algorithms.im2col import Im2col
 from ..algorithms.naive import Naive
 from ..algorithms.reference import Reference
-from ..algorithms.runs import Runs
 from ..algorithms.separable import Separable
 from ..algorithms.split_bf16 import SplitBf16, SplitBf16x1, SplitBf16x6
 from ..algorithms.winograd import Winograd
@@ -22,8 +22,8 @@ from ..engines import loader
 BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Depthwise, "cython"),
     (Depthwise, "numba"),
-    (Runs, "cython"),
-    (Runs, "numba"),
+    (Direct, "cython"),
+    (Direct, "numba"),
     (Winograd, "cython"),
     (Winograd, "numba"),
     (FftTiled, "cython"),

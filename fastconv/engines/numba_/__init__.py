@@ -12,6 +12,10 @@ from .depthwise.bands_weight import depthwise_bands_sums
 from .depthwise.last import depthwise_last_forward, depthwise_last_pack
 from .depthwise.last_weight import depthwise_last_grad_weight
 from .depthwise.rows import depthwise_rows, depthwise_rows_sums
+from .direct.few import direct_few_pixels
+from .direct.pack import direct_pack
+from .direct.products import direct_products
+from .direct.sums import direct_sums, direct_weights
 from .fft import spectral_multiply
 from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_weights
@@ -23,10 +27,6 @@ from .im2col import col2im_add, im2col_pack
 from .layout import epilogue, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
-from .runs.few import runs_few_pixels
-from .runs.pack import runs_pack
-from .runs.products import runs_products
-from .runs.sums import runs_sums, runs_weights
 from .separable import separable_rows
 from .winograd.steps import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
 from .winograd.weight import winograd_grad_weight
@@ -43,6 +43,11 @@ __all__ = [
     "depthwise_last_pack",
     "depthwise_rows",
     "depthwise_rows_sums",
+    "direct_few_pixels",
+    "direct_pack",
+    "direct_products",
+    "direct_sums",
+    "direct_weights",
     "epilogue",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
@@ -64,11 +69,6 @@ __all__ = [
     "naive_forward",
     "naive_grad_input",
     "naive_grad_weight",
-    "runs_few_pixels",
-    "runs_pack",
-    "runs_products",
-    "runs_sums",
-    "runs_weights",
     "separable_rows",
     "spectral_multiply",
     "to_channels_first",

@@ -15,9 +15,9 @@ from typing import Any
 
 from . import packing
 from .depthwise import DepthwiseAxis, DepthwiseBands, DepthwiseLast, DepthwisePhase, DepthwiseRows
+from .direct import DirectPass, DirectPhase
 from .fft import FftAxis, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
-from .runs import RunsPass, RunsPhase
 from .separable import SeparableBands
 from .split_bf16 import SplitCopy, SplitProducts, SplitSums, SplitWeights
 from .windows import ConvGeometry, FilterTasks, PoolWindows
@@ -29,8 +29,8 @@ KINDS = (
     PoolWindows,
     FilterTasks,
     SeparableBands,
-    RunsPass,
-    RunsPhase,
+    DirectPass,
+    DirectPhase,
     DepthwisePhase,
     DepthwiseBands,
     DepthwiseRows,
@@ -66,14 +66,14 @@ __all__ = [
     "DepthwiseLast",
     "DepthwisePhase",
     "DepthwiseRows",
+    "DirectPass",
+    "DirectPhase",
     "FftAxis",
     "FftProducts",
     "FftSide",
     "FftTiles",
     "FilterTasks",
     "PoolWindows",
-    "RunsPass",
-    "RunsPhase",
     "SeparableBands",
     "SplitCopy",
     "SplitProducts",

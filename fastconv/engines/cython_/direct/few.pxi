@@ -46,9 +46,9 @@ cdef void _few_share(const void* arguments, intp ithr, intp nthr) noexcept nogil
             memcpy(a.y + p * co + o, sums, outputs * sizeof(real))
 
 
-def runs_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, intp pixels, intp groups,
-                    int activation,
-                    int threads):
+def direct_few_pixels(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, intp pixels, intp groups,
+                      int activation,
+                      int threads):
     """y OUT (pixels, co) = activation(w x + bias + residual) of x IN (pixels, ci), w IN (co, ci // groups, 1, 1)."""
     cdef FewPixels a
     a.x, a.w, a.y, a.pixels, a.groups, a.activation = data(x), data(w), data(y), pixels, groups, activation

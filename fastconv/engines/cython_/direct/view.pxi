@@ -1,24 +1,25 @@
-# Direct convolution on channels-last arrays as contiguous runs: how blocks meet the source.
+# Direct convolution as contiguous runs: how blocks meet the source.
 #
 # A kernel row of kw * c numbers is one run of the image at any stride; with dilation, or in groups, every tap is one.
 # Rows outside the image are runs left out. Where columns lie outside, a thread copies its band, zeros beside it; so it
 # does where channels are planes, whose blocks are turned.
 from libc.string cimport memcpy, memset
 
-cdef extern from "runs/block.h" nogil:
-    ctypedef struct runs_job:
+cdef extern from "direct/block.h" nogil:
+    ctypedef struct direct_job:
         intp rows, taps, n, row, tap, pixel, out
         const real* bias
         int lanes, wide, onto, finish, activation
-    ctypedef void runs_kernel(const runs_job* job, const real* x, const real* w, real* y, const real* residual) noexcept
-    runs_kernel* runs_of_products[5][15]
-    runs_kernel* runs_of_sums[5][15]
+    ctypedef void direct_kernel(const direct_job* job, const real* x, const real* w, real* y,
+                                const real* residual) noexcept
+    direct_kernel* direct_of_products[5][15]
+    direct_kernel* direct_of_sums[5][15]
 
 
-cdef inline const RunsPhase* read_phases(cnp.ndarray a, const RunsPass* r) except NULL:
-    if cnp.PyArray_SIZE(a) * sizeof(intp) != r.phases * sizeof(RunsPhase):
-        raise ValueError("phases has a RunsPhase for each phase")
-    return <const RunsPhase*> cnp.PyArray_DATA(a)
+cdef inline const DirectPhase* read_phases(cnp.ndarray a, const DirectPass* r) except NULL:
+    if cnp.PyArray_SIZE(a) * sizeof(intp) != r.phases * sizeof(DirectPhase):
+        raise ValueError("phases has a DirectPhase for each phase")
+    return <const DirectPhase*> cnp.PyArray_DATA(a)
 
 
 cdef struct View:
@@ -37,7 +38,7 @@ cdef inline intp _inside(intp start, intp step, intp k, intp size) noexcept nogi
     return 0 if start >= size else min(k, (size - start + step - 1) // step)
 
 
-cdef void _copy_row(const RunsPass* r, const real* x, intp n, intp row, intp a, intp e, real* d) noexcept nogil:
+cdef void _copy_row(const DirectPass* r, const real* x, intp n, intp row, intp a, intp e, real* d) noexcept nogil:
     """Columns [a, e) of a row, channels last; behind them some numbers may be spoilt."""
     cdef intp k = (r.c - 1) // LANES * LANES, pixels = (e - a + r.pick - 1) // r.pick
     if r.xplane == 0:
@@ -49,7 +50,7 @@ cdef void _copy_row(const RunsPass* r, const real* x, intp n, intp row, intp a, 
         k -= LANES
 
 
-cdef View _source(const RunsPass* r, const real* x, real* copy, intp n0, intp n1, intp i0, intp i1, intp j0,
+cdef View _source(const DirectPass* r, const real* x, real* copy, intp n0, intp n1, intp i0, intp i1, intp j0,
                   intp j1) noexcept nogil:
     """The source as outputs [i0, i1) x [j0, j1) of any phase, of images [n0, n1), read it: in place, or in a copy."""
     cdef View v

@@ -9,7 +9,7 @@ from .numbers import ceil, nothing, split
 from .view import activate_numbers
 
 
-def runs_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads):
+def direct_few_pixels(x, w, bias, residual, y, pixels, groups, activation, threads):
     """y OUT (pixels, co) = activation(w x + bias + residual) of x IN (pixels, ci), w IN (co, ci // groups, 1, 1)."""
     one, four = nothing(y.dtype.char, 1), nothing(y.dtype.char, 4)
     _few_pixels(x, w, one if bias is None else bias, four if residual is None else residual, y, pixels, groups,

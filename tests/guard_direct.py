@@ -1,6 +1,6 @@
-"""Runs `runs` on arrays, channels last or planes, that lie between forbidden pages, and compares with the oracle.
+"""Runs `direct` on arrays, channels last or planes, that lie between forbidden pages, and compares with the oracle.
 
-python -m tests.guard_runs
+python -m tests.guard_direct
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.algorithms.base import Epilogue
-from fastconv.algorithms.runs import BLOCKS, Runs, RunsConfig
+from fastconv.algorithms.direct import BLOCKS, Direct, DirectConfig
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
 from tests import oracle
@@ -17,8 +17,8 @@ from tests.guard import Guarded
 from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dtype
 
 
-def backend(engine: str = "cython") -> Runs:
-    return Runs(engine, loader.load, loader.vector_bytes(engine))
+def backend(engine: str = "cython") -> Direct:
+    return Direct(engine, loader.load, loader.vector_bytes(engine))
 
 
 def last(a: Any) -> Any:
@@ -39,20 +39,20 @@ def expected(p: ConvProblem, pass_: str, d: Data) -> Any:
     return oracle.grad_weight(d.dy, d.x, (p.kh, p.kw), geo)
 
 
-def configs(runs: Runs, p: ConvProblem, pass_: str, threads: int) -> Iterator[RunsConfig]:
+def configs(direct: Direct, p: ConvProblem, pass_: str, threads: int) -> Iterator[DirectConfig]:
     """The one chosen, then every register block, with channels in chunks and outputs in shares."""
-    chosen = runs.configure(p, pass_, threads)
+    chosen = direct.configure(p, pass_, threads)
     yield chosen
-    for nv, nr in BLOCKS[32 if runs.vector_bytes < 32 else runs.vector_bytes].items():
-        yield RunsConfig(nv, nr, 1, 5, 0)
-        yield RunsConfig(nv, max(1, nr - 1), threads, max(1, chosen.chunk), int(threads > 1))
+    for nv, nr in BLOCKS[32 if direct.vector_bytes < 32 else direct.vector_bytes].items():
+        yield DirectConfig(nv, nr, 1, 5, 0)
+        yield DirectConfig(nv, max(1, nr - 1), threads, max(1, chosen.chunk), int(threads > 1))
 
 
-def layouts(runs: Runs, p: ConvProblem, pass_: str) -> Iterator[ConvProblem]:
+def layouts(direct: Direct, p: ConvProblem, pass_: str) -> Iterator[ConvProblem]:
     """The problem with channels last, and with those arrays as planes that the pass takes so."""
     for x_last, y_last in ((True, True), (False, False), (True, False), (False, True)):
         q = p._replace(x_last=x_last, y_last=y_last)
-        if runs.layout(q, pass_) == (x_last, y_last):
+        if direct.layout(q, pass_) == (x_last, y_last):
             yield q
 
 
@@ -61,8 +61,8 @@ def laid(a: Any, channels_last: bool) -> Any:
 
 
 def run(
-    runs: Runs, pass_: str, p: ConvProblem, d: Data, cfg: RunsConfig, threads: int, make: Any, packed: bool = False,
-    bias: Any = None, residual: Any = None, activation: str = "",
+    direct: Direct, pass_: str, p: ConvProblem, d: Data, cfg: DirectConfig, threads: int, make: Any,
+    packed: bool = False, bias: Any = None, residual: Any = None, activation: str = "",
 ) -> Any:  # fmt: skip
     """One pass; arrays are those of `make(shape)`, filled with NaN. Given and returned with channels first."""
 
@@ -76,42 +76,42 @@ def run(
         copy[...] = a
         return copy
 
-    work = make((-(-max(1, runs.workspace(p, pass_, cfg, threads)) // 64) * 64 // p.itemsize,))
+    work = make((-(-max(1, direct.workspace(p, pass_, cfg, threads)) // 64) * 64 // p.itemsize,))
     if pass_ == "forward":
         y, x, w = result(p.y_shape, p.y_last), own(d.x, p.x_last), own(d.w, False)
-        weights = runs.prepare(p, cfg, d.w) if packed else None
+        weights = direct.prepare(p, cfg, d.w) if packed else None
         more = None if residual is None else own(residual, p.y_last)
-        runs.forward(p, cfg, x, w, Epilogue(bias, more, activation), y, work, threads, weights)
+        direct.forward(p, cfg, x, w, Epilogue(bias, more, activation), y, work, threads, weights)
         return first(y) if p.y_last else y
     dy = own(d.dy, p.y_last)
     if pass_ == "grad_input":
         dx = result(p.x_shape, p.x_last)
-        runs.grad_input(p, cfg, dy, own(d.w, False), dx, work, threads)
+        direct.grad_input(p, cfg, dy, own(d.w, False), dx, work, threads)
         return first(dx) if p.x_last else dx
     dw = make(p.w_shape)
-    runs.grad_weight(p, cfg, dy, own(d.x, p.x_last), dw, work, threads)
+    direct.grad_weight(p, cfg, dy, own(d.x, p.x_last), dw, work, threads)
     return dw
 
 
 def main() -> int:
     """Number of runs."""
-    runs, count, memory = backend(), 0, Guarded()
+    direct, count, memory = backend(), 0, Guarded()
     for text in EDGE_PROBLEMS:
         for dtype in ("float32", "float64"):
             plain = with_dtype(text, dtype)
             for pass_ in PASSES if plain.n else ():
                 d = integer_data(plain)
                 want = expected(plain, pass_, d)
-                for p in layouts(runs, plain, pass_):
+                for p in layouts(direct, plain, pass_):
                     for threads, at_end in ((1, True), (2, True), (1, False)):
-                        print(f"runs {pass_} {p}, {threads} threads, at_end={at_end}", flush=True)
+                        print(f"direct {pass_} {p}, {threads} threads, at_end={at_end}", flush=True)
 
                         def make(shape: tuple[int, ...], at_end: bool = at_end, dtype: str = dtype) -> Any:
                             a = memory.empty(shape, dtype, at_end)
                             a[...] = np.nan
                             return a
 
-                        got = run(runs, pass_, p, d, runs.configure(p, pass_, threads), threads, make)
+                        got = run(direct, pass_, p, d, direct.configure(p, pass_, threads), threads, make)
                         np.testing.assert_array_equal(got, want)
                         memory.close()
                         count += 1

@@ -14,7 +14,7 @@ from .view import activate_numbers, source
 _TURN = 64  # pixels of a tile: some lines of each plane
 
 
-def runs_products(x, u, w, bias, residual, y, work, record, phases, order, activation, threads):
+def direct_products(x, u, w, bias, residual, y, work, record, phases, order, activation, threads):
     """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or grad_input;
     either with its channels as planes, if the record says so.
 
@@ -22,7 +22,7 @@ def runs_products(x, u, w, bias, residual, y, work, record, phases, order, activ
     residual IN as y, or None. work WORK [threads][room].
     """
     one, four = nothing(y.dtype.char, 1), nothing(y.dtype.char, 4)
-    _runs_products(
+    _direct_products(
         x, one if u is None else u, w, one if bias is None else bias, four if residual is None else residual, y, work,
         record, phases, order, activation, threads,
     )  # fmt: skip
@@ -41,7 +41,7 @@ def _band_end(r, b, last, columns):
 
 
 @step("y", "work")
-def _runs_products(x, u, w, bias, residual, y, work, record, phases, order, activation, share, shares):
+def _direct_products(x, u, w, bias, residual, y, work, record, phases, order, activation, share, shares):
     r, L = record, v.lanes(y)
     oh, ow, ways = r[at.oh], r[at.ow], r[at.ways]
     columns, width = ceil(ow, r[at.nr]), r[at.nv] * L

@@ -95,7 +95,7 @@ def _pack_swapped(r, order, w, start, first, outputs, nv, c0, c1, u, iu):
 
 
 @step("u")
-def runs_pack(w, u, record, order, share, shares):
+def direct_pack(w, u, record, order, share, shares):
     """u OUT [groups][panels][chunks][tap][channel][nv * lanes] from w IN (co, ci // groups, kh, kw)."""
     r, L = record, v.lanes(u)
     width, taps, cg, chunk = r[at.nv] * L, r[at.taps], r[at.cg], r[at.chunk]

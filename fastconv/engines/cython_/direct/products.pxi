@@ -4,12 +4,12 @@
 
 
 cdef enum:
-    RUNS_TURN = 64                                          # pixels of a tile: some lines of each plane
+    DIRECT_TURN = 64                                        # pixels of a tile: some lines of each plane
 
 
-cdef struct RunsProducts:
-    const RunsPass* r
-    const RunsPhase* phases
+cdef struct DirectProducts:
+    const DirectPass* r
+    const DirectPhase* phases
     const intp* order                                       # place of a tap of w among packed ones, or -1
     const real* x
     const real* u                                           # packed weights; NULL: every thread packs its panels
@@ -28,7 +28,7 @@ cdef inline const real* _place(const real* a, intp at) noexcept nogil:
     return a + at
 
 
-cdef intp _band_end(const RunsPass* r, intp b, intp last, intp columns) noexcept nogil:
+cdef intp _band_end(const DirectPass* r, intp b, intp last, intp columns) noexcept nogil:
     """One behind the last register block of the band that begins with block b: whole images, rows or part of one."""
     cdef intp image = r.oh * columns, images = min(r.band, last - b) // image, e
     if b % image == 0 and images:
@@ -38,8 +38,8 @@ cdef intp _band_end(const RunsPass* r, intp b, intp last, intp columns) noexcept
 
 
 cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
-    cdef const RunsProducts* a = <const RunsProducts*> arguments
-    cdef const RunsPass* r = a.r
+    cdef const DirectProducts* a = <const DirectProducts*> arguments
+    cdef const DirectPass* r = a.r
     cdef intp columns = (r.ow + r.nr - 1) // r.nr, image = r.oh * columns, width = r.nv * LANES
     cdef intp panels = r.groups * ((r.og + width - 1) // width), crews = nthr // r.ways, crew = ithr // r.ways
     cdef intp b, e, last, p, begin, end, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
@@ -68,9 +68,9 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
         b = e
 
 
-cdef void _turn(const RunsProducts* a, const real* tile, intp nv, intp outputs, intp at, intp n) noexcept nogil:
+cdef void _turn(const DirectProducts* a, const real* tile, intp nv, intp outputs, intp at, intp n) noexcept nogil:
     """The outputs of n pixels to their planes, from y[at] on, with what is left of the epilogue."""
-    cdef const RunsPass* r = a.r
+    cdef const DirectPass* r = a.r
     cdef intp k, j
     if r.ypixel > 1:                                        # between the pixels of other phases
         for k in range(outputs):
@@ -87,17 +87,18 @@ cdef void _turn(const RunsProducts* a, const real* tile, intp nv, intp outputs, 
             at += r.yplane
 
 
-cdef void _band_panel(const RunsProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b, intp e,
-                      intp columns) noexcept nogil:
+cdef void _band_panel(const DirectProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b,
+                      intp e, intp columns) noexcept nogil:
     """Register blocks [b, e) of a panel of outputs; panel: a thread's place for weights, packed: that are there."""
-    cdef const RunsPass* r = a.r
+    cdef const DirectPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
     cdef intp outputs = min(width, r.og - first), nv = (outputs + LANES - 1) // LANES, c0, c1, t, f
     cdef intp chunks = (r.cg + r.chunk - 1) // r.chunk
     cdef const real* u = _place(a.u, p * width * r.taps * r.cg)
     cdef real* place
-    cdef runs_job job
-    job.out, job.wide, job.lanes = nv * LANES if r.yplane else r.ypixel, r.yplane > 0, <int> (outputs - (nv - 1) * LANES)
+    cdef direct_job job
+    job.out, job.wide = nv * LANES if r.yplane else r.ypixel, r.yplane > 0
+    job.lanes = <int> (outputs - (nv - 1) * LANES)
     job.bias, job.activation = _place(a.bias, g * r.og + first), a.activation
     if r.yplane and (a.residual != NULL or a.activation > FC_RELU):
         job.activation = 0                                  # see _turn
@@ -115,15 +116,15 @@ cdef void _band_panel(const RunsProducts* a, const View* v, real* tile, real* pa
                             g * r.og + first, g * r.cg + c0, c1 - c0, b, e, columns)
 
 
-cdef void _phase_products(const RunsProducts* a, const RunsPhase* f, const View* v, runs_job* job, real* tile,
+cdef void _phase_products(const DirectProducts* a, const DirectPhase* f, const View* v, direct_job* job, real* tile,
                           const real* w, intp nv, intp outputs, intp o, intp c, intp channels, intp b, intp e,
                           intp columns) noexcept nogil:
     """Register blocks [b, e) of a phase, split as the largest phase is: outputs from o on, channels from c on."""
-    cdef const RunsPass* r = a.r
-    cdef runs_kernel** kernels = runs_of_products[nv]
+    cdef const DirectPass* r = a.r
+    cdef direct_kernel** kernels = direct_of_products[nv]
     cdef bint whole = not job.onto and job.finish           # no sums to go on from, here or later
     cdef intp place = f.y0 + o * (r.yplane if r.yplane else 1), row_size = f.kw * channels * nv * LANES
-    cdef intp most = max(<intp> 1, RUNS_TURN // r.nr) if whole and r.yplane else columns
+    cdef intp most = max(<intp> 1, DIRECT_TURN // r.nr) if whole and r.yplane else columns
     cdef intp start = b // columns * r.ow + split(r.ow, b % columns, columns)
     cdef intp i, k, k1, j, j0, row, top, bottom, at, size, block = b
     cdef const real* x = v.x + f.c0 * v.pixel + c
@@ -157,16 +158,17 @@ cdef void _phase_products(const RunsProducts* a, const RunsPhase* f, const View*
             _turn(a, y + j0 * job.out, nv, outputs, at + j0 * r.ypixel, min(f.ow, split(r.ow, k1, columns)) - j0)
 
 
-def runs_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work, cnp.ndarray record,
-                  cnp.ndarray phases, cnp.ndarray order, int activation, int threads):
+def direct_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work,
+                    cnp.ndarray record, cnp.ndarray phases, cnp.ndarray order, int activation, int threads):
     """y OUT (n, oh, ow, co) = activation(conv + bias + residual) of x IN (n, h, w, ci), or a phase of grad_input;
     either with its channels as planes, if the record says so.
 
     u IN: packed weights, or None, then w IN (co, ci // groups, kh, kw) is packed panel by panel. bias IN (co,),
     residual IN as y, or None. work WORK [threads][room].
     """
-    cdef RunsProducts a
-    a.r, a.x, a.w, a.y, a.work, a.activation = read_RunsPass(record), data(x), data(w), data(y), data(work), activation
+    cdef DirectProducts a
+    a.r, a.x, a.w = read_DirectPass(record), data(x), data(w)
+    a.y, a.work, a.activation = data(y), data(work), activation
     a.phases, a.order = read_phases(phases, a.r), <const intp*> cnp.PyArray_DATA(order)
     a.u = NULL if u is None else data(u)
     a.bias = NULL if bias is None else data(bias)

@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...records import RunsPass, RunsPhase, places
+from ...records import DirectPass, DirectPhase, places
 from ..ground import vector as v
 from ..ground.target import VECTOR_BYTES
 
-at, of = places(RunsPass), places(RunsPhase)
-PHASE = len(RunsPhase._fields)
+at, of = places(DirectPass), places(DirectPhase)
+PHASE = len(DirectPhase._fields)
 SQUARE = (VECTOR_BYTES // 4) ** 2  # numbers of as many vectors as they have lanes
 
 

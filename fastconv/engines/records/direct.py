@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class RunsPhase(NamedTuple):
+class DirectPhase(NamedTuple):
     """Outputs that meet the same taps: all of them, or in grad_input those of one remainder modulo the stride."""
 
     oh: int  # rows and columns of outputs
@@ -20,8 +20,8 @@ class RunsPhase(NamedTuple):
     before: int  # taps of the phases before it
 
 
-class RunsPass(NamedTuple):
-    """How `runs` meets its arrays in one pass, and its block sizes."""
+class DirectPass(NamedTuple):
+    """How `direct` meets its arrays in one pass, and its block sizes."""
 
     n: int  # images of the source, their rows, columns and channels
     h: int

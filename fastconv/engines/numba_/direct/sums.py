@@ -19,7 +19,7 @@ def _size(r, L):
 
 
 @step("sums", "work")
-def runs_sums(x, dy, sums, work, record, phases, share, shares):
+def direct_sums(x, dy, sums, work, record, phases, share, shares):
     """sums OUT [threads, if private][groups][panels][kh][kw][channel][nv * lanes] of x IN (n, h, w, ci) and
     dy IN (n, oh, ow, co). work WORK [threads][room]."""
     r, L = record, v.lanes(sums)
@@ -93,7 +93,7 @@ def _side_by_side(r, dy, o, q, e, outputs, nv, work, to):
 
 
 @step("dw")
-def runs_weights(sums, dw, record, parts, share, shares):
+def direct_weights(sums, dw, record, parts, share, shares):
     """dw OUT (co, ci // groups, kh, kw): all parts of sums IN together."""
     r, L = record, v.lanes(dw)
     taps, cg, og, size = r[at.taps], r[at.cg], r[at.og], _size(r, L)

@@ -1,9 +1,9 @@
 # grad_weight: numbers of a kernel row x vectors of outputs stay in registers while the pixels of a strip stream by.
 
 
-cdef struct RunsSums:
-    const RunsPass* r
-    const RunsPhase* f
+cdef struct DirectSums:
+    const DirectPass* r
+    const DirectPhase* f
     const real* x
     const real* dy
     real* sums
@@ -11,9 +11,10 @@ cdef struct RunsSums:
     intp size                                               # numbers of one thread's sums
 
 
-cdef inline void _strip_lanes(const RunsSums* a, intp o, intp q, intp e, intp outputs, intp nv, real* d) noexcept nogil:
-    """[pixels][nv * LANES] of outputs from o on, side by side: rows of dy far apart would meet in few sets of the cache."""
-    cdef const RunsPass* r = a.r
+cdef inline void _strip_lanes(const DirectSums* a, intp o, intp q, intp e, intp outputs, intp nv,
+                              real* d) noexcept nogil:
+    """[pixels][nv * LANES] of outputs from o on: rows of dy far apart would meet in few sets of the cache."""
+    cdef const DirectPass* r = a.r
     cdef intp co = r.groups * r.og, k, j, lanes = outputs - (nv - 1) * LANES, pixels = (e - q) * r.ow
     cdef const real* dy = a.dy + q // r.oh * r.oh * r.ow * co
     if r.yplane:
@@ -35,9 +36,9 @@ cdef inline void _strip_lanes(const RunsSums* a, intp o, intp q, intp e, intp ou
 
 
 cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
-    cdef const RunsSums* a = <const RunsSums*> arguments
-    cdef const RunsPass* r = a.r
-    cdef const RunsPhase* f = a.f
+    cdef const DirectSums* a = <const DirectSums*> arguments
+    cdef const DirectPass* r = a.r
+    cdef const DirectPhase* f = a.f
     cdef intp width = r.nv * LANES, panels = r.groups * ((r.og + width - 1) // width)
     cdef intp whole = f.cd * r.c == r.cg, run = f.kw * r.cg if whole else r.cg
     cdef intp blocks = (run + r.nr - 1) // r.nr, runs = f.kh * (1 if whole else f.kw)  # a panel: runs x blocks of them
@@ -68,18 +69,18 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
         q = e
 
 
-cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q,
+cdef void _strip_sums(const DirectSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q,
                       intp e,
                       intp blocks, intp run, int onto) noexcept nogil:
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
-    cdef const RunsPass* r = a.r
-    cdef const RunsPhase* f = a.f
+    cdef const DirectPass* r = a.r
+    cdef const DirectPhase* f = a.f
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, o = p % panels * width
     cdef intp outputs = min(width, r.og - o), nv = (outputs + LANES - 1) // LANES
     cdef intp task, k, u, t, l, row, i0, i1, n = q // r.oh, i = q % r.oh, each = 1 if run == f.kw * r.cg else f.kw
-    cdef runs_kernel** kernels = runs_of_sums[nv]
+    cdef direct_kernel** kernels = direct_of_sums[nv]
     cdef const real* x = v.x + n * v.image + g * r.cg
-    cdef runs_job job
+    cdef direct_job job
     sums += p * width * r.taps * r.cg
     _strip_lanes(a, g * r.og + o, q, e, outputs, nv, lanes)
     job.taps, job.n, job.tap = 1, r.ow, 0
@@ -97,12 +98,12 @@ cdef void _strip_sums(const RunsSums* a, const View* v, real* lanes, real* sums,
             sums + ((u * f.kw + t) * r.cg + l) * nv * LANES, NULL)
 
 
-def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record,
-              cnp.ndarray phases, int threads):
+def direct_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record,
+                cnp.ndarray phases, int threads):
     """sums OUT [threads, if private][groups][panels][kh][kw][channel][nv * LANES] of x IN (n, h, w, ci) and
     dy IN (n, oh, ow, co). work WORK [threads][room]."""
-    cdef RunsSums a
-    a.r, a.x, a.dy, a.sums, a.work = read_RunsPass(record), data(x), data(dy), data(sums), data(work)
+    cdef DirectSums a
+    a.r, a.x, a.dy, a.sums, a.work = read_DirectPass(record), data(x), data(dy), data(sums), data(work)
     a.f = read_phases(phases, a.r)
     cdef intp width = a.r.nv * LANES
     a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.taps * a.r.cg
@@ -110,8 +111,8 @@ def runs_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work,
         launch(_sums_share, &a, threads)
 
 
-cdef struct RunsWeights:
-    const RunsPass* r
+cdef struct DirectWeights:
+    const DirectPass* r
     const real* sums
     real* dw
     intp size
@@ -120,8 +121,8 @@ cdef struct RunsWeights:
 
 cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
     """Vectors of outputs: shares are added up, [kh][kw][channel][lane] becomes [lane][channel][kh][kw]."""
-    cdef const RunsWeights* a = <const RunsWeights*> arguments
-    cdef const RunsPass* r = a.r
+    cdef const DirectWeights* a = <const DirectWeights*> arguments
+    cdef const DirectPass* r = a.r
     cdef intp T = r.taps, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
     cdef intp vectors = (r.og + LANES - 1) // LANES, i, o, nv, lanes, k, k_, q, j, c, t, s
     cdef const real* p
@@ -160,10 +161,10 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
                     vstore_part(d + j * K + k, m[j], <int> q)
 
 
-def runs_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts, int threads):
+def direct_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts, int threads):
     """dw OUT (co, ci // groups, kh, kw): all parts of sums IN together."""
-    cdef RunsWeights a
-    a.r, a.sums, a.dw, a.parts = read_RunsPass(record), data(sums), data(dw), parts
+    cdef DirectWeights a
+    a.r, a.sums, a.dw, a.parts = read_DirectPass(record), data(sums), data(dw), parts
     cdef intp width = a.r.nv * LANES
     a.size = a.r.groups * ((a.r.og + width - 1) // width) * width * a.r.taps * a.r.cg
     with nogil:

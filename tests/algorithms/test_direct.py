@@ -9,8 +9,8 @@ from fastconv.algorithms.axes import adjoint_axes
 from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES
 from fastconv.engines import loader
-from tests import battery, child, guard_runs, oracle
-from tests.guard_runs import backend, configs, expected, layouts
+from tests import battery, child, guard_direct, oracle
+from tests.guard_direct import backend, configs, expected, layouts
 from tests.problems import EDGE_PROBLEMS, geometry, integer_data, with_dtype
 
 pytestmark = pytest.mark.skipif(bool(loader.absent("cython")), reason="kernels are not compiled")
@@ -47,17 +47,17 @@ def filled(dtype: str) -> Any:
 @pytest.mark.parametrize("pass_", PASSES)
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_problems(pass_: str, dtype: str, threads: int) -> None:
-    runs = backend()
+    direct = backend()
     for text in EDGE_PROBLEMS:
         p = with_dtype(text, dtype)
         if p.n == 0:
             continue
         d = integer_data(p)
         want = expected(p, pass_, d)
-        for q in layouts(runs, p, pass_):
+        for q in layouts(direct, p, pass_):
             for packed in (False, True) if pass_ == "forward" else (False,):
-                cfg = runs.configure(q, pass_, threads)
-                got = guard_runs.run(runs, pass_, q, d, cfg, threads, filled(dtype), packed)
+                cfg = direct.configure(q, pass_, threads)
+                got = guard_direct.run(direct, pass_, q, d, cfg, threads, filled(dtype), packed)
                 np.testing.assert_array_equal(got, want, f"{q}, prepared: {packed}")
 
 
@@ -66,12 +66,12 @@ def test_problems(pass_: str, dtype: str, threads: int) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("engine", loader.ENGINES)
 def test_blocks_chunks_and_shares(engine: str, pass_: str, text: str, threads: int) -> None:
-    runs, p = backend(engine), with_dtype(text, "float32")
+    direct, p = backend(engine), with_dtype(text, "float32")
     d = integer_data(p)
     want = expected(p, pass_, d)
-    for q in layouts(runs, p, pass_):
-        for cfg in configs(runs, q, pass_, threads):
-            got = guard_runs.run(runs, pass_, q, d, cfg, threads, filled("float32"))
+    for q in layouts(direct, p, pass_):
+        for cfg in configs(direct, q, pass_, threads):
+            got = guard_direct.run(direct, pass_, q, d, cfg, threads, filled("float32"))
             np.testing.assert_array_equal(got, want, f"{q} {cfg}")
 
 
@@ -88,27 +88,27 @@ def test_few_channels_and_few_outputs(name: str, pass_: str, dtype: str) -> None
 @pytest.mark.parametrize("engine", loader.ENGINES)
 def test_epilogue(engine: str, text: str, dtype: str) -> None:
     """In the last store as in three steps, bit by bit, in every block."""
-    runs, p = backend(engine), with_dtype(text, dtype)
+    direct, p = backend(engine), with_dtype(text, dtype)
     d, more, step = integer_data(p), integer_data(p, salt=3).dy, loader.load(engine, dtype).epilogue
     more, bias = more / 7, d.b / 3
-    for q in layouts(runs, p, "forward"):
-        for cfg in configs(runs, q, "forward", 2):
-            plain = np.ascontiguousarray(guard_runs.run(runs, "forward", q, d, cfg, 2, filled(dtype)))
+    for q in layouts(direct, p, "forward"):
+        for cfg in configs(direct, q, "forward", 2):
+            plain = np.ascontiguousarray(guard_direct.run(direct, "forward", q, d, cfg, 2, filled(dtype)))
             for code, name in enumerate(ACTIVATIONS):
                 for b, r in ((bias, more), (None, more), (bias, None), (None, None)):
                     want = plain.copy()
                     given = [np.empty(0, dtype) if a is None else a for a in (b, r)]
                     step(want, given[0], given[1], code, False, 1)
-                    got = guard_runs.run(runs, "forward", q, d, cfg, 2, filled(dtype), False, b, r, name)
+                    got = guard_direct.run(direct, "forward", q, d, cfg, 2, filled(dtype), False, b, r, name)
                     np.testing.assert_array_equal(got, want, f"{q} {cfg} {name}")
 
 
 def test_relu_keeps_nan() -> None:
-    runs, p = backend(), with_dtype("n1ci3ih5iw6co4kh3kw3ph1pw1_f32", "float32")
+    direct, p = backend(), with_dtype("n1ci3ih5iw6co4kh3kw3ph1pw1_f32", "float32")
     d = integer_data(p)
     d.x[0, 1, 2, 3] = np.nan
-    cfg = runs.configure(p, "forward", 1)
-    got = guard_runs.run(runs, "forward", p, d, cfg, 1, filled("float32"), activation="relu")
+    cfg = direct.configure(p, "forward", 1)
+    got = guard_direct.run(direct, "forward", p, d, cfg, 1, filled("float32"), activation="relu")
     np.testing.assert_array_equal(got, np.maximum(oracle.forward(d.x, d.w, None, geometry(p)), 0))
 
 
@@ -128,11 +128,11 @@ def test_phases_meet_every_tap_once(size: int, k: int, stride: int, pad: int, di
 
 
 def test_stays_in_bounds() -> None:
-    done = child.run("-m", "tests.guard_runs")
+    done = child.run("-m", "tests.guard_direct")
     assert int(done.stdout.split()[-2]) > 0
 
 
 @pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
 def test_other_instruction_sets_stay_in_bounds(isa: str) -> None:
-    done = child.run("-m", "tests.guard_runs", FASTCONV_ISA=isa.replace("_", "-"))
+    done = child.run("-m", "tests.guard_direct", FASTCONV_ISA=isa.replace("_", "-"))
     assert int(done.stdout.split()[-2]) > 0

@@ -130,7 +130,7 @@ def _table(module, vec, body, kind):
     entries = [ir.Constant(kind.as_pointer(), None)] * (row * (1 + max(BLOCKS)))
     for nv, most in BLOCKS.items():
         for nr in range(1, most + 1):
-            f = ir.Function(module, kind, module.get_unique_name(f"runs{body.__name__}_{nv}_{nr}"))
+            f = ir.Function(module, kind, module.get_unique_name(f"direct{body.__name__}_{nv}_{nr}"))
             f.linkage = "internal"
             f.attributes.add("noinline")
             b = ir.IRBuilder(f.append_basic_block())
@@ -138,7 +138,7 @@ def _table(module, vec, body, kind):
             b.ret_void()
             entries[nv * row + nr] = f
     kind = ir.ArrayType(kind.as_pointer(), len(entries))
-    return cgutils.global_constant(module, f"runs{body.__name__}", ir.Constant(kind, entries)), row
+    return cgutils.global_constant(module, f"direct{body.__name__}", ir.Constant(kind, entries)), row
 
 
 def _call(body, nv, nr, x, args):

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
-from ..engines.records import RunsPass, RunsPhase, pack
+from ..engines.records import DirectPass, DirectPhase, pack
 from .axes import Axis, adjoint_axes, forward_axis
 from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 
@@ -42,7 +42,7 @@ _TURN = 64  # pixels of outputs that lie side by side before they go to their pl
 _NOTHING = Epilogue(None, None, "")
 
 
-class RunsConfig(NamedTuple):
+class DirectConfig(NamedTuple):
     """Block sizes of one pass."""
 
     nv: int  # vectors of outputs and pixels (in grad_weight: numbers of a run) of a register block;
@@ -70,7 +70,7 @@ class Pass(NamedTuple):
     end: int
 
 
-class Runs(Backend):
+class Direct(Backend):
     """Register-blocked loops over contiguous runs of the image."""
 
     algorithm = "direct"
@@ -80,11 +80,11 @@ class Runs(Backend):
         """As the arrays lie, but for a matrix times few vectors."""
         return (True, True) if _few(p, pass_) and (p.ih, p.iw) != (1, 1) else (p.x_last, p.y_last)
 
-    def configure(self, p: ConvProblem, pass_: str, threads: int) -> RunsConfig:
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> DirectConfig:
         if pass_ == "grad_weight":
             return self._configure_sums(p, threads)
         if _few(p, pass_):
-            return RunsConfig(0)
+            return DirectConfig(0)
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         r, phases = shape(p, pass_)
         terms, far = r.cg * r.taps, r.cs * r.c * p.itemsize % _SETS == 0
@@ -93,20 +93,20 @@ class Runs(Backend):
             chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
             panels = r.groups * -(-r.og // (nv * lanes))
             ways = (k for k in range(1, min(threads, panels) + 1) if threads % k == 0)
-            options += [RunsConfig(nv, min(nr, 7) if far else nr, k, chunk) for k in ways]
+            options += [DirectConfig(nv, min(nr, 7) if far else nr, k, chunk) for k in ways]
         return min(options, key=lambda cfg: _pass_cycles(r, phases, cfg, threads, lanes))
 
-    def _configure_sums(self, p: ConvProblem, threads: int) -> RunsConfig:
+    def _configure_sums(self, p: ConvProblem, threads: int) -> DirectConfig:
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
         vectors = -(-(p.co // p.g) // lanes)
         nv = min(2, vectors)
         size = p.g * _width(p.co // p.g, nv, lanes) * (p.ci // p.g) * p.kh * p.kw * p.itemsize
-        return RunsConfig(nv, most[nv], 1, p.ci // p.g, int(size <= _SUMS and p.n * p.oh >= 2 * threads))
+        return DirectConfig(nv, most[nv], 1, p.ci // p.g, int(size <= _SUMS and p.n * p.oh >= 2 * threads))
 
-    def workspace(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> int:
+    def workspace(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int) -> int:
         return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
 
-    def cost(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, rates: Rates) -> Cost:
+    def cost(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, rates: Rates) -> Cost:
         flops, moved, lanes = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p)
         if cfg.nv == 0:
             return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
@@ -128,52 +128,52 @@ class Runs(Backend):
             return plain_bound(p, pass_)
         return plain_bound(p, pass_, max(1, _STRIP // p.ow) * p.ow)
 
-    def prepare(self, p: ConvProblem, cfg: RunsConfig, w: Array) -> Array | None:
+    def prepare(self, p: ConvProblem, cfg: DirectConfig, w: Array) -> Array | None:
         if cfg.nv == 0:
             return None
         job = self._pass(p, "forward", cfg, 1)
         raw = np.empty(job.size + 16, w.dtype)
         start = -raw.ctypes.data % 64 // p.itemsize
         packed = raw[start : start + job.size]
-        self.steps(p.dtype).runs_pack(w, packed, job.record, job.order, 1)
+        self.steps(p.dtype).direct_pack(w, packed, job.record, job.order, 1)
         return packed
 
     def forward(
-        self, p: ConvProblem, cfg: RunsConfig, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
+        self, p: ConvProblem, cfg: DirectConfig, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
         threads: int, packed: Any = None,
     ) -> None:  # fmt: skip
         """Fill y = activation(conv + bias + residual)."""
         after = bias or _NOTHING
         if cfg.nv == 0:
             threads, pixels = threads if w.size > _SMALL else 1, p.n * p.oh * p.ow
-            few = self.steps(p.dtype).runs_few_pixels
+            few = self.steps(p.dtype).direct_few_pixels
             few(x, w, after.bias, after.residual, y, pixels, p.g, after.code, threads)
             return
         self._products(p, "forward", cfg, x, w, after, y, work, threads, packed)
 
     def grad_input(
-        self, p: ConvProblem, cfg: RunsConfig, dy: Array, w: Array, dx: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: DirectConfig, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
         self._products(p, "grad_input", cfg, dy, w, _NOTHING, dx, work, threads, None)
 
     def grad_weight(
-        self, p: ConvProblem, cfg: RunsConfig, dy: Array, x: Array, dw: Array, work: Array, threads: int
+        self, p: ConvProblem, cfg: DirectConfig, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps, job = self.steps(p.dtype), self._pass(p, "grad_weight", cfg, threads)
         sums, scratch = work[: job.work], work[job.work :]
-        steps.runs_sums(x, dy, sums, scratch, job.record, job.phases, threads)
-        steps.runs_weights(sums, dw, job.record, threads if cfg.private else 1, threads)
+        steps.direct_sums(x, dy, sums, scratch, job.record, job.phases, threads)
+        steps.direct_weights(sums, dw, job.record, threads if cfg.private else 1, threads)
 
     def _products(
-        self, p: ConvProblem, pass_: str, cfg: RunsConfig, x: Array, w: Array, after: Epilogue, y: Array,
+        self, p: ConvProblem, pass_: str, cfg: DirectConfig, x: Array, w: Array, after: Epilogue, y: Array,
         work: Array, threads: int, packed: Any,
     ) -> None:  # fmt: skip
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
-        steps.runs_products(
+        steps.direct_products(
             x, packed, w, after.bias, after.residual, y, work, job.record, job.phases, job.order, after.code, threads
         )
 
-    def _pass(self, p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int) -> Pass:
+    def _pass(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int) -> Pass:
         return _pass(p, pass_, cfg, threads, self._lanes(p))
 
     def _lanes(self, p: ConvProblem) -> int:
@@ -181,7 +181,7 @@ class Runs(Backend):
 
 
 @lru_cache(maxsize=1024)
-def shape(p: ConvProblem, pass_: str) -> tuple[RunsPass, tuple[RunsPhase, ...]]:
+def shape(p: ConvProblem, pass_: str) -> tuple[DirectPass, tuple[DirectPhase, ...]]:
     """A pass without block sizes, and its phases."""
     if pass_ == "grad_input":
         rows = adjoint_axes(p.ih, p.kh, p.sh, p.pt, p.dh)
@@ -205,13 +205,13 @@ def shape(p: ConvProblem, pass_: str) -> tuple[RunsPass, tuple[RunsPhase, ...]]:
     for a, b in product(rows, cols):
         place = a.first * row + b.first * pixel
         phases.append(
-            RunsPhase(a.outs, b.outs, a.taps, b.taps, a.source, a.dilation, b.source, b.dilation, place, before)
+            DirectPhase(a.outs, b.outs, a.taps, b.taps, a.source, a.dilation, b.source, b.dilation, place, before)
         )
         before += a.taps * b.taps
     (r0, high), (c0, wide) = _extent(rows), _extent(cols)
     v, u = rows[0], cols[0]
     pick = u.step if not read and wide == 1 and c0 == 0 and (u.outs - 1) * u.step < w else 1
-    return RunsPass(
+    return DirectPass(
         n, h, w, c, p.g, c // p.g, co // p.g, v.outs, u.outs, len(phases), before, r0, v.step, high, c0, u.step, wide,
         oh * ow * co, v.every * row, u.every * pixel, p.kh * p.kw, int(pass_ == "grad_input"), xplane, yplane, pick,
         nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
@@ -239,7 +239,7 @@ def _extent(axes: list[Axis]) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int) -> Pass:
+def _pass(p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, lanes: int) -> Pass:
     r, phases = shape(p, pass_)
     r = _sized(p, pass_, r, phases, cfg, threads, lanes)
     size = r.groups * _width(r.og, cfg.nv, lanes) * r.taps * r.cg
@@ -248,8 +248,14 @@ def _pass(p: ConvProblem, pass_: str, cfg: RunsConfig, threads: int, lanes: int)
 
 
 def _sized(
-    p: ConvProblem, pass_: str, r: RunsPass, phases: tuple[RunsPhase, ...], cfg: RunsConfig, threads: int, lanes: int
-) -> RunsPass:
+    p: ConvProblem,
+    pass_: str,
+    r: DirectPass,
+    phases: tuple[DirectPhase, ...],
+    cfg: DirectConfig,
+    threads: int,
+    lanes: int,
+) -> DirectPass:
     """A pass with its block sizes and the scratch memory that a thread needs."""
     right = r.c0 + (r.ow - 1) * r.cs + r.wide
     copied = r.xplane > 0 or r.c0 < 0 or right > r.w
@@ -285,7 +291,7 @@ def _width(outputs: int, nv: int, lanes: int) -> int:
     return -(-outputs // (nv * lanes)) * nv * lanes
 
 
-def _pass_cycles(r: RunsPass, phases: tuple[RunsPhase, ...], cfg: RunsConfig, threads: int, lanes: int) -> float:
+def _pass_cycles(r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConfig, threads: int, lanes: int) -> float:
     """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
     crews, columns, vectors = threads // cfg.ways, -(-r.ow // cfg.nr), -(-r.og // lanes)
     panels, tail = -(-vectors // cfg.nv), (vectors - 1) % cfg.nv + 1  # of a group; vectors of the last one

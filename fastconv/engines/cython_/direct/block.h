@@ -5,8 +5,8 @@
    while runs of the source stream by. In the products (forward, grad_input) r is a pixel and a step goes on to the
    next number of a kernel row; in the sums (grad_weight) r is a number of a kernel row and a step goes on to the
    next pixel. Sizes are constants of always-inline functions, instantiated and tabled below. */
-#ifndef RUNS_BLOCK_H
-#define RUNS_BLOCK_H
+#ifndef DIRECT_BLOCK_H
+#define DIRECT_BLOCK_H
 #include <stddef.h>
 #include "ground/epilogue.h"
 
@@ -21,23 +21,23 @@ typedef struct {
     int onto;                 /* 1: the result holds sums to go on from */
     int finish;               /* 1: these runs are the last, bias, residual and activation follow */
     int activation;
-} runs_job;
+} direct_job;
 
-typedef void runs_kernel(const runs_job *, const real *x, const real *w, real *y, const real *residual);
+typedef void direct_kernel(const direct_job *, const real *x, const real *w, real *y, const real *residual);
 
 /* GCC would read one of the vectors from memory for every multiply-add; so it stays in a register */
 #if defined(__AVX512F__)
-#define RUNS_HOLD(v) __asm__ volatile("" : "+v"(v))
+#define DIRECT_HOLD(v) __asm__ volatile("" : "+v"(v))
 #elif defined(__FMA__)
-#define RUNS_HOLD(v) __asm__ volatile("" : "+x"(v))
+#define DIRECT_HOLD(v) __asm__ volatile("" : "+x"(v))
 #else
-#define RUNS_HOLD(v) (void)0
+#define DIRECT_HOLD(v) (void)0
 #endif
 
-#define RUNS_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
+#define DIRECT_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
 
-FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const runs_job *job, const real *x,
-                             const real *w) {
+FC_INLINE void direct_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const direct_job *job,
+                               const real *x, const real *w) {
     const int held = nv == 4 ? 2 : nv; /* with four and 28 sums there is no register for what is broadcast */
     const ptrdiff_t px = sums ? 1 : job->pixel, step = sums ? job->pixel : 1, n = job->n;
     for (ptrdiff_t u = 0; u < job->rows; u++)
@@ -45,16 +45,17 @@ FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a
             const real *q[5];
             FC_UNROLL for (int k = 0; 3 * k < nr; k++) {
                 q[k] = x + u * job->row + t * job->tap + 3 * k * px;
-                RUNS_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
+                DIRECT_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
             }
             for (ptrdiff_t c = 0; c < n; c++) {
                 FC_UNROLL for (int j = 0; j < nv; j += held) {
                     vec b[3];
                     FC_UNROLL for (int k = 0; k < held; k++) {
                         b[k] = vload(w + (j + k) * LANES);
-                        RUNS_HOLD(b[k]);
+                        DIRECT_HOLD(b[k]);
                     }
-                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) RUNS_HOLD_POINTER(q[k]); /* broadcast anew */
+                    /* broadcast anew */
+                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) DIRECT_HOLD_POINTER(q[k]);
                     FC_UNROLL for (int r = 0; r < nr; r++) {
                         vec s = vset(sums ? q[0][r] : q[r / 3][r % 3 * px]);
                         FC_UNROLL for (int k = 0; k < held; k++) a[r][j + k] += s * b[k];
@@ -66,53 +67,53 @@ FC_INLINE void runs_multiply(const int nv, const int nr, const int sums, vec (*a
         }
 }
 
-FC_INLINE void runs_put(real *y, vec v, int lanes) {
+FC_INLINE void direct_put(real *y, vec v, int lanes) {
     if (lanes == LANES) vstore(y, v);
     else vstore_part(y, v, lanes);
 }
 
-FC_INLINE vec runs_get(const real *y, int lanes) { return lanes == LANES ? vload(y) : vload_part(y, lanes); }
+FC_INLINE vec direct_get(const real *y, int lanes) { return lanes == LANES ? vload(y) : vload_part(y, lanes); }
 
 /* What costs more than a comparison is applied to a block that was just stored. */
-static __attribute__((noinline)) void runs_activate(const runs_job *job, int nv, int nr, real *y) {
+static __attribute__((noinline)) void direct_activate(const direct_job *job, int nv, int nr, real *y) {
     for (int r = 0; r < nr; r++)
         fc_epilogue_rows(job->activation, y + r * job->out, NULL, NULL, 0, 1, (nv - 1) * LANES + job->lanes, 1, 0);
 }
 
-FC_INLINE void runs_products(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
-                             const real *residual) {
+FC_INLINE void direct_products(const int nv, const int nr, const direct_job *job, const real *x, const real *w, real *y,
+                               const real *residual) {
     vec a[14][4];
     const ptrdiff_t out = job->out;
     const int last = job->wide ? LANES : job->lanes;
     FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = vzero();
     if (job->onto)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
-            a[r][j] = runs_get(y + r * out + j * LANES, j < nv - 1 ? LANES : last);
-    runs_multiply(nv, nr, 0, a, job, x, w);
+            a[r][j] = direct_get(y + r * out + j * LANES, j < nv - 1 ? LANES : last);
+    direct_multiply(nv, nr, 0, a, job, x, w);
     if (job->finish && job->bias)
         FC_UNROLL for (int j = 0; j < nv; j++) {
-            vec b = runs_get(job->bias + j * LANES, j < nv - 1 ? LANES : job->lanes);
+            vec b = direct_get(job->bias + j * LANES, j < nv - 1 ? LANES : job->lanes);
             FC_UNROLL for (int r = 0; r < nr; r++) a[r][j] += b;
         }
     if (job->finish && residual)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
-            a[r][j] += runs_get(residual + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
+            a[r][j] += direct_get(residual + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
     if (job->finish && job->activation == FC_RELU)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
             a[r][j] = fc_activate(a[r][j], FC_RELU);
     FC_UNROLL for (int r = 0; r < nr; r++) {
         FC_UNROLL for (int j = 0; j < nv - 1; j++) vstore(y + r * out + j * LANES, a[r][j]);
-        runs_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], last);
+        direct_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], last);
     }
-    if (job->finish && job->activation > FC_RELU) runs_activate(job, nv, nr, y);
+    if (job->finish && job->activation > FC_RELU) direct_activate(job, nv, nr, y);
 }
 
-FC_INLINE void runs_sums(const int nv, const int nr, const runs_job *job, const real *x, const real *w, real *y,
-                         const real *residual) {
+FC_INLINE void direct_sums(const int nv, const int nr, const direct_job *job, const real *x, const real *w, real *y,
+                           const real *residual) {
     vec a[14][4];
     (void)residual;
     FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = vzero();
-    runs_multiply(nv, nr, 1, a, job, x, w);
+    direct_multiply(nv, nr, 1, a, job, x, w);
     if (job->onto) /* a strip's sum is its own: errors grow with the length of a strip only */
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
             a[r][j] += vload(y + r * job->out + j * LANES);
@@ -121,24 +122,28 @@ FC_INLINE void runs_sums(const int nv, const int nr, const runs_job *job, const 
 }
 
 /* All blocks X(nv, nr) whose sums fit the registers. */
-#define RUNS_TO_4(X, v) X(v, 1) X(v, 2) X(v, 3) X(v, 4)
-#define RUNS_TO_7(X, v) RUNS_TO_4(X, v) X(v, 5) X(v, 6) X(v, 7)
-#define RUNS_TO_9(X, v) RUNS_TO_7(X, v) X(v, 8) X(v, 9)
-#define RUNS_TO_12(X, v) RUNS_TO_9(X, v) X(v, 10) X(v, 11) X(v, 12)
-#define RUNS_TO_14(X, v) RUNS_TO_12(X, v) X(v, 13) X(v, 14)
+#define DIRECT_TO_4(X, v) X(v, 1) X(v, 2) X(v, 3) X(v, 4)
+#define DIRECT_TO_7(X, v) DIRECT_TO_4(X, v) X(v, 5) X(v, 6) X(v, 7)
+#define DIRECT_TO_9(X, v) DIRECT_TO_7(X, v) X(v, 8) X(v, 9)
+#define DIRECT_TO_12(X, v) DIRECT_TO_9(X, v) X(v, 10) X(v, 11) X(v, 12)
+#define DIRECT_TO_14(X, v) DIRECT_TO_12(X, v) X(v, 13) X(v, 14)
 #if VBYTES == 64
-#define RUNS_BLOCKS(X) RUNS_TO_14(X, 1) RUNS_TO_14(X, 2) RUNS_TO_9(X, 3) RUNS_TO_7(X, 4)
+#define DIRECT_BLOCKS(X) DIRECT_TO_14(X, 1) DIRECT_TO_14(X, 2) DIRECT_TO_9(X, 3) DIRECT_TO_7(X, 4)
 #else
-#define RUNS_BLOCKS(X) RUNS_TO_12(X, 1) RUNS_TO_4(X, 2) X(2, 5) X(2, 6) RUNS_TO_4(X, 3)
+#define DIRECT_BLOCKS(X) DIRECT_TO_12(X, 1) DIRECT_TO_4(X, 2) X(2, 5) X(2, 6) DIRECT_TO_4(X, 3)
 #endif
 
-#define RUNS_ARGS const runs_job *job, const real *x, const real *w, real *y, const real *residual
-#define RUNS_DEFINE(v, r)                                                                                 \
-    static __attribute__((noinline)) void runs_products_##v##_##r(RUNS_ARGS) { runs_products(v, r, job, x, w, y, residual); } \
-    static __attribute__((noinline)) void runs_sums_##v##_##r(RUNS_ARGS) { runs_sums(v, r, job, x, w, y, residual); }
-#define RUNS_PRODUCTS(v, r) [v][r] = runs_products_##v##_##r,
-#define RUNS_SUMS(v, r) [v][r] = runs_sums_##v##_##r,
-RUNS_BLOCKS(RUNS_DEFINE)
-static runs_kernel *runs_of_products[5][15] = {RUNS_BLOCKS(RUNS_PRODUCTS)};
-static runs_kernel *runs_of_sums[5][15] = {RUNS_BLOCKS(RUNS_SUMS)};
+#define DIRECT_ARGS const direct_job *job, const real *x, const real *w, real *y, const real *residual
+#define DIRECT_DEFINE(v, r)                                                                               \
+    static __attribute__((noinline)) void direct_products_##v##_##r(DIRECT_ARGS) {                        \
+        direct_products(v, r, job, x, w, y, residual);                                                    \
+    }                                                                                                     \
+    static __attribute__((noinline)) void direct_sums_##v##_##r(DIRECT_ARGS) {                            \
+        direct_sums(v, r, job, x, w, y, residual);                                                        \
+    }
+#define DIRECT_PRODUCTS(v, r) [v][r] = direct_products_##v##_##r,
+#define DIRECT_SUMS(v, r) [v][r] = direct_sums_##v##_##r,
+DIRECT_BLOCKS(DIRECT_DEFINE)
+static direct_kernel *direct_of_products[5][15] = {DIRECT_BLOCKS(DIRECT_PRODUCTS)};
+static direct_kernel *direct_of_sums[5][15] = {DIRECT_BLOCKS(DIRECT_SUMS)};
 #endif

@@ -2,7 +2,7 @@
 # [channel][nv * LANES].
 
 
-cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec* m) noexcept nogil:
+cdef inline void _direct_transpose(const real* w, intp ws, intp rows, intp n, vec* m) noexcept nogil:
     """n <= LANES numbers of each of `rows` rows as n vectors; what is missing is zero."""
     cdef intp l
     for l in range(LANES):
@@ -10,7 +10,7 @@ cdef inline void _runs_transpose(const real* w, intp ws, intp rows, intp n, vec*
     vtranspose(m)
 
 
-cdef void _pack_runs(const RunsPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv, intp c0,
+cdef void _pack_runs(const DirectPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv, intp c0,
                      intp c1, real* u) noexcept nogil:
     """Channels [c0, c1) of a panel: w [output][channel][tap] from output `first` on -> u [tap][channel][nv * LANES]."""
     cdef intp T = r.kernel, n = (c1 - c0) * T, size = c1 - c0, row = r.cg * T, j, k, q, i, c, t, out, k_
@@ -23,7 +23,7 @@ cdef void _pack_runs(const RunsPass* r, const intp* order, const real* w, intp f
             q = min(<intp> LANES, n - k)
             for i in range(out):
                 fetch_l2(w + (j * LANES + i) * row + k + 8 * LANES)
-            _runs_transpose(w + j * LANES * row + k, row, out, q, m)
+            _direct_transpose(w + j * LANES * row + k, row, out, q, m)
             if T == 1:
                 for i in range(q):
                     vstore(u + ((k + i) * nv + j) * LANES, m[i])
@@ -38,7 +38,7 @@ cdef void _pack_runs(const RunsPass* r, const intp* order, const real* w, intp f
                         c += 1
 
 
-cdef void _pack_runs_swapped(const RunsPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv,
+cdef void _pack_runs_swapped(const DirectPass* r, const intp* order, const real* w, intp first, intp outputs, intp nv,
                              intp c0, intp c1, real* u) noexcept nogil:
     """The same for w [channel][output][tap]."""
     cdef intp T = r.kernel, size = (c1 - c0) * nv * LANES, c, l, j, k, k_, q, lanes
@@ -57,7 +57,7 @@ cdef void _pack_runs_swapped(const RunsPass* r, const intp* order, const real* w
                 k = k_ * LANES
                 q = min(<intp> LANES, T - k)
                 if q > 2:                                   # lanes = taps, turned: lanes = outputs
-                    _runs_transpose(p + k, T, lanes, q, m)
+                    _direct_transpose(p + k, T, lanes, q, m)
                     for q in range(k, k + q):
                         if order[q] >= 0:
                             vstore(d + order[q] * size, m[q - k])
@@ -69,7 +69,7 @@ cdef void _pack_runs_swapped(const RunsPass* r, const intp* order, const real* w
                             memset(d + order[q] * size + lanes, 0, (LANES - lanes) * sizeof(real))
 
 
-cdef inline void _pack_chunk(const RunsPass* r, const intp* order, const real* w, intp g, intp first, intp outputs,
+cdef inline void _pack_chunk(const DirectPass* r, const intp* order, const real* w, intp g, intp first, intp outputs,
                              intp nv, intp c0, intp c1, real* u) noexcept nogil:
     w += g * r.cg * r.og * r.kernel
     if r.swapped:
@@ -78,16 +78,16 @@ cdef inline void _pack_chunk(const RunsPass* r, const intp* order, const real* w
         _pack_runs(r, order, w, first, outputs, nv, c0, c1, u)
 
 
-cdef struct PackRuns:
-    const RunsPass* r
+cdef struct DirectPack:
+    const DirectPass* r
     const intp* order
     const real* w
     real* u
 
 
 cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
-    cdef const PackRuns* a = <const PackRuns*> arguments
-    cdef const RunsPass* r = a.r
+    cdef const DirectPack* a = <const DirectPack*> arguments
+    cdef const DirectPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, total = r.groups * panels
     cdef intp p, c, first, outputs, nv
     cdef intp taps = r.taps
@@ -102,10 +102,10 @@ cdef void _pack_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
                         u + c * r.chunk * taps * nv * LANES)
 
 
-def runs_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, cnp.ndarray order, int threads):
+def direct_pack(cnp.ndarray w, cnp.ndarray u, cnp.ndarray record, cnp.ndarray order, int threads):
     """u OUT [groups][panels][chunks][tap][channel][nv * LANES] from w IN (co, ci // groups, kh, kw)."""
-    cdef PackRuns a
-    a.r, a.w, a.u = read_RunsPass(record), data(w), data(u)
+    cdef DirectPack a
+    a.r, a.w, a.u = read_DirectPass(record), data(w), data(u)
     a.order = <const intp*> cnp.PyArray_DATA(order)
     with nogil:
         launch(_pack_share, &a, threads)
