@@ -190,7 +190,7 @@ def compiled(function: Callable, signature: tuple) -> tuple[Any, int]:
 def _pool() -> int:
     """The address of `fc_launch` (cython_/ground/pool.h), 0 if nothing is compiled."""
     try:
-        from ...cython_ import _pool
+        from ...cython_ import _pool  # type: ignore[attr-defined, unused-ignore]
     except ImportError:
         return 0
     return int(_pool.LAUNCH)
