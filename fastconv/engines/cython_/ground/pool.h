@@ -53,11 +53,11 @@ static void fc_pause(void) {
 #endif
 }
 
-/* Spins while a condition holds, for as long as threads do. */
-#define FC_SPIN(condition)                                          \
-    for (int64_t end = fc_now() + fc_pool.spin; (condition); sched_yield()) { \
-        for (int k = 0; k < 32 && (condition); k++) fc_pause();     \
-        if (fc_now() > end) break;                                  \
+/* Spins while a condition holds, for as long as threads do; between looks it does what `way` says. */
+#define FC_SPIN(condition, way)                                             \
+    for (int64_t end = fc_now() + fc_pool.spin; (condition); way) {         \
+        for (int k = 0; k < 32 && (condition); k++) fc_pause();             \
+        if (fc_now() > end) break;                                          \
     }
 
 /* Does share k of a job, unless somebody has begun it. */
@@ -82,7 +82,7 @@ static void fc_claim_shares(uint64_t ticket, ptrdiff_t ithr) {
 static void *fc_thread(void *arg) {
     uint64_t seen = 0, ticket;
     for (;;) {
-        FC_SPIN(atomic_load_explicit(&fc_pool.ticket, memory_order_acquire) == seen)
+        FC_SPIN(atomic_load_explicit(&fc_pool.ticket, memory_order_acquire) == seen, sched_yield())
         if (atomic_load(&fc_pool.ticket) == seen) {
             pthread_mutex_lock(&fc_pool.lock);
             atomic_fetch_add(&fc_pool.sleepers, 1);
@@ -162,7 +162,7 @@ static void fc_launch(fc_share share, const void *args, ptrdiff_t nthr) {
     if (atomic_load(&fc_pool.sleepers)) fc_wake(most);
     fc_claim_shares(ticket, 0);
     for (ptrdiff_t k = most; k < nthr; k++) share(args, k, nthr);
-    FC_SPIN(atomic_load_explicit(&fc_pool.left, memory_order_acquire))
+    FC_SPIN(atomic_load_explicit(&fc_pool.left, memory_order_acquire), fc_pause()) /* a yield may cost a time slice */
     if (atomic_load(&fc_pool.left)) {
         pthread_mutex_lock(&fc_pool.lock);
         atomic_store(&fc_pool.waits, 1);
