@@ -78,9 +78,11 @@ cdef inline void _dw_by_rows(const int K, const int S, const DwBlock* b) noexcep
         _dw_block(K, S, DW_LOW, b)
 
 
-cdef void _dw_strip(const DepthwiseBands* q, const DwBlock* block) noexcept nogil:
-    """Up to DW_TALL rows (DW_HALF at stride 2) of one vector of columns, all taps; x, w: of the first channels."""
-    cdef DwBlock b = block[0]
+cdef void _dw_strip(const DepthwiseBands* q, DwBlock* b) noexcept nogil:
+    """Up to DW_TALL rows (DW_HALF at stride 2) of one vector of columns, all taps; x, w: of the first channels.
+
+    They move on in place: a copy would be read by vectors before the numbers just written are there.
+    """
     cdef intp u = 0, k, pitch = q.split * q.line
     b.x += b.t.source
     b.w += b.t.weight
@@ -90,22 +92,22 @@ cdef void _dw_strip(const DepthwiseBands* q, const DwBlock* block) noexcept nogi
         k = _dw_next_run(q, b.t.run - u)
         if k == 1:  # rows at any distance
             b.pitch = q.step * pitch
-            _dw_by_rows(1, 1, &b)
+            _dw_by_rows(1, 1, b)
         elif q.step == 2:
             if k == 7:
-                _dw_by_rows(7, 2, &b)
+                _dw_by_rows(7, 2, b)
             elif k == 5:
-                _dw_by_rows(5, 2, &b)
+                _dw_by_rows(5, 2, b)
             else:
-                _dw_by_rows(3, 2, &b)
+                _dw_by_rows(3, 2, b)
         elif k == 7:
-            _dw_by_rows(7, 1, &b)
+            _dw_by_rows(7, 1, b)
         elif k == 5:
-            _dw_by_rows(5, 1, &b)
+            _dw_by_rows(5, 1, b)
         elif k == 3:
-            _dw_by_rows(3, 1, &b)
+            _dw_by_rows(3, 1, b)
         else:
-            _dw_by_rows(2, 1, &b)
+            _dw_by_rows(2, 1, b)
         u += k
         b.x += k * pitch
         b.w += k * b.t.down
@@ -141,11 +143,13 @@ cdef void _dw_bands_job(const DwBands* a, intp job, real* z, real* buffer) noexc
     cdef intp steps = (count + most - 1) // most * uh * ((q.out_width + uw * LANES - 1) // (uw * LANES))
     cdef intp lines_x = count * q.step * q.width // DW_LINE // steps + 1
     cdef intp lines_y = count * uh * q.out_width // DW_LINE // steps + 1
-    cdef bint last = band + 1 == q.bands
+    cdef intp channels = q.channels, outputs = q.outputs, width = q.out_width  # stores might change them in memory
+    cdef bint last = band + 1 == q.bands, ahead = q.ahead
     cdef const real* x = a.x + image * q.channels * plane
     cdef const real* next_x = x + (q.channels * plane if last else (k0 + count) * q.step * q.width)
     cdef real* y = a.y + image * q.outputs * out_plane
     cdef real* next_y = y + (q.outputs * out_plane if last else (k0 + count) * uh * q.out_width)
+    cdef const real* w = a.w + g * q.group
     cdef real* target
     cdef DwBlock b
     _dw_copy_in(q, x, k0 * q.step + q.top, q.lines - (q.rows - count) * q.step, buffer)
@@ -154,31 +158,31 @@ cdef void _dw_bands_job(const DwBands* a, intp job, real* z, real* buffer) noexc
         k = k0
         while k < end:
             high = min(most, end - k)
+            b.rows = <int> high
             i = 0
-            while i * uw < q.out_width:
-                cols = q.out_width - i * uw
-                if q.ahead:
-                    for c in range(q.channels):
+            while i * uw < width:
+                cols = width - i * uw
+                if ahead:
+                    for c in range(channels):
                         _dw_fetch(next_x + c * plane, lines_x)
-                    for c in range(q.outputs):
+                    for c in range(outputs):
                         _dw_fetch_w(next_y + c * out_plane, lines_y)
                     next_x += lines_x * DW_LINE
                     next_y += lines_y * DW_LINE
-                b.x, b.rows = buffer + (k - k0) * q.step * pitch + i, <int> high
-                for o in range(q.outputs):
-                    target = y + o * out_plane + (k * uh + v) * q.out_width + i * uw
-                    b.w = a.w + g * q.group + o * q.output
-                    b.bias = a.bias[g * q.outputs + o] if a.bias != NULL else 0
+                for o in range(outputs):
+                    target = y + o * out_plane + (k * uh + v) * width + i * uw
+                    b.bias = a.bias[g * outputs + o] if a.bias != NULL else 0
                     for j in range(uw):
                         b.t = a.phases + v * uw + j
                         b.at = a.places + b.t.start
+                        b.x, b.w = buffer + (k - k0) * q.step * pitch + i, w + o * q.output
                         if uw == 1:
-                            b.y, b.ys, b.lanes = target, uh * q.out_width, <int> min(cols, LANES)
+                            b.y, b.ys, b.lanes = target, uh * width, <int> min(cols, LANES)
                         else:
                             b.y, b.ys, b.lanes = z + j * DW_TALL * LANES, LANES, LANES
                         _dw_strip(q, &b)
                     if uw > 1:
-                        _dw_interleave(uw, z, target, uh * q.out_width, <int> high, min(cols, uw * LANES))
+                        _dw_interleave(uw, z, target, uh * width, <int> high, min(cols, uw * LANES))
                 i += LANES
             k += high
 

@@ -101,9 +101,11 @@ cdef inline void _dw_gather_rows(const int K, const int S, const DwSums* b, intp
         r += 1
 
 
-cdef void _dw_gather_strip(const DepthwiseBands* q, const DwSums* block, intp rows) noexcept nogil:
-    """One vector of columns, some rows of a band, all taps."""
-    cdef DwSums b = block[0]
+cdef void _dw_gather_strip(const DepthwiseBands* q, DwSums* b, intp rows) noexcept nogil:
+    """One vector of columns, some rows of a band, all taps.
+
+    x and sums move on in place: a copy would be read by vectors before the numbers just written are there.
+    """
     cdef intp u = 0, k, pitch = q.split * q.line
     b.x += b.t.source
     b.pitch = pitch
@@ -111,22 +113,22 @@ cdef void _dw_gather_strip(const DepthwiseBands* q, const DwSums* block, intp ro
         k = _dw_next_run(q, b.t.run - u)
         if k == 1:  # rows at any distance
             b.pitch = q.step * pitch
-            _dw_gather_rows(1, 1, &b, rows)
+            _dw_gather_rows(1, 1, b, rows)
         elif q.step == 2:
             if k == 7:
-                _dw_gather_rows(7, 2, &b, rows)
+                _dw_gather_rows(7, 2, b, rows)
             elif k == 5:
-                _dw_gather_rows(5, 2, &b, rows)
+                _dw_gather_rows(5, 2, b, rows)
             else:
-                _dw_gather_rows(3, 2, &b, rows)
+                _dw_gather_rows(3, 2, b, rows)
         elif k == 7:
-            _dw_gather_rows(7, 1, &b, rows)
+            _dw_gather_rows(7, 1, b, rows)
         elif k == 5:
-            _dw_gather_rows(5, 1, &b, rows)
+            _dw_gather_rows(5, 1, b, rows)
         elif k == 3:
-            _dw_gather_rows(3, 1, &b, rows)
+            _dw_gather_rows(3, 1, b, rows)
         else:
-            _dw_gather_rows(2, 1, &b, rows)
+            _dw_gather_rows(2, 1, b, rows)
         u += k
         b.x += k * pitch
         b.sums += k * b.t.columns * LANES
@@ -174,7 +176,6 @@ cdef void _dw_sums_job(const DwBands* a, intp job, real* sums, real* buffer) noe
         steps = (rows + DW_TALL - 1) // DW_TALL * ((q.out_width + LANES - 1) // LANES)
         lines_x, lines_y = rows * q.step * q.width // DW_LINE // steps + 1, rows * q.out_width // DW_LINE // steps + 1
         for o in range(q.outputs):
-            b.sums = sums + o * size
             k = j = 0
             while k < rows:
                 high = min(DW_TALL, rows - k)
@@ -189,7 +190,7 @@ cdef void _dw_sums_job(const DwBands* a, intp job, real* sums, real* buffer) noe
                         j += 1
                     b.x = buffer + k * q.step * q.split * q.line + v
                     b.dy = dy + o * out_plane + (k0 + k) * q.out_width + v
-                    b.lanes = <int> min(q.out_width - v, LANES)
+                    b.lanes, b.sums = <int> min(q.out_width - v, LANES), sums + o * size
                     _dw_gather_strip(q, &b, high)
                     v += LANES
                 k += high
