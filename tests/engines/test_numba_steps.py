@@ -327,26 +327,26 @@ def copy(tmp_path):
 
 def test_cache_across_processes(copy):
     """Numbers in a closure and dtypes are told apart, the same code is found again; any source of the engine counts."""
-    assert copy() == (4, 12)
+    assert copy() == (6, 12)
     assert copy() == (12, 12)
     with (copy.folder / "copied/ground/emit.py").open("a") as source:
         source.write("# changed\n")
-    assert copy() == (4, 12)
+    assert copy() == (6, 12)
     assert copy() == (12, 12)
 
 
 def test_cache_is_never_trusted(copy):
     """Damaged files, and files under each other's names as two processes may leave them: compiled anew."""
-    assert copy() == (4, 12)
+    assert copy() == (6, 12)
     files = sorted((copy.folder / "__pycache__").glob("*.nbc"))
     contents = [f.read_bytes() for f in files]
-    assert len(files) == 8
+    assert len(files) == 4  # what starts them lies elsewhere and is intact
     for file, text in zip(files, contents[1:] + contents[:1], strict=True):
         file.write_bytes(text)
-    assert copy() == (4, 12)
+    assert copy() == (8, 12)
     for file in copy.folder.glob("__pycache__/*.nb*"):
         file.write_bytes(file.read_bytes()[:100])
-    assert copy() == (4, 12)
+    assert copy() == (8, 12)
     assert copy() == (12, 12)
 
 
@@ -356,4 +356,4 @@ def test_nowhere_to_cache(copy):
         shutil.rmtree(copy.folder / name, ignore_errors=True)
         (copy.folder / name).write_text("a file, where a folder would have to be")
     home = str(copy.folder / "home")
-    assert copy(HOME=home, XDG_CACHE_HOME=home) == (4, 12)
+    assert copy(HOME=home, XDG_CACHE_HOME=home) == (0, 12)

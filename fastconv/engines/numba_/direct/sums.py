@@ -42,8 +42,11 @@ def direct_sums(x, dy, sums, work, record, phases, share, shares):
         e = min(last, q + r[at.band], q - q % oh + oh)
         view = source(r, x, work, share * r[at.room], q // oh, q // oh + 1, q % oh, (e - 1) % oh + 1, 0, r[at.ow])
         for p in range(begin // runs, (end - 1) // runs + 1):
-            lanes, tasks = share * r[at.room] + r[at.copied], (max(begin - p * runs, 0), min(end - p * runs, runs))
-            _strip(r, phases, view, dy, work, lanes, sums, start, p, *tasks, q, e, each, run, blocks, q > first)
+            lanes, first_task, last_task = (
+                share * r[at.room] + r[at.copied], max(begin - p * runs, 0), min(end - p * runs, runs)
+            )  # fmt: skip
+            _strip(r, phases, view, dy, work, lanes, sums, start, p, first_task, last_task, q, e, each, run, blocks,
+                   q > first)  # fmt: skip
         q = e
 
 
