@@ -60,15 +60,13 @@ class FftTiled(Backend):
         flops, moved = 2.0 * lanes * search.work(p, pass_, cfg, 1, lanes), compulsory_bytes(p)
         held = moved + self.workspace(p, pass_, cfg, threads)
         work = 2.0 * lanes * search.work(p, pass_, cfg, threads, lanes)
-        launches = 0 if threads == 1 else 3 * p.g if cfg.mode == CHANNELS else 2
-        return Cost(
-            flops, moved, _seconds(work, cfg.mode, held, moved, threads, rates) + launches * rates.launch_us * 1e-6
-        )
+        seconds = _seconds(work, cfg.mode, held, moved, threads, rates)
+        return Cost(flops, moved, seconds + _launches(p, cfg.mode, threads, rates))
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         lanes, moved = self._lanes(p), compulsory_bytes(p)
         return min(
-            _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates)
+            _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates) + _launches(p, mode, threads, rates)
             for mode, work, held in search.floors(p, pass_, threads, lanes)
         )
 
@@ -139,6 +137,11 @@ class FftTiled(Backend):
 
     def _lanes(self, p: ConvProblem) -> int:
         return self.vector_bytes // p.itemsize
+
+
+def _launches(p: ConvProblem, mode: int, threads: int, rates: Rates) -> float:
+    """Seconds until threads are at work."""
+    return (0 if threads == 1 else 3 * p.g if mode == CHANNELS else 2) * rates.launch_us * 1e-6
 
 
 def _seconds(work: float, mode: int, held: int, moved: int, threads: int, rates: Rates) -> float:

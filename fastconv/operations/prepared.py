@@ -74,7 +74,7 @@ class Conv2dPlan:
         asked = self._backend, self._rtol, threads, self._limit
         plan = planner.plan(p, "forward", *asked, w=self._w, kept=True, activation=self._activation)
         packed = plan.backend.prepare(plan.inner, plan.config, self._w)
-        return _Prepared(plan, packed, plan.peak(self._w) if plan.fallback else None)
+        return _Prepared(plan, packed, plan.peak(self._w) if plan.guarded else None)
 
     def _for(self, x_last: bool, y_last: bool) -> _Prepared:
         """The same for arrays that lie otherwise, with the same packed weights as far as ``max_workspace`` allows."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,8 +49,8 @@ class Plan:
         Whether the result's channels lie last.
     row : Row
         The backend's line in `explain`.
-    fallback : Plan or None
-        Runs instead where the chosen backend would spread NaN, Inf or numbers near overflow.
+    guarded : bool
+        Whether operands are looked at, since the backend would spread NaN, Inf or numbers near overflow.
     by_value : tuple of Backend
         To be asked about the weights at hand, see `planner.plan`, or made for them; empty if any weights will do.
     asked : Asked
@@ -56,14 +58,14 @@ class Plan:
 
     def __init__(
         self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
-        fallback: Plan | None = None, by_value: tuple[Backend, ...] = (), asked: Asked = _NOTHING,
+        fallback: Callable[[], Plan | None] | None = None, by_value: tuple[Backend, ...] = (), asked: Asked = _NOTHING,
     ) -> None:  # fmt: skip
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem, backend, pass_)
         self.compute_dtype = self.inner.dtype
         self.workspace_bytes = row.workspace_bytes
-        self.fallback, self.by_value, self.asked = fallback, by_value, asked
+        self._find_fallback, self.guarded, self.by_value, self.asked = fallback, fallback is not None, by_value, asked
         self._after, self._nothing = Epilogue(None, None, asked.activation), np.empty(0, self.compute_dtype)
         self._settle()
 
@@ -85,10 +87,15 @@ class Plan:
         other = copy.copy(self)
         other.problem = self.problem._replace(x_last=x_last, y_last=y_last)
         other.workspace_bytes += scratch_bytes(other.problem, self.inner) - scratch_bytes(self.problem, self.inner)
-        if self.fallback is not None:
-            other.fallback = self.fallback.taking(x_last, y_last)
+        other.__dict__.pop("fallback", None)
+        other._find_fallback = lambda: None if self.fallback is None else self.fallback.taking(x_last, y_last)
         other._settle()
         return other
+
+    @cached_property
+    def fallback(self) -> Plan | None:
+        """What runs instead if the operands say so: chosen by the same rules, when it is first wanted."""
+        return None if self._find_fallback is None else self._find_fallback()
 
     @property
     def falls_back(self) -> str:
@@ -104,7 +111,7 @@ class Plan:
         forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known. Arrays whose
         channels lie last (``problem.x_last``, ``problem.y_last``) have the shape (n, h, w, c).
         """
-        if self.fallback is not None and not self._within_range(first, second, peak):
+        if self.guarded and not self._within_range(first, second, peak) and self.fallback is not None:
             self.fallback.run(first, second, out, bias, residual=residual)
             return
         after = self._after if bias is None and residual is None else Epilogue(bias, residual, self.asked.activation)

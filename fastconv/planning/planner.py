@@ -154,14 +154,14 @@ def _plan_of(
     config, threads, _ = search.setup(b)
     reason = "; ".join(text for text in (_WHY[kind], b.note) if text)
     row = search.row(b)._replace(status="chosen", kind=kind, reason=reason)
-    spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
-    fallback = None
-    if spreads:
+
+    def fallback() -> Plan | None:
         plain = [a for a in registry.all_backends() if not (a.spreads_nonfinite or a.by_value)]
         safe = search.cheapest(a for a in plain if a.algorithm != b.algorithm)
-        if safe is not None:
-            fallback = _plan_of(search, safe, p, "cheapest", asked)
-    return Plan(p, search.pass_, b, threads, row, config, fallback, by_value, asked)
+        return None if safe is None else _plan_of(search, safe, p, "cheapest", asked)
+
+    spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
+    return Plan(p, search.pass_, b, threads, row, config, fallback if spreads else None, by_value, asked)
 
 
 def _for_weights(found: Plan, w: Any, kept: bool) -> Plan:

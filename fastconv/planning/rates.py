@@ -21,7 +21,7 @@ _DEFAULTS: dict[str, Any] = {
     "blas_gflops": {"float32": 100.0, "float64": 50.0},
     "copy_gbs": 20.0,
     "copy_gbs_all": 30.0,
-    "launch_us": 4.0,
+    "launch_us": 1.0,
 }
 _WIDTH = {"x86_64_v4": 1.0, "x86_64_v3": 0.5, "x86_64_v2": 0.125, "portable": 0.25}  # v2 has no FMA
 

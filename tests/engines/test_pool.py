@@ -23,12 +23,11 @@ def shares_of(n: int, pause: float = 0.0) -> Counter[tuple[int, int]]:
     """How often every share ran."""
     seen: Counter[tuple[int, int]] = Counter()
 
-    @SHARE
     def share(_: object, ithr: int, nthr: int) -> None:
         seen[ithr, nthr] += 1
         time.sleep(pause)
 
-    launch(share, None, n)
+    launch(SHARE(share), None, n)
     return seen
 
 
@@ -42,13 +41,12 @@ def test_shares_run_side_by_side() -> None:
     start = time.perf_counter()
     together: set[int] = set()
 
-    @SHARE
     def share(_: object, ithr: int, nthr: int) -> None:
         together.add(threading.get_native_id())
         while len(together) < 2 and time.perf_counter() < start + 10:
             time.sleep(0.001)
 
-    launch(share, None, 2)
+    launch(SHARE(share), None, 2)
     assert len(together) == 2
 
 
@@ -73,11 +71,10 @@ def test_many_callers() -> None:
 def test_a_share_may_launch() -> None:
     inner: list[Counter[tuple[int, int]]] = []
 
-    @SHARE
     def share(_: object, ithr: int, nthr: int) -> None:
         inner.append(shares_of(3))
 
-    launch(share, None, 4)
+    launch(SHARE(share), None, 4)
     assert inner == [Counter((k, 3) for k in range(3))] * 4
 
 
@@ -113,5 +110,5 @@ print("good")
 
 @pytest.mark.parametrize(("policy", "spin"), [("passive", 0), ("active", 1000), ("", 1000)])
 def test_waiting(policy: str, spin: int) -> None:
-    code = "from fastconv.engines.cython_ import _pool; print(_pool.SPIN)\nfrom fastconv.engines import loader\nloader.waiting()"
+    code = "from fastconv.engines.cython_ import _pool; print(_pool.SPIN)"
     assert int(child.run_code(code, OMP_WAIT_POLICY=policy)) == spin
