@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "copy_gbs_all": 30.0,
     "launch_us": 1.0,
 }
+_BLAS = 0.6  # of the peak, at any width
 _WIDTH = {"x86_64_v4": 1.0, "x86_64_v3": 0.5, "x86_64_v2": 0.125, "portable": 0.25}  # v2 has no FMA
 
 
@@ -45,6 +46,8 @@ def rates(dtype: str) -> Rates:
         table.update(measured)
         scale = 1.0 if measured.get("isa", loader.isa()) == loader.isa() else scale
     fma, blas = table["fma_gflops"][dtype] * scale, table["blas_gflops"][dtype]
+    if not measured:
+        blas = min(blas, _BLAS * fma)  # it was measured at the widest vectors
     return Rates(fma, blas, table["copy_gbs"], table["copy_gbs_all"], table["launch_us"])
 
 
