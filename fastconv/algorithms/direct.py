@@ -112,7 +112,10 @@ class Direct(Backend):
             return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
         if pass_ == "grad_weight":
             waste = -(-(p.co // p.g) // lanes) * lanes / (p.co // p.g)
-            work = flops * waste / 0.85 + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
+            chains = cfg.nv * min(cfg.nr, (p.ci // p.g) * (p.kw if p.dw == 1 and p.g == 1 else 1))
+            work = (
+                flops * waste / 0.85 * max(1.0, 4 / chains) + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
+            )
             seconds = work / (rates.fma_gflops * 1e9 * threads)
         else:
             cycles = _pass_cycles(*shape(p, pass_), cfg, threads, lanes)
