@@ -169,6 +169,10 @@ class Backend:
         flops, moved = nominal_flops(p), compulsory_bytes(p)
         return Cost(flops, moved, flops / (rates.fma_gflops * 1e9))
 
+    def saves(self, p: ConvProblem, cfg: Any, threads: int, rates: Rates) -> float:
+        """Seconds of `cost` that a forward pass is spared by weights that `prepare` has seen."""
+        return 0.0
+
     def workspace(self, p: ConvProblem, pass_: str, cfg: Any, threads: int) -> int:
         """Bytes of scratch memory that the pass wants in ``work``."""
         return 0

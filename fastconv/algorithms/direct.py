@@ -122,6 +122,13 @@ class Direct(Backend):
             seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
         return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
 
+    def saves(self, p: ConvProblem, cfg: DirectConfig, threads: int, rates: Rates) -> float:
+        if cfg.nv == 0:
+            return 0.0
+        (r, _), lanes = shape(p, "forward"), self._lanes(p)
+        cycles = _PACK[0 if r.kernel == 1 else 1] * r.groups * _width(r.og, cfg.nv, lanes) * r.cg * r.taps / cfg.ways
+        return cycles * 2 * lanes / (rates.fma_gflops * 1e9) * valid_tap_flops(p) / nominal_flops(p)
+
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         return valid_tap_flops(p) / (rates.fma_gflops * 1e9 * threads) if p.n * p.oh * p.ow > _FEW else 0.0
 

@@ -141,6 +141,14 @@ class Winograd(Backend):
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
 
+    def saves(self, p: ConvProblem, cfg: Blocks, threads: int, rates: Rates) -> float:
+        grid, _ = layout(p, "forward", cfg, threads, 64 // p.itemsize)
+        numbers = p.g * count_tiles(dense(p, "forward"), cfg.m)[1] * grid.ci * grid.co
+        if cfg.by_panels and numbers * p.itemsize > _L3:
+            return 0.0
+        again = cfg.row_blocks * cfg.col_blocks if cfg.by_panels else 1
+        return again * _NEAR * numbers * p.itemsize / (_STAGE * rates.fma_gflops * 1e9 * threads)
+
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         """Products of the largest tiles, were they all whole."""
         fewer, m = 1.0, _outputs(p)[0]

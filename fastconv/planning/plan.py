@@ -26,6 +26,7 @@ class Asked(NamedTuple):
     threads: int
     limit: int | None  # bytes of scratch memory
     activation: str = ""
+    kept: bool = False  # weights are prepared, for several runs
 
 
 _NOTHING = Asked(None, 1, None)

@@ -45,12 +45,23 @@ def plan(
     With ``w``, contiguous and of the compute dtype, their values are looked at where that may pay: quickly, or
     thoroughly if they are ``kept`` for several runs.
     """
-    key = (p, pass_, backend, rtol, threads, max_workspace, activation, registry.generation(), tuning.generation())
+    key = (
+        p,
+        pass_,
+        backend,
+        rtol,
+        threads,
+        max_workspace,
+        activation,
+        kept,
+        registry.generation(),
+        tuning.generation(),
+    )
     found = _plans.get(key)
     if found is None:
         if len(_plans) >= _MAX_PLANS:
             _plans.clear()
-        found = _plans[key] = _choose(p, pass_, backend, Asked(rtol, threads, max_workspace, activation))
+        found = _plans[key] = _choose(p, pass_, backend, Asked(rtol, threads, max_workspace, activation, kept))
     return found if w is None or pass_ == "grad_weight" else _for_weights(found, w, kept)
 
 
@@ -66,7 +77,8 @@ def candidates(
 ) -> list[Row]:
     """A row for every backend; the one that a call (with ``w``: a prepared plan) would use has status ``chosen``."""
     meant = registry.find_backends(backend) if backend != "auto" else []
-    free, named = (Search(p, pass_, rtol, threads, max_workspace, activation, named) for named in (False, True))
+    asked = Asked(rtol, threads, max_workspace, activation, w is not None)
+    free, named = (Search(p, pass_, *asked, named=named) for named in (False, True))
     rows = {}
     for b in registry.all_backends():
         search = named if b in meant else free

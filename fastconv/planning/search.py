@@ -38,6 +38,7 @@ class Search:
     threads : int
     limit : bytes of scratch memory, or None
     activation : what follows, see `Epilogue`
+    kept : whether the weights of a forward pass are prepared
     named : bool
         Whether the caller named the backend: then there is no default tolerance.
     """
@@ -50,11 +51,12 @@ class Search:
         threads: int,
         limit: int | None,
         activation: str = "",
+        kept: bool = False,
         named: bool = False,
     ) -> None:
         self.problem, self.pass_, self.threads, self.limit = p, pass_, threads, limit
         self.plain = plain_problem(p)
-        self.rates, self.activation = rates(self.plain.dtype), activation
+        self.rates, self.activation, self._kept = rates(self.plain.dtype), activation, kept and pass_ == "forward"
         self._rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
         self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
         self._setups: dict[Backend, Setup] = {}
@@ -162,13 +164,19 @@ class Search:
         short = _SERIAL_LAUNCHES * rate.launch_us * 1e-6
         if n > 1 and self.floor(b) < short and b.floor(p, pass_, 1, rate) < short:
             config = b.configure(p, pass_, 1)
-            cost = b.cost(p, pass_, config, 1, rate)
+            cost = self._cost(b, p, config, 1)
             if cost.seconds < short:
                 return Setup(config, 1, self._with_steps(b, p, cost, 1))
         config = b.configure(p, pass_, n)
         if self.limit is not None and n > 1 and self._space(b, config, n) > self.limit:
             config, n = b.configure(p, pass_, 1), 1
-        return Setup(config, n, self._with_steps(b, p, b.cost(p, pass_, config, n, rate), n))
+        return Setup(config, n, self._with_steps(b, p, self._cost(b, p, config, n), n))
+
+    def _cost(self, b: Backend, p: ConvProblem, config: Any, threads: int) -> Cost:
+        cost = b.cost(p, self.pass_, config, threads, self.rates)
+        if not self._kept:
+            return cost
+        return cost._replace(seconds=cost.seconds - b.saves(p, config, threads, self.rates))
 
     def _space(self, b: Backend, config: Any, threads: int) -> int:
         """Scratch memory of the backend, and of what the plan does around it."""
