@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..core.arrays import as_array, check_out, destination, ready
-from ..core.layouts import lies_last, lying, returned, seen, shown, stored
+from ..core.layouts import lies_last, lying, returned, seen, shape_forms, shown, stored
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
@@ -32,6 +32,16 @@ def wanted(wrt: Names, fields: tuple[str, ...]) -> set[str]:
 def image(name: str, value: Any, nhwc: bool) -> Array:
     """An argument that is an image, or several, seen as (N, C, H, W) or (C, H, W)."""
     return seen(name, as_array(name, value), nhwc)
+
+
+def pixels(name: str, value: Any, nhwc: bool) -> Array:
+    """An array of images (.., C, H, W), of one pixel at least."""
+    a = image(name, value, nhwc)
+    if a.ndim not in (3, 4):
+        raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
+    if min(a.shape[-3:]) < 1:
+        raise ValueError(f"{name} must have at least one pixel and channel, got shape {shown(a.shape, nhwc)}")
+    return a
 
 
 def kept(a: Array, dtype: str, nhwc: bool) -> Array:

@@ -7,8 +7,8 @@ import numpy as np
 from ..core.arrays import as_array
 from ..core.layouts import is_nhwc, lying, stored
 from ..core.typing import Array, ArrayLike, Layout
-from .calls import handed_over, lying_out, room_for
-from .pooling import avg_pool2d, gradient, max_pool2d, pixels
+from .calls import handed_over, lying_out, pixels, room_for
+from .pooling import avg_pool2d, gradient, max_pool2d
 from .windows import windows_of
 
 

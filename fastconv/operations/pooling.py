@@ -10,11 +10,13 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..core.arrays import common_dtype
-from ..core.layouts import is_nhwc, lying, returned, seen, shape_forms, shown, stored
+from ..core.layouts import is_nhwc, lying, returned, seen, stored
 from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding
 from . import channels, planes
-from .calls import check_shape, handed_over, image, laid, lying_out, room_for
+from .calls import check_shape, handed_over, image, laid, lying_out, pixels, room_for
 from .windows import Windows, windows_of
+
+_FEW = 4  # channels below which vectors of them are mostly empty, and planes are faster
 
 
 @overload
@@ -101,7 +103,7 @@ def max_pool2d(
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     dtype, follows, unbatched = common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
-    computed, last = follows and geo.by_channels, lying_out(out, follows, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
     result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
     x4, y, loops = _flat(laid(xa, dtype, nhwc, computed), computed), _flat(result, computed), _loops(computed)
     if not return_indices:
@@ -156,7 +158,8 @@ def max_pool2d_backward(
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
-    computed, last, unbatched = follows and geo.by_channels, lying_out(out, follows, nhwc), xa.ndim == 3
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    unbatched = xa.ndim == 3
     loops, dy4 = _loops(computed), _flat(laid(dy_, dtype, nhwc, computed), computed)
     result = room_for(out, xa.shape, computed, nhwc, dtype, (xa, dy_))
     dx = _flat(result, computed)
@@ -219,7 +222,7 @@ def avg_pool2d(
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     dtype, follows = common_dtype(xa), lying(xa, nhwc)
-    computed, last = follows and geo.by_channels, lying_out(out, follows, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
     result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
     counts = geo.counts(result.dtype, bool(count_include_pad))
     x4 = _flat(laid(xa, dtype, nhwc, computed), computed)
@@ -265,7 +268,7 @@ def avg_pool2d_backward(
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
-    computed, last = follows and geo.by_channels, lying_out(out, follows, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
     result = room_for(out, xa.shape, computed, nhwc, dtype, (dy_,))
     counts = geo.counts(result.dtype, bool(count_include_pad))
     dy4 = _flat(laid(dy_, dtype, nhwc, computed), computed)
@@ -273,21 +276,16 @@ def avg_pool2d_backward(
     return handed_over(result, out, computed, last, nhwc, dtype, xa.ndim == 3)
 
 
-def pixels(name: str, value: ArrayLike, nhwc: bool) -> Array:
-    """An array of images (.., C, H, W), of one pixel at least."""
-    a = image(name, value, nhwc)
-    if a.ndim not in (3, 4):
-        raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
-    if min(a.shape[-3:]) < 1:
-        raise ValueError(f"{name} must have at least one pixel and channel, got shape {shown(a.shape, nhwc)}")
-    return a
-
-
 def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[Array, str, bool]:
     """dy (.., C, OH, OW), the dtype of the result, and whether the channels of dy lie last."""
     a = image("dy", dy, nhwc)
     check_shape("dy", a, (*x.shape[:-2], *geo.out), nhwc)
     return a, common_dtype(a, x), lying(a, nhwc)
+
+
+def _by_channels(x: Array, last: bool, geo: Windows) -> bool:
+    """Whether the loops whose lanes are channels serve arrays with channels last, or not."""
+    return last and geo.by_channels and x.shape[-3] >= _FEW
 
 
 def _loops(last: bool) -> Any:

@@ -3,8 +3,8 @@
    Jobs are (image, row, vector of channels), rows of the result; a share is a run of them. The order in which a
    window is joined is that of the kernels for planes: values column by column, each from top to bottom; places, and
    what is added to a pixel of a gradient, row by row. So results are the same, bit for bit. */
-#ifndef FC_POOL_LAST_H
-#define FC_POOL_LAST_H
+#ifndef POOL_LAST_H
+#define POOL_LAST_H
 
 #define POOL_BLOCK 4     /* vectors of channels that are computed side by side */
 #define POOL_PAIR 2      /* the same where a line is buffered */
@@ -138,7 +138,8 @@ FC_INLINE void pool_row(const int top, const pool_last *f, pool_piece p, ptrdiff
 FC_INLINE void pool_line(const int top, const int B, const int part, const pool_last *f, const real *x, ptrdiff_t rows,
                          const real *sizes, real *y, int n) {
     const PoolWindows *q = f->q;
-    const ptrdiff_t down = q->dh * f->W * f->C, span = q->dw * (q->kw - 1) + 1, most = (POOL_COLUMNS - span) / q->sw + 1;
+    const ptrdiff_t down = q->dh * f->W * f->C, span = q->dw * (q->kw - 1) + 1;
+    const ptrdiff_t most = (POOL_COLUMNS - span) / q->sw + 1;
     real line[POOL_COLUMNS * POOL_PAIR * LANES] __attribute__((aligned(64)));
     vec a[POOL_PAIR];
     for (ptrdiff_t j0 = 0; j0 < f->OW; j0 += most) {
@@ -263,125 +264,6 @@ static void pool_last_indices_share(const void *args, ptrdiff_t ithr, ptrdiff_t 
                 POOL_CHANNELS(POOL_BLOCK, POOL_INDEX)
 #undef POOL_INDEX
             }
-    }
-}
-
-/* ---- gradients: a piece is rows of dx ---- */
-
-/* Rows [from, to) of dx cleared, the channels of a piece. */
-static void pool_clear(const pool_last *f, pool_piece p, ptrdiff_t from, ptrdiff_t to) {
-    real *d = f->y + (p.image * f->H + from) * f->W * f->C + p.c0;
-    const ptrdiff_t pixels = to > from ? (to - from) * f->W : 0, n = p.c1 - p.c0;
-    if (n == f->C) memset(d, 0, pixels * n * sizeof(real));
-    else
-        for (ptrdiff_t k = 0; k < pixels; k++) memset(d + k * f->C, 0, n * sizeof(real));
-}
-
-/* Each dy of some channels of a window, n from c on, at its place, if that lies in the piece. */
-FC_INLINE void pool_add(const pool_last *f, pool_piece p, const real *dy, const ptrdiff_t *place, ptrdiff_t c, int n) {
-    real *dx = f->y + p.image * f->H * f->W * f->C + c;
-    for (int k = 0; k < n; k++)
-        if (p.r0 * f->W <= place[k] && place[k] < p.r1 * f->W) dx[place[k] * f->C + k] += dy[c + k];
-}
-
-/* Each dy at its largest pixel, or at its index; rows are cleared just before the first window that reaches them. */
-FC_INLINE void pool_scatter(const int given, const pool_last *f, ptrdiff_t ithr, ptrdiff_t nthr) {
-    const PoolWindows *q = f->q;
-    const ptrdiff_t jobs = f->images * f->H * ((f->C + LANES - 1) / LANES), end = jobs * (ithr + 1) / nthr;
-    const ptrdiff_t span = q->dh * (q->kh - 1) + 1;
-    for (ptrdiff_t a = jobs * ithr / nthr; a < end;) {
-        const pool_piece p = pool_next(f->H, f->C, &a, end);
-        ptrdiff_t clear = p.r0;
-        for (ptrdiff_t i = pool_first(p.r0, q->pt, span, q->sh); i < f->OH && i * q->sh - q->pt < p.r1; i++) {
-            const ptrdiff_t row = i * q->sh - q->pt, low = POOL_MAX(0, row) * f->W, high = POOL_MIN(f->H, row + span) * f->W;
-            const ptrdiff_t reach = POOL_MIN(p.r1, row + span);
-            pool_clear(f, p, clear, reach);
-            clear = POOL_MAX(clear, reach);
-            for (ptrdiff_t j = 0; j < f->OW; j++) {
-                const ptrdiff_t from = ((p.image * f->OH + i) * f->OW + j) * f->C;
-                const real *dy = f->dy + from;
-                ptrdiff_t place[POOL_BLOCK * LANES];
-                if (given) {
-                    for (ptrdiff_t c = p.c0; c < p.c1; c += LANES) {
-                        const int n = (int)POOL_MIN(LANES, p.c1 - c);
-                        for (int k = 0; k < n; k++) {
-                            place[k] = f->index[from + c + k];
-                            if (place[k] < low || high <= place[k]) {
-                                f->bad[ithr] += place[k] != -1;
-                                place[k] = -1;
-                            }
-                        }
-                        pool_add(f, p, dy, place, c, n);
-                    }
-                    continue;
-                }
-                const pool_places w = pool_places_of(f, p.image, i, j);
-                vec best[POOL_BLOCK], tap[POOL_BLOCK];
-                real taps[POOL_BLOCK * LANES];
-#define POOL_LARGEST(B, part, c, n)                                                                 \
-    {                                                                                               \
-        const int many = part ? n : B * LANES;                                                      \
-        pool_argmax(B, part, &w, c, n, best, tap);                                                  \
-        FC_UNROLL for (int b = 0; b < B; b++) vstore(taps + b * LANES, tap[b]);                     \
-        for (int k = 0; k < many; k++) place[k] = pool_place(f, &w, taps[k]);                       \
-        pool_add(f, p, dy, place, c, many);                                                         \
-    }
-                POOL_CHANNELS(POOL_BLOCK, POOL_LARGEST)
-#undef POOL_LARGEST
-            }
-        }
-        pool_clear(f, p, clear, p.r1);
-    }
-}
-
-static void pool_last_max_grad_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) { pool_scatter(0, args, ithr, nthr); }
-static void pool_last_scatter_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) { pool_scatter(1, args, ithr, nthr); }
-
-/* A row of dx: the quotients of the windows [lo, hi) of each column in a line, then their sums, the last first. */
-FC_INLINE void pool_spread(const int B, const int part, const pool_last *f, const real *dy, ptrdiff_t lo, ptrdiff_t hi,
-                           real *dx, int n) {
-    const PoolWindows *q = f->q;
-    const ptrdiff_t met = POOL_MIN(f->OW, (q->kw - 1) / q->sw + 1), most = (POOL_COLUMNS - met) * q->sw;
-    real line[POOL_COLUMNS * POOL_PAIR * LANES] __attribute__((aligned(64)));
-    vec s[POOL_PAIR];
-    for (ptrdiff_t c0 = 0; c0 < f->W; c0 += most) {
-        const ptrdiff_t c1 = POOL_MIN(f->W, c0 + most), j0 = pool_first(c0, q->pl, q->kw, q->sw);
-        const ptrdiff_t j1 = POOL_MIN(f->OW, (c1 - 1 + q->pl) / q->sw + 1);
-        for (ptrdiff_t j = j0; j < j1; j++) {
-            FC_UNROLL for (int b = 0; b < B; b++) s[b] = vzero();
-            for (ptrdiff_t i = lo; i < hi; i++) {
-                const vec size = vset(f->rows[i] * f->cols[j]);
-                const real *p = dy + (i * f->OW + j) * f->C;
-                FC_UNROLL for (int b = 0; b < B; b++) s[b] = s[b] + pool_take(p + b * LANES, part, n) / size;
-            }
-            FC_UNROLL for (int b = 0; b < B; b++) vstore(line + ((j - j0) * B + b) * LANES, s[b]);
-        }
-        ptrdiff_t first = j0, end = j0; /* the windows that hold the column */
-        for (ptrdiff_t c = c0; c < c1; c++) {
-            while (end < j1 && end * q->sw <= c + q->pl) end++;
-            while (first < end && first * q->sw + q->kw <= c + q->pl) first++;
-            FC_UNROLL for (int b = 0; b < B; b++) s[b] = vzero();
-            for (ptrdiff_t j = end - 1; j >= first; j--)
-                FC_UNROLL for (int b = 0; b < B; b++) s[b] = s[b] + vload(line + ((j - j0) * B + b) * LANES);
-            FC_UNROLL for (int b = 0; b < B; b++) pool_put(dx + c * f->C + b * LANES, s[b], part, n);
-        }
-    }
-}
-
-static void pool_last_avg_grad_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
-    const pool_last *f = args;
-    const PoolWindows *q = f->q;
-    const ptrdiff_t jobs = f->images * f->H * ((f->C + LANES - 1) / LANES), end = jobs * (ithr + 1) / nthr;
-    for (ptrdiff_t a = jobs * ithr / nthr; a < end;) {
-        const pool_piece p = pool_next(f->H, f->C, &a, end);
-        for (ptrdiff_t r = p.r0; r < p.r1; r++) {
-            const ptrdiff_t lo = pool_first(r, q->pt, q->kh, q->sh), hi = POOL_MIN(f->OH, (r + q->pt) / q->sh + 1);
-            const real *dy = f->dy + p.image * f->OH * f->OW * f->C;
-            real *dx = f->y + (p.image * f->H + r) * f->W * f->C;
-#define POOL_SPREAD(B, part, c, n) pool_spread(B, part, f, dy + (c), lo, hi, dx + (c), n);
-            POOL_CHANNELS(POOL_PAIR, POOL_SPREAD)
-#undef POOL_SPREAD
-        }
     }
 }
 #endif

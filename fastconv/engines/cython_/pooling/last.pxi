@@ -1,7 +1,9 @@
-# Pooling of channels-last arrays: the steps. Kernels and shares are in last.h; they use what forward.pxi defines.
+# Pooling of channels-last arrays: the steps. Kernels and shares are in last.h and last_backward.h; forward.pxi
+# defines what they use.
 cdef extern from *:
     """
     #include "pooling/last.h"
+    #include "pooling/last_backward.h"
     """
 
 cdef extern from * nogil:

@@ -174,7 +174,7 @@ def max_pool_last_backward(x, dy, dx, offsets, q, ithr, nthr):
         q[at.kh], q[at.kw], q[at.sh], q[at.sw], q[at.pt], q[at.pl], q[at.dh], q[at.dw]
     )  # fmt: skip
     jobs = N * H * ((C + L - 1) // L)
-    job, end, taps = jobs * ithr // nthr, jobs * (ithr + 1) // nthr, local(x, 16)
+    job, end = jobs * ithr // nthr, jobs * (ithr + 1) // nthr
     while job < end:
         n, r0, c0, c1, job = _next(job, end, H, C, L)
         r1, job = _rows_of(n, r0, c0, c1, job, end, H, C, L)
@@ -187,15 +187,19 @@ def max_pool_last_backward(x, dy, dx, offsets, q, ithr, nthr):
                 there = rows > 0 and cols > 0
                 lowest = corner + u0 * dh * W + v0 * dw if there else -1
                 x0, down = (n * H * W + max(lowest, 0)) * C, dh * W * C
+                if not there:
+                    continue
+                first = v.splat(x.dtype.type(u0 * kw + v0))
                 for c in range(c0, c1, L):
-                    _, t = _argmax(x, x0 + c, down, dw * C, u0, rows if there else 0, v0, cols, kw, C - c)
-                    v.store(taps, 0, t)
-                    for k in range(min(L, C - c)):
-                        tap = int(v.at(taps, k))
-                        place = corner + v.at(offsets, tap) if tap >= 0 else lowest
-                        if r0 * W <= place < r1 * W:
-                            to = (n * H * W + place) * C + c + k
-                            v.put(dx, to, v.at(dx, to) + v.at(dy, ((n * OH + i) * OW + j) * C + c + k))
+                    _, t = _argmax(x, x0 + c, down, dw * C, u0, rows, v0, cols, kw, C - c)
+                    t = v.above(t, v.splat(x.dtype.type(-1)), t, first)
+                    g = v.load_part(dy, ((n * OH + i) * OW + j) * C + c, C - c)
+                    for u in range(rows):
+                        if r0 <= i * sh - pt + (u0 + u) * dh < r1:
+                            for k in range(cols):
+                                tap, to = v.splat(x.dtype.type((u0 + u) * kw + v0 + k)), x0 + u * down + k * dw * C + c
+                                mine = v.above(t, tap, v.zero(x), v.above(tap, t, v.zero(x), g))
+                                v.store_part(dx, to, v.load_part(dx, to, C - c) + mine, C - c)
 
 
 @step("dx", "bad")
