@@ -16,8 +16,6 @@ from . import channels, planes
 from .calls import check_shape, handed_over, image, laid, lying_out, pixels, room_for
 from .windows import Windows, windows_of
 
-_FEW = 4  # channels below which vectors of them are mostly empty, and planes are faster
-
 
 @overload
 def max_pool2d(
@@ -284,8 +282,8 @@ def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[Array, 
 
 
 def _by_channels(x: Array, last: bool, geo: Windows) -> bool:
-    """Whether the loops whose lanes are channels serve arrays with channels last, or not."""
-    return last and geo.by_channels and x.shape[-3] >= _FEW
+    """Whether the loops whose lanes are channels serve an operand: with channels last, and not a plane alone."""
+    return last and geo.by_channels and x.shape[-3] > 1
 
 
 def _loops(last: bool) -> Any:

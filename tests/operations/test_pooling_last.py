@@ -14,7 +14,7 @@ from fastconv.operations.windows import windows_of
 from tests.operations.test_pooling import ENGINES, PROBLEMS, options, windows
 from tests.peers import integers
 
-CHANNELS = (4, 5, 16, 21, 75)  # parts of a vector, whole vectors, several side by side
+CHANNELS = (2, 5, 16, 21, 75)  # parts of a vector, whole vectors, several side by side
 MORE: list[tuple[Any, ...]] = [  # lines of columns that are cut into strips
     ((1, 3, 300), (2, 5), 1, (1, 2), 1, False),
     ((1, 4, 300), (3, 4), (1, 2), 1, 1, True),
@@ -132,7 +132,7 @@ def test_random_problems(engine: str) -> None:
     for trial in range(150):
         problem = random_problem(rng)
         with fastconv.num_threads(int(rng.integers(1, 5))):
-            check(problem, int(rng.integers(1, 4)), int(rng.integers(4, 40)), ("float32", "float64")[trial % 2], trial)
+            check(problem, int(rng.integers(1, 4)), int(rng.integers(2, 40)), ("float32", "float64")[trial % 2], trial)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -186,8 +186,8 @@ def test_some_windows_are_left_to_planes(engine: str) -> None:
         same(fastconv.max_pool2d(last(x), kernel, stride=stride, padding=padding), want)
         want = fastconv.avg_pool2d(x, kernel, stride=stride, padding=padding)
         same(fastconv.avg_pool2d(last(x), kernel, stride=stride, padding=padding), want)
-        few = x[:, :3]
-        same(fastconv.max_pool2d(last(few), 2), fastconv.max_pool2d(few, 2))
+        one = x[:, :1]
+        same(fastconv.max_pool2d(last(one), 2), fastconv.max_pool2d(one, 2))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
