@@ -50,8 +50,50 @@ def run(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end:
     memory.close()
 
 
+def run_last(engine: str, problem: tuple[Any, ...], dtype: str, threads: int, at_end: bool, c: int) -> None:
+    """Channels last: c of them, two images."""
+    from tests.operations.test_pooling import options
+
+    (_, h, w), (kernel, opt) = problem[0], options(problem)
+    steps, rng, memory = loader.load(engine, dtype), np.random.default_rng(0), Guarded()
+    plain = integers(rng, (2, c, h, w), dtype)
+    geo = windows_of((h, w), kernel, *opt.values())
+    assert geo.by_channels
+    gradient = integers(rng, (2, c, *geo.out), dtype)
+    x, dy = (memory.copy(np.ascontiguousarray(a.transpose(0, 2, 3, 1)), at_end) for a in (plain, gradient))
+    y, index = (memory.empty(dy.shape, kind, at_end) for kind in (dtype, np.int64))
+    dx, offsets = memory.empty(x.shape, dtype, at_end), memory.copy(geo.offsets, at_end)
+    rows, cols = (memory.copy(a[:n], at_end) for a, n in zip(geo.counts(plain.dtype, True), geo.out, strict=True))
+    rest = geo.record, threads
+    want, places = pooling.max_pool2d(plain, kernel, return_indices=True, **opt)
+    for step in (
+        lambda: steps.max_pool_last_indices(x, y, index, offsets, *rest),
+        lambda: steps.max_pool_last(x, y, *rest),
+    ):
+        y[...] = np.nan
+        step()
+        np.testing.assert_array_equal(y.transpose(0, 3, 1, 2), want)
+    np.testing.assert_array_equal(index.transpose(0, 3, 1, 2), places)
+    want, bad = pooling.max_pool2d_backward(gradient, plain, kernel, **opt), np.zeros(threads, np.intp)
+    for step in (
+        lambda: steps.max_pool_last_scatter(dy, index, dx, bad, *rest),
+        lambda: steps.max_pool_last_backward(x, dy, dx, offsets, *rest),
+    ):
+        dx[...] = np.nan
+        step()
+        np.testing.assert_array_equal(dx.transpose(0, 3, 1, 2), want)
+    assert not bad.any()
+    if problem[4] == 1:
+        y[...] = dx[...] = np.nan
+        steps.avg_pool_last(x, y, rows, cols, *rest)
+        steps.avg_pool_last_backward(dy, dx, rows, cols, *rest)
+        assert np.isfinite(y).all() and np.isfinite(dx).all()
+    memory.close()
+
+
 def main(*engines: str) -> int:
     from tests.operations.test_pooling import PROBLEMS
+    from tests.operations.test_pooling_last import MORE
 
     runs = 0
     for engine in engines:
@@ -60,6 +102,12 @@ def main(*engines: str) -> int:
                 for threads, at_end in ((1, True), (2, True), (1, False)):
                     print(engine, problem, dtype, threads, at_end, flush=True)
                     run(engine, problem, dtype, threads, at_end)
+                    runs += 1
+        for problem in PROBLEMS + MORE:
+            for dtype in ("float32", "float64"):
+                for c, threads, at_end in ((3, 1, True), (21, 2, True), (75, 3, True), (21, 1, False)):
+                    print(engine, problem, dtype, c, "channels last", threads, at_end, flush=True)
+                    run_last(engine, problem, dtype, threads, at_end, c)
                     runs += 1
     return runs
 

@@ -182,6 +182,64 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def max_pool_last(
+        self,
+        x: Array,
+        y: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def avg_pool_last(
+        self,
+        x: Array,
+        y: Array,
+        rows: Array,
+        cols: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def max_pool_last_indices(
+        self,
+        x: Array,
+        y: Array,
+        index: Array,
+        offsets: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def max_pool_last_backward(
+        self,
+        x: Array,
+        dy: Array,
+        dx: Array,
+        offsets: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def max_pool_last_scatter(
+        self,
+        dy: Array,
+        index: Array,
+        dx: Array,
+        bad: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def avg_pool_last_backward(
+        self,
+        dy: Array,
+        dx: Array,
+        rows: Array,
+        cols: Array,
+        q: Array,
+        threads: int,
+        /,
+    ) -> None: ...
     def depthwise_bands(
         self,
         x: Array,

@@ -77,6 +77,8 @@ DIRECT = record("record", "DirectPass"), array(IN, "phases", "a DirectPhase a ph
 ORDER = array(IN, "order", "kh*kw", "intp")
 GEOMETRY, POOL, TASKS = record("q", "ConvGeometry"), record("q", "PoolWindows"), record("q", "FilterTasks")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
+PIXELS, PIXELS_DX = array(IN, "x", "n ih iw c"), array(OUT, "dx", "n ih iw c")
+PIXELS_Y, PIXELS_DY = array(OUT, "y", "n oh ow c"), array(IN, "dy", "n oh ow c")
 COUNTS = array(IN, "rows", "oh"), array(IN, "cols", "ow + lanes")
 SPLIT, COPY, SPLIT_COPY = ("cython",), array(IN, "copy", "numbers"), array(OUT, "copy", "numbers")
 BAND_TABLES = (record("q", "DepthwiseBands"), array(IN, "phases", "DepthwisePhase", "intp"),
@@ -130,6 +132,18 @@ STEPS = (
           array(OUT, "dx", "planes ih iw"), array(INOUT, "bad", "threads", "intp"), POOL, THREADS)),
     Step("avg_pool_backward", "each dy shared out evenly among the pixels of its window",
          (array(IN, "dy", "planes oh ow"), array(OUT, "dx", "planes ih iw"), *COUNTS, SCRATCH, POOL, THREADS)),
+    # ---- pooling of channels-last arrays ----
+    Step("max_pool_last", "the largest pixel of each window", (PIXELS, PIXELS_Y, POOL, THREADS)),
+    Step("avg_pool_last", "the mean pixel of each window", (PIXELS, PIXELS_Y, *COUNTS, POOL, THREADS)),
+    Step("max_pool_last_indices", "the largest pixel, and its place in the plane",
+         (PIXELS, PIXELS_Y, array(OUT, "index", "n oh ow c", "int64"), POOL_OFFSETS, POOL, THREADS)),
+    Step("max_pool_last_backward", "each dy at the pixel that was the largest",
+         (PIXELS, PIXELS_DY, PIXELS_DX, POOL_OFFSETS, POOL, THREADS)),
+    Step("max_pool_last_scatter", "each dy at its index; counted in bad: as in max_pool_scatter",
+         (PIXELS_DY, array(IN, "index", "n oh ow c", "int64"), PIXELS_DX, array(INOUT, "bad", "threads", "intp"), POOL,
+          THREADS)),
+    Step("avg_pool_last_backward", "each dy shared out evenly among the pixels of its window",
+         (PIXELS_DY, PIXELS_DX, *COUNTS, POOL, THREADS)),
     # ---- depthwise ----
     Step("depthwise_bands", "lanes = pixels of a row; grad_input: of dy, phase by phase",
          (X, W, BIAS, Y, *BAND_TABLES, SCRATCH, THREADS)),

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..core.arrays import as_array, check_out, destination, ready
-from ..core.layouts import lies_last, lying, returned, seen, shown, stored
+from ..core.layouts import lies_last, lying, returned, seen, shape_forms, shown, stored
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
@@ -34,6 +34,16 @@ def image(name: str, value: Any, nhwc: bool) -> Array:
     return seen(name, as_array(name, value), nhwc)
 
 
+def pixels(name: str, value: Any, nhwc: bool) -> Array:
+    """An array of images (.., C, H, W), of one pixel at least."""
+    a = image(name, value, nhwc)
+    if a.ndim not in (3, 4):
+        raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
+    if min(a.shape[-3:]) < 1:
+        raise ValueError(f"{name} must have at least one pixel and channel, got shape {shown(a.shape, nhwc)}")
+    return a
+
+
 def kept(a: Array, dtype: str, nhwc: bool) -> Array:
     """An image as its caller counts, in the dtype that is computed in and contiguous as it lies."""
     view = seen("x", a, nhwc)
@@ -41,42 +51,45 @@ def kept(a: Array, dtype: str, nhwc: bool) -> Array:
     return returned(ready(stored(view, last), dtype), last, nhwc, a.ndim == 3)
 
 
-def planes_of(a: Array, dtype: str, nhwc: bool) -> Array:
-    """An image (.., C, H, W) as C-contiguous planes of the dtype that is computed in."""
-    last = lying(a, nhwc)
-    if not last:
-        return ready(a, dtype)
-    lies = ready(stored(a, last), dtype)
-    planes = np.empty((lies.shape[0], lies.shape[3], *lies.shape[1:3]), lies.dtype)
-    if planes.size:
-        loader.first(lies.dtype.name).to_channels_first(lies, planes, get_num_threads())
-    return planes.reshape(a.shape)
+def laid(a: Array, dtype: str, nhwc: bool, last: bool) -> Array:
+    """An image (.., C, H, W) as memory of the dtype that is computed in: (N, C, H, W), or (N, H, W, C) if `last`."""
+    lies = lying(a, nhwc)
+    return _turned(ready(stored(a, lies), dtype), lies, last)
 
 
-def room_for_planes(
+def room_for(
     out: Any, shape: tuple[int, ...], last: bool, nhwc: bool, dtype: str, inputs: tuple[Array | None, ...] = ()
 ) -> Array:
-    """Where planes of a result of ``shape`` (.., C, H, W) are written; `from_planes` hands them over."""
-    if out is not None:
-        check_out(out, shown(shape, nhwc), dtype)
-        if not last:
-            return destination(seen("out", out, nhwc), shape, dtype, inputs)
-    return destination(None, shape, dtype)
+    """Where a result of ``shape`` (.., C, H, W) is computed, laid out by `last`; `handed_over` gives it away."""
+    n, c, h, w = shape if len(shape) == 4 else (1, *shape)
+    held = (n, h, w, c) if last else (n, c, h, w)
+    if out is None:
+        return destination(None, held, dtype)
+    check_out(out, shown(shape, nhwc), dtype)
+    return destination(stored(out, last, nhwc), held, dtype, inputs)
 
 
-def from_planes(planes: Array, out: Array | None, last: bool, nhwc: bool, dtype: str) -> Array:
-    """Planes of a result, in ``out`` or as memory is to hold them, as the caller counts."""
-    if out is not None:
-        if not np.may_share_memory(planes, out):
-            seen("out", out, nhwc)[...] = planes
-        return out
-    unbatched = planes.ndim == 3
-    held = stored(planes, last)
-    if last and planes.size:
-        held = np.empty(held.shape, planes.dtype)
-        whole = planes[None] if unbatched else planes
-        loader.first(planes.dtype.name).to_channels_last(whole, held, get_num_threads())
-    return returned(held.astype(dtype, copy=False), last, nhwc, unbatched)
+def handed_over(
+    result: Array, out: Array | None, computed: bool, last: bool, nhwc: bool, dtype: str, unbatched: bool
+) -> Array:
+    """A result that was computed with channels last, or not, in ``out`` or as memory is to hold it (`last`)."""
+    if out is None:
+        return returned(_turned(result, computed, last).astype(dtype, copy=False), last, nhwc, unbatched)
+    if not np.may_share_memory(result, out):
+        stored(out, last, nhwc)[...] = _turned(result, computed, last)
+    return out
+
+
+def _turned(a: Array, lies: bool, last: bool) -> Array:
+    """Memory of one layout as memory of the other, if that is asked for."""
+    if lies == last:
+        return a
+    steps = loader.first(a.dtype.name)
+    order = (0, 2, 3, 1) if last else (0, 3, 1, 2)
+    new = np.empty([a.shape[i] for i in order], a.dtype)
+    if new.size:
+        (steps.to_channels_last if last else steps.to_channels_first)(a, new, get_num_threads())
+    return new
 
 
 def check_shape(name: str, a: Array, want: tuple[int, ...], nhwc: bool, of: str = "the output's shape") -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.arrays import as_array
-from ..core.layouts import is_nhwc, lying
+from ..core.layouts import is_nhwc, lying, stored
 from ..core.typing import Array, ArrayLike, Layout
-from .calls import from_planes, lying_out, room_for_planes
-from .pooling import avg_pool2d, gradient, max_pool2d, pixels
+from .calls import handed_over, lying_out, pixels, room_for
+from .pooling import avg_pool2d, gradient, max_pool2d
 from .windows import windows_of
 
 
@@ -66,14 +66,15 @@ def global_max_pool2d_backward(
     """
     nhwc = is_nhwc(layout)
     xa = pixels("x", x, nhwc)
-    dtype, dy3, _ = gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False), nhwc)
-    last = lying_out(out, lying(xa, nhwc), nhwc)
-    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (xa, dy3))
-    flat = xa.reshape(dy3.shape[0], xa.shape[-2] * xa.shape[-1])
-    at = flat.argmax(axis=1)
+    dy_, dtype, _ = gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False), nhwc)
+    follows, (n, c, h, w) = lying(xa, nhwc), xa.shape if xa.ndim == 4 else (1, *xa.shape)
+    result = room_for(out, xa.shape, follows, nhwc, dtype, (xa, dy_))
+    flat = stored(xa, follows).reshape((n, h * w, c) if follows else (n, c, h * w))
+    axis = 1 if follows else 2
+    at = np.expand_dims(flat.argmax(axis=axis), axis)
     result[...] = 0
-    result.reshape(flat.shape)[np.arange(len(flat)), at] = dy3[:, 0, 0]
-    return from_planes(result, out, last, nhwc, dtype)
+    np.put_along_axis(result.reshape(flat.shape), at, dy_.reshape(n, c).reshape(at.shape), axis)
+    return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
 
 
 def global_avg_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | None = None) -> Array:
@@ -133,8 +134,8 @@ def global_avg_pool2d_backward(
     """
     nhwc = is_nhwc(layout)
     xa = pixels("x", x, nhwc)
-    dtype, dy3, _ = gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False), nhwc)
-    last = lying_out(out, lying(xa, nhwc), nhwc)
-    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (dy3,))
-    result[...] = (dy3 / dy3.dtype.type(xa.shape[-2] * xa.shape[-1])).reshape(*xa.shape[:-2], 1, 1)
-    return from_planes(result, out, last, nhwc, dtype)
+    dy_, dtype, _ = gradient(dy, xa, windows_of(xa.shape[-2:], xa.shape[-2:], 1, 0, 1, False), nhwc)
+    follows = lying(xa, nhwc)
+    result = room_for(out, xa.shape, follows, nhwc, dtype, (dy_,))
+    result[...] = stored(dy_, follows).astype(result.dtype, copy=False) / result.dtype.type(xa.shape[-2] * xa.shape[-1])
+    return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines.loader import first as _steps
 from .windows import VECTOR, Axis, Windows
+
+if TYPE_CHECKING:
+    from ..engines.kernels import Kernels
 
 _LAUNCH = 1 << 15  # pixels below which threads are not worth their start
 _AT_ONCE = 1 << 20  # numbers of windows that are reduced in one go
@@ -200,6 +204,11 @@ def _plain(size: int) -> Axis:
 
 
 # ---- the loops' needs ----
+
+
+def engine(a: Array) -> tuple[Kernels, int]:
+    """The loops for an array, and the threads that it is worth."""
+    return _steps(_dtype(a)), _threads(a)
 
 
 def _threads(a: Array) -> int:

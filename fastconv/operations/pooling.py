@@ -1,19 +1,19 @@
-"""Pooling: the largest or the mean pixel of a window, plane by plane, with gradients.
+"""Pooling: the largest or the mean pixel of a window, channel by channel, with gradients.
 
-Here arguments become planes and windows; `planes` calls the loops.
+Here arguments become arrays and windows; `planes` calls the loops, or `channels` if channels lie last.
 """
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..core.arrays import common_dtype
-from ..core.layouts import is_nhwc, lying, returned, seen, shape_forms, shown, stored
+from ..core.layouts import is_nhwc, lying, returned, seen, stored
 from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding
-from . import planes
-from .calls import check_shape, from_planes, image, lying_out, planes_of, room_for_planes
+from . import channels, planes
+from .calls import check_shape, handed_over, image, laid, lying_out, pixels, room_for
 from .windows import Windows, windows_of
 
 
@@ -98,18 +98,20 @@ def max_pool2d(
             [7., 6., 8.]]])
     """
     nhwc = is_nhwc(layout)
-    xa, dtype, x3 = _planes("x", x, nhwc)
+    xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    shape, last = (*xa.shape[:-2], *geo.out), lying_out(out, lying(xa, nhwc), nhwc)
-    result = room_for_planes(out, shape, last, nhwc, dtype, (xa,))
-    y = result.reshape(-1, *geo.out)
+    dtype, follows, unbatched = common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
+    x4, y, loops = _flat(laid(xa, dtype, nhwc, computed), computed), _flat(result, computed), _loops(computed)
     if not return_indices:
-        planes.max_pool(x3, y, geo)
-        return from_planes(result, out, last, nhwc, dtype)
-    index = np.empty(y.shape, np.int64)
-    planes.max_pool_indices(x3, y, index, geo)
-    places = np.ascontiguousarray(stored(index.reshape(shape), last))
-    return from_planes(result, out, last, nhwc, dtype), returned(places, last, nhwc, xa.ndim == 3)
+        loops.max_pool(x4, y, geo)
+        return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
+    index = np.empty(result.shape, np.int64)
+    loops.max_pool_indices(x4, y, _flat(index, computed), geo)
+    index = np.ascontiguousarray(stored(index, last, computed))
+    given = handed_over(result, out, computed, last, nhwc, dtype, unbatched)
+    return given, returned(index, last, nhwc, unbatched)
 
 
 def max_pool2d_backward(
@@ -151,24 +153,26 @@ def max_pool2d_backward(
         integers, or do not lie in the rows of their windows.
     """
     nhwc = is_nhwc(layout)
-    xa, _, x3 = _planes("x", x, nhwc)
+    xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
-    dtype, dy3, last = gradient(dy, xa, geo, nhwc)
-    last = lying_out(out, last, nhwc)
-    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (xa, dy3))
-    dx = result.reshape(x3.shape)
+    dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    unbatched = xa.ndim == 3
+    loops, dy4 = _loops(computed), _flat(laid(dy_, dtype, nhwc, computed), computed)
+    result = room_for(out, xa.shape, computed, nhwc, dtype, (xa, dy_))
+    dx = _flat(result, computed)
     if indices is None:
-        planes.max_pool_backward(x3.astype(dx.dtype, copy=False), dy3, dx, geo)
-        return from_planes(result, out, last, nhwc, dtype)
+        loops.max_pool_backward(_flat(laid(xa, dtype, nhwc, computed), computed), dy4, dx, geo)
+        return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
     index = np.asarray(indices)
     if index.dtype.kind not in "iu":
         raise TypeError(f"indices must be an array of integers, got {index.dtype}")
     index = seen("indices", index, nhwc)
     check_shape("indices", index, (*xa.shape[:-2], *geo.out), nhwc)
-    index = np.require(index, np.int64, ("C", "A")).reshape(dy3.shape)
-    if not planes.max_pool_scatter(index, dy3, dx, geo):
+    places = np.require(stored(index, computed), np.int64, ("C", "A"))
+    if not loops.max_pool_scatter(_flat(places, computed), dy4, dx, geo):
         raise ValueError("indices must lie in their windows, as max_pool2d returns them")
-    return from_planes(result, out, last, nhwc, dtype)
+    return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
 
 
 def avg_pool2d(
@@ -213,12 +217,15 @@ def avg_pool2d(
             [10.5, 12.5]]])
     """
     nhwc = is_nhwc(layout)
-    xa, dtype, x3 = _planes("x", x, nhwc)
+    xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    last = lying_out(out, lying(xa, nhwc), nhwc)
-    result = room_for_planes(out, (*xa.shape[:-2], *geo.out), last, nhwc, dtype, (xa,))
-    planes.avg_pool(x3, result.reshape(-1, *geo.out), geo.counts(x3.dtype, bool(count_include_pad)), geo)
-    return from_planes(result, out, last, nhwc, dtype)
+    dtype, follows = common_dtype(xa), lying(xa, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
+    counts = geo.counts(result.dtype, bool(count_include_pad))
+    x4 = _flat(laid(xa, dtype, nhwc, computed), computed)
+    _loops(computed).avg_pool(x4, _flat(result, computed), counts, geo)
+    return handed_over(result, out, computed, last, nhwc, dtype, xa.ndim == 3)
 
 
 def avg_pool2d_backward(
@@ -258,34 +265,32 @@ def avg_pool2d_backward(
     nhwc = is_nhwc(layout)
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    dtype, dy3, last = gradient(dy, xa, geo, nhwc)
-    last = lying_out(out, last, nhwc)
-    result = room_for_planes(out, xa.shape, last, nhwc, dtype, (dy3,))
-    dx = result.reshape(-1, *xa.shape[-2:])
-    planes.avg_pool_backward(dy3, dx, geo.counts(dx.dtype, bool(count_include_pad)), geo)
-    return from_planes(result, out, last, nhwc, dtype)
+    dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
+    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    result = room_for(out, xa.shape, computed, nhwc, dtype, (dy_,))
+    counts = geo.counts(result.dtype, bool(count_include_pad))
+    dy4 = _flat(laid(dy_, dtype, nhwc, computed), computed)
+    _loops(computed).avg_pool_backward(dy4, _flat(result, computed), counts, geo)
+    return handed_over(result, out, computed, last, nhwc, dtype, xa.ndim == 3)
 
 
-def pixels(name: str, value: ArrayLike, nhwc: bool) -> Array:
-    """An array of images (.., C, H, W), of one pixel at least."""
-    a = image(name, value, nhwc)
-    if a.ndim not in (3, 4):
-        raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
-    if min(a.shape[-3:]) < 1:
-        raise ValueError(f"{name} must have at least one pixel and channel, got shape {shown(a.shape, nhwc)}")
-    return a
-
-
-def _planes(name: str, value: ArrayLike, nhwc: bool) -> tuple[Array, str, Array]:
-    """The array, its dtype, and its planes (N * C, H, W) as the loops take them."""
-    a = pixels(name, value, nhwc)
-    dtype = common_dtype(a)
-    return a, dtype, planes_of(a, dtype, nhwc).reshape(-1, *a.shape[-2:])
-
-
-def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[str, Array, bool]:
-    """dtype of the result, dy (N * C, OH, OW), and whether its channels lie last."""
+def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[Array, str, bool]:
+    """dy (.., C, OH, OW), the dtype of the result, and whether the channels of dy lie last."""
     a = image("dy", dy, nhwc)
     check_shape("dy", a, (*x.shape[:-2], *geo.out), nhwc)
-    dtype = common_dtype(a, x)
-    return dtype, planes_of(a, dtype, nhwc).reshape(-1, *geo.out), lying(a, nhwc)
+    return a, common_dtype(a, x), lying(a, nhwc)
+
+
+def _by_channels(x: Array, last: bool, geo: Windows) -> bool:
+    """Whether the loops whose lanes are channels serve an operand: with channels last, and not a plane alone."""
+    return last and geo.by_channels and x.shape[-3] > 1
+
+
+def _loops(last: bool) -> Any:
+    """The calls of the loops for arrays with channels last, or for planes."""
+    return channels if last else planes
+
+
+def _flat(a: Array, last: bool) -> Array:
+    """An array as these take it: (N, H, W, C), or planes (N * C, H, W)."""
+    return a if last else a.reshape(-1, *a.shape[2:])

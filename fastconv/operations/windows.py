@@ -20,6 +20,7 @@ VECTOR = 16  # numbers of the widest vector
 LONG = 1 << 16
 #: columns from one window to the next from which NumPy's reduction of a window beats vectors of neighbours
 WIDE = 256
+_LINE = 128  # columns that the loops over channels-last arrays buffer, if windows share them
 
 
 class Axis(NamedTuple):
@@ -70,6 +71,8 @@ class Windows:
     rows, cols : Axis
     wide, long : bool
         Whether windows are wide, and rows long (see `Axis`).
+    by_channels : bool
+        Whether the loops over channels-last arrays are for them.
     out : (OH, OW)
     record : ndarray
         Both, as the loops take them: `engines.records.PoolWindows`.
@@ -80,6 +83,8 @@ class Windows:
     def __init__(self, rows: Axis, cols: Axis) -> None:
         self.rows, self.cols, self.out = rows, cols, (rows.n, cols.n)
         self.wide, self.long = cols.is_wide, cols.is_long
+        shared = cols.n > 1 and cols.k >= 2 * cols.stride
+        self.by_channels = not (self.wide or self.long or (shared and cols.span > _LINE // 2))
         self._counts: dict[Any, tuple[Array, Array]] = {}
         w, ow, kw, sw, dw, pl = cols.size, cols.n, cols.k, cols.stride, cols.dilation, cols.before
         left = -(-max(pl, kw - 1) // sw)

@@ -209,14 +209,15 @@ def images_and_pooling() -> None:
     common.to_channels_last(a, flipped, 1)
     common.epilogue(flipped, a[0, :, 0, 0].copy(), flipped.copy(), 1, True, 1)
     common.to_channels_first(flipped, a, 1)
-    x = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
-    y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
-    fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index)
-    fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1)
-    with pytest.raises(ValueError, match="indices must lie in their windows"):
-        fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index[..., ::-1, :])
-    fastconv.max_pool2d(x, 3, stride=3)
-    fastconv.avg_pool2d_backward(fastconv.avg_pool2d(x, 3), x, 3)
+    planes = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
+    for x in (planes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
+        y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
+        fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index)
+        fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1)
+        with pytest.raises(ValueError, match="indices must lie in their windows"):
+            fastconv.max_pool2d_backward(y, x, 3, stride=2, padding=1, indices=index[..., ::-1, :])
+        fastconv.max_pool2d(x, 3, stride=3)
+        fastconv.avg_pool2d_backward(fastconv.avg_pool2d(x, 3), x, 3)
     image = rng.integers(0, 255, (40, 50, 3)).astype(np.uint8)
     fastconv.filter2d(image, rng.integers(0, 5, (3, 3)).astype(np.float32))
     fastconv.filter2d(image, np.ones((5, 5), np.float32))

@@ -193,13 +193,13 @@ def test_repeatable(engine: str) -> None:
 def test_stays_in_bounds(name: str) -> None:
     """Arrays between forbidden pages."""
     done = child.run("-m", "tests.guard_pooling", name)
-    assert int(done.stdout.split()[-1]) == 6 * len(PROBLEMS)
+    assert int(done.stdout.split()[-1]) > 14 * len(PROBLEMS)
 
 
 @pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
 def test_other_instruction_sets_stay_in_bounds(isa: str) -> None:
     done = child.run("-m", "tests.guard_pooling", "cython", FASTCONV_ISA=isa.replace("_", "-"))
-    assert int(done.stdout.split()[-1]) == 6 * len(PROBLEMS)
+    assert int(done.stdout.split()[-1]) > 14 * len(PROBLEMS)
 
 
 @needs_torch

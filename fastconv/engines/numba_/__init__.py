@@ -26,7 +26,15 @@ from .ground.probe import fma_probe
 from .im2col import col2im_add, im2col_pack
 from .layout import epilogue, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
-from .pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
+from .pooling.last import (
+    avg_pool_last,
+    avg_pool_last_backward,
+    max_pool_last,
+    max_pool_last_backward,
+    max_pool_last_indices,
+    max_pool_last_scatter,
+)
+from .pooling.planes import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
 from .separable import separable_rows
 from .winograd.steps import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
 from .winograd.weight import winograd_grad_weight
@@ -35,6 +43,8 @@ __all__ = [
     "abs_peak",
     "avg_pool",
     "avg_pool_backward",
+    "avg_pool_last",
+    "avg_pool_last_backward",
     "col2im_add",
     "depthwise_bands",
     "depthwise_bands_sums",
@@ -65,6 +75,10 @@ __all__ = [
     "max_pool",
     "max_pool_backward",
     "max_pool_indices",
+    "max_pool_last",
+    "max_pool_last_backward",
+    "max_pool_last_indices",
+    "max_pool_last_scatter",
     "max_pool_scatter",
     "naive_forward",
     "naive_grad_input",

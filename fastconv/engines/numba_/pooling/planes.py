@@ -6,10 +6,10 @@ stride; there a tap is a fixed displacement. A share of the work is a range of t
 
 import numpy as np
 
-from ..records import PoolWindows, places
-from .ground import vector as v
-from .ground.launch import step
-from .ground.memory import copy_strided
+from ...records import PoolWindows, places
+from ..ground import vector as v
+from ..ground.launch import step
+from ..ground.memory import copy_strided
 
 at = places(PoolWindows)
 

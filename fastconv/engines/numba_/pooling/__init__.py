@@ -1,0 +1,1 @@
+"""Pooling, on planes and on channels-last arrays."""
