@@ -30,6 +30,7 @@ _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it r
 _PACK = 0.9, 2.1, 4.5  # vectors that are multiplied while a weight is packed: 1x1, other kernels, these swapped
 _READ, _UNPACK = 0.3, 1.7  # while a number of the source is fetched, a weight of dw comes to its place
 _FLIP = 1.5  # while a number goes from planes to channels last or back
+_BLOCK = 40  # until a block of sums is at work
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
@@ -111,11 +112,8 @@ class Direct(Backend):
         if cfg.nv == 0:
             return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
         if pass_ == "grad_weight":
-            waste = -(-(p.co // p.g) // lanes) * lanes / (p.co // p.g)
-            chains = cfg.nv * min(cfg.nr, (p.ci // p.g) * (p.kw if p.dw == 1 and p.g == 1 else 1))
-            work = (
-                flops * waste / 0.85 * max(1.0, 4 / chains) + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
-            )
+            cycles = _sum_cycles(*shape(p, pass_), cfg, threads, lanes)
+            work = cycles * 2 * lanes + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
             seconds = work / (rates.fma_gflops * 1e9 * threads)
         else:
             cycles = _pass_cycles(*shape(p, pass_), cfg, threads, lanes)
@@ -200,6 +198,7 @@ def shape(p: ConvProblem, pass_: str) -> tuple[DirectPass, tuple[DirectPhase, ..
     else:
         rows, cols = [forward_axis(p.oh, p.kh, p.sh, p.pt, p.dh)], [forward_axis(p.ow, p.kw, p.sw, p.pl, p.dw)]
         h, w, c, co, oh, ow, read, wrote = p.ih, p.iw, p.ci, p.co, p.oh, p.ow, p.x_last, p.y_last
+    read, wrote = read or c == 1, wrote or co == 1  # a single plane lies either way
     n, xplane, yplane = p.n, 0 if read else h * w, 0 if wrote else oh * ow
     if p.kh == p.kw == p.sh == p.sw == 1 and (h, w) == (oh, ow) and rows[0].source == cols[0].source == 0:
         pixels = h * w  # the same pixels of one row, or one column
@@ -316,6 +315,20 @@ def _pass_cycles(r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConf
     read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
     wrote = _FLIP * r.n * r.oh * r.ow * r.phases * r.groups * r.og / threads if r.yplane else 0
     return work * rows * terms + pack * own * lanes * terms + read + wrote
+
+
+def _sum_cycles(r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConfig, threads: int, lanes: int) -> float:
+    """Cycles of all threads in grad_weight: multiply-adds, beginnings of blocks, outputs laid side by side, reading."""
+    (f,) = phases
+    run, runs = (f.kw * r.cg, f.kh) if f.cd * r.c == r.cg else (r.cg, f.kh * f.kw)
+    blocks, pixels = -(-run // cfg.nr), r.n * r.oh * r.ow
+    panels = r.groups * -(-r.og // (cfg.nv * lanes))
+    busy = max(1.0, 4 / (cfg.nv * min(cfg.nr, run)))  # sums that are too few wait for each other
+    work = pixels * r.groups * _width(r.og, 1, lanes) / lanes * r.cg * r.taps / 0.85 * busy
+    strips = r.n * -(-r.oh // max(1, _STRIP // r.ow))
+    read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c * (1 if cfg.private else threads)
+    laid = (_READ + (_FLIP if r.yplane else 0)) * pixels * r.groups * _width(r.og, cfg.nv, lanes)
+    return work + strips * panels * runs * blocks * _BLOCK + read + laid
 
 
 def _row_cycles(ow: int, columns: int, vectors: int) -> float:
