@@ -94,6 +94,9 @@ STEPS = (
     Step("epilogue", "activation(y + bias + residual), channels first or last; code: place in base.ACTIVATIONS",
          (array(INOUT, "y", "n c h w"), array(IN, "bias", "c, or none"),
           array(IN, "residual", "as y, or none"), *ints("code"), flag("channels_last"), THREADS)),
+    Step("epilogue_pixels", "the same for pixels from p0 on of image n0, channels first",
+         (array(INOUT, "y", "n c h w"), array(IN, "bias", "c, or none"), array(IN, "residual", "as y, or none"),
+          *ints("code n0 p0 pixels"), THREADS)),
     Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
          (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
     # ---- naive ----
@@ -106,6 +109,12 @@ STEPS = (
     Step("col2im_add", "the adjoint, added: every number of the columns to the pixel it came from",
          (array(IN, "col", "nb ci*kh*kw pixels"), array(INOUT, "dx", "n ci ih iw"),
           GEOMETRY, *ints("n0 p0"), THREADS)),
+    Step("im2col_pack_last", "the same with channels last: a row for every output pixel of a group",
+         (array(IN, "x", "n ih iw ci"), array(OUT, "col", "g nb pixels kh*kw*ci/g"), GEOMETRY, *ints("n0 p0"),
+          THREADS)),
+    Step("col2im_add_last", "and its adjoint",
+         (array(IN, "col", "g nb pixels kh*kw*ci/g"), array(INOUT, "dx", "n ih iw ci"), GEOMETRY, *ints("n0 p0"),
+          THREADS)),
     # ---- fft ----
     Step("spectral_multiply", "y[g, i, j] (+)= sum over k of x[g, i, k] * w[g, j, k], or its conjugate",
          (array(IN, "x", "numbers"), array(IN, "w", "numbers"), array(INOUT, "y", "numbers"),
