@@ -17,7 +17,7 @@ from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
 from ..core.workspace import aligned
 from . import fft_tiled_search as search
-from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
+from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
 from .fft_tiled_layout import CHANNELS, LENGTHS, Tiles, arrays, layout, lines, split
 
 _LONGEST = 72  # taps: beyond, tiles and kernels no longer fit in cache
@@ -29,6 +29,7 @@ _KEPT = 16 << 20  # bytes of row transforms of weights that a plan keeps
 _NEAR = 0.48, 0.59, 0.73  # time against the count, for each kind of lanes: while everything is in cache
 _FAR = 1.13, 1.3, 1.02  # and beyond
 _MOVED = 0.9  # of the time that a copy of all arrays takes
+_NOTHING = Epilogue(None, None, "")
 
 _SLOW = 1.25  # with 16 registers, against the other algorithms with them (AMD EPYC 7003, AVX2, 2026-11-30)
 
@@ -37,7 +38,7 @@ class FftTiled(Backend):
     """Tiles of 16x16 to 144x144; lanes are channels, or tiles of one channel."""
 
     algorithm = "fft_tiled"
-    adds_bias = True
+    adds_bias = fuses = True
     spreads_nonfinite = True
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
@@ -100,18 +101,18 @@ class FftTiled(Backend):
         cfg: Tiles,
         x: Array,
         w: Array,
-        bias: Array | None,
+        bias: Epilogue | None,
         y: Array,
         work: Array,
         threads: int,
         packed: Array | None = None,
     ) -> None:
-        self._run(p, "forward", cfg, x, w, bias, y, work, threads, packed)
+        self._run(p, "forward", cfg, x, w, bias or _NOTHING, y, work, threads, packed)
 
     def grad_input(self, p: ConvProblem, cfg: Tiles, dy: Array, w: Array, dx: Array, work: Array, threads: int) -> None:
         if math.gcd(p.sh, p.dh) > 1 or math.gcd(p.sw, p.dw) > 1:
             dx[...] = 0  # pixels that no tap meets
-        self._run(p, "grad_input", cfg, dy, w, None, dx, work, threads, None)
+        self._run(p, "grad_input", cfg, dy, w, _NOTHING, dx, work, threads, None)
 
     def grad_weight(
         self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
@@ -127,7 +128,7 @@ class FftTiled(Backend):
         cfg: Tiles,
         x: Array,
         w: Array,
-        bias: Array | None,
+        after: Epilogue,
         y: Array,
         work: Array,
         threads: int,
@@ -135,11 +136,11 @@ class FftTiled(Backend):
     ) -> None:
         steps, sizes = self.steps(p.dtype), arrays(p, pass_, cfg, threads, self._lanes(p))
         none = work[:0]
-        rows, bias = none if rows is None else rows, none if bias is None else bias
+        rows, bias, residual = (none if a is None else a for a in (rows, after.bias, after.residual))
         if cfg.mode == CHANNELS:
-            steps.fft_tiled_channels(x, w, rows, bias, y, work, *sizes, threads)
+            steps.fft_tiled_channels(x, w, rows, bias, residual, y, work, *sizes, after.code, threads)
         else:
-            steps.fft_tiled_points(x, w, bias, y, work, *sizes, threads)
+            steps.fft_tiled_points(x, w, bias, residual, y, work, *sizes, after.code, threads)
 
     def _lanes(self, p: ConvProblem) -> int:
         return self.vector_bytes // p.itemsize

@@ -184,6 +184,7 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
         own.book("products", product, lanes),
         own.book("kernels", own_kernels, lanes),
         own.book("sums", own_sums, lanes),
+        own.book("residual", 2 * ceil_div(w.t, lanes) * lanes * (pass_ == "forward"), lanes),
     )
     at = (
         room.book("spectra", spectra, lanes),

@@ -38,6 +38,18 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def epilogue_pixels(
+        self,
+        y: Array,
+        bias: Array | None,
+        residual: Array | None,
+        code: int,
+        n0: int,
+        p0: int,
+        pixels: int,
+        threads: int,
+        /,
+    ) -> None: ...
     def fma_probe(
         self,
         scratch: Array,
@@ -83,6 +95,26 @@ class Kernels(Protocol):
         /,
     ) -> None: ...
     def col2im_add(
+        self,
+        col: Array,
+        dx: Array,
+        q: Array,
+        n0: int,
+        p0: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def im2col_pack_last(
+        self,
+        x: Array,
+        col: Array,
+        q: Array,
+        n0: int,
+        p0: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def col2im_add_last(
         self,
         col: Array,
         dx: Array,
@@ -452,11 +484,13 @@ class Kernels(Protocol):
         w: Array,
         r: Array,
         bias: Array | None,
+        residual: Array | None,
         y: Array,
         work: Array,
         q: Array,
         place: Array,
         twiddles: Array,
+        activation: int,
         threads: int,
         /,
     ) -> None: ...
@@ -477,11 +511,13 @@ class Kernels(Protocol):
         x: Array,
         w: Array,
         bias: Array | None,
+        residual: Array | None,
         y: Array,
         work: Array,
         q: Array,
         place: Array,
         twiddles: Array,
+        activation: int,
         threads: int,
         /,
     ) -> None: ...

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv.algorithms.base import Epilogue
 from fastconv.algorithms.fft_tiled import FftTiled
 from fastconv.algorithms.fft_tiled_layout import CHANNELS, IMAGES, LENGTHS, POINTWISE, Tiles, factors, lines, split
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
 from fastconv.planning import planner
-from tests import battery
+from tests import battery, child
 from tests.problems import Data, integer_data, real_data
 
 NAMES = [name for name in battery.backends() if name.startswith("fft_tiled/")]
@@ -148,7 +149,7 @@ def test_channels_last_as_they_lie(name: str, text: str, flags: tuple[bool, bool
         for threads in (1, 3):
             out = guarded(np.full((shape[0], *shape[2:], shape[1]) if last else shape, np.nan), p.dtype)
             work = battery.aligned(backend.workspace(q, pass_, cfg, threads), p.dtype)
-            bias = [d.b] if pass_ == "forward" else []
+            bias = [Epilogue(d.b, None, "")] if pass_ == "forward" else []
             getattr(backend, pass_)(q, cfg, first, second, *bias, out, work, threads)
             assert np.isnan(out.base[:8]).all() and np.isnan(out.base[-8:]).all()
             plain = out.transpose(0, 3, 1, 2) if last else out
@@ -202,7 +203,9 @@ def test_prepared_weights_change_nothing(name: str, mode: int) -> None:
     assert (packed is None) == (mode == IMAGES)
     for rows in (None, packed):
         outs.append(np.full(p.y_shape, np.nan, p.dtype))
-        backend.forward(p, backend.configure(p, "forward", 2), d.x, d.w, d.b, outs[-1], work, 2, rows)
+        backend.forward(
+            p, backend.configure(p, "forward", 2), d.x, d.w, Epilogue(d.b, None, ""), outs[-1], work, 2, rows
+        )
     assert np.array_equal(outs[0], outs[1])
     battery.compare(backend, "forward", p, d, outs[0], bias=d.b, exact=False)
 
@@ -245,3 +248,9 @@ def test_costs_are_plausible(name: str) -> None:
         for text in (large, "n1ci64ih56iw56co64kh31kw31ph15pw15g64_f32", "n1ci1ih512iw512co1kh31kw31ph15pw15_f32"):
             rows = planner.candidates(parse(text), pass_, None, 2)
             assert next(row.backend for row in rows if row.status == "chosen").startswith("fft_tiled/")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layouts_stay_in_bounds(name: str) -> None:
+    done = child.run("-m", "tests.guard_layouts", name)
+    assert int(done.stdout.split()[-2]) > 0

@@ -1,16 +1,12 @@
-"""Winograd on channels-last arrays, and what it does in its last store."""
-
-from typing import Any
+"""Winograd on channels-last arrays."""
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms.base import ACTIVATIONS, Epilogue
 from fastconv.core.problem import PASSES, parse
-from fastconv.engines import loader
 from tests import battery, child
-from tests.guard_layouts import lie, run, taken
+from tests.guard_layouts import run, taken
 from tests.problems import real_data
 
 NAMES = [name for name in battery.backends() if name.startswith("winograd/")]
@@ -41,27 +37,6 @@ def test_layouts_agree(name: str, text: str, pass_: str) -> None:
         battery.compare(backend, pass_, p, d, results[0], exact=False)
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
-
-
-@pytest.mark.parametrize("text", [PROBLEMS[0], PROBLEMS[1], PROBLEMS[3], PROBLEMS[6]])
-@pytest.mark.parametrize("name", NAMES)
-def test_fused_is_the_step_apart(name: str, text: str) -> None:
-    """Bit by bit, in either layout, with and without bias and residual."""
-    backend, p = fastconv.get_backend(name), parse(text)
-    d, steps = real_data(p), loader.load(backend.engine, p.dtype)
-    rng = np.random.default_rng(5)
-    residual, none = rng.standard_normal(p.y_shape).astype(p.dtype), np.empty(0, p.dtype)
-    bias = rng.standard_normal(p.co).astype(p.dtype)
-    plain = run(backend, "forward", p, d, 1)
-    cases: list[tuple[Any, Any, str]] = [(b, r, "relu") for b in (bias, None) for r in (residual, None)]
-    for b, r, activation in cases + [(bias, residual, name) for name in ACTIVATIONS]:
-        after = Epilogue(b, r, activation)
-        for q in taken(backend, p, "forward"):
-            want = lie(plain, q.y_last).copy()
-            first, second = none if b is None else b, none if r is None else lie(r, q.y_last)
-            steps.epilogue(want, first, second, after.code, q.y_last, 1)
-            got = run(backend, "forward", q, d, 2, after=after)
-            np.testing.assert_array_equal(lie(got, q.y_last), want, err_msg=f"{q} {activation}")
 
 
 @pytest.mark.parametrize("name", NAMES)

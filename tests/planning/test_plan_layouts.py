@@ -88,6 +88,14 @@ def test_steps(engine: str, shape: tuple[int, ...], dtype: str) -> None:
                 r_last = np.ascontiguousarray(r.transpose(0, 2, 3, 1)) if r.size else r
                 steps.epilogue(y, b, r_last, 1, True, threads)
                 np.testing.assert_array_equal(y.transpose(0, 3, 1, 2), want)
+                pixels = shape[2] * shape[3]
+                p0, count = pixels // 3, max(1, pixels // 2)
+                part = room[32:-32].reshape(*shape[:2], pixels)
+                part[...] = x.reshape(part.shape)
+                steps.epilogue_pixels(first, b, r, 1, shape[0] - 1, p0, count, threads)
+                mixed = x.reshape(part.shape).copy()
+                mixed[-1, :, p0 : p0 + count] = want.reshape(part.shape)[-1, :, p0 : p0 + count]
+                np.testing.assert_array_equal(part, mixed)
 
 
 class Lying(Honest):

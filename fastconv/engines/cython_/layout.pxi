@@ -100,3 +100,32 @@ def epilogue(cnp.ndarray y, cnp.ndarray bias, cnp.ndarray residual, int code, bi
         f.n, f.rows = f.n * y.shape[2], f.rows // y.shape[2]
     with nogil:
         launch(_epilogue_share, &f, threads)
+
+
+cdef struct PanelEpilogue:
+    real* y  # the first pixel of the first channel
+    const real* bias
+    const real* residual
+    intp channels, plane, pixels
+    int code
+
+
+cdef void _epilogue_pixels_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    cdef const PanelEpilogue* f = <const PanelEpilogue*> arguments
+    cdef intp c
+    for c in range(split(f.channels, ithr, nthr), split(f.channels, ithr + 1, nthr)):
+        fc_epilogue_rows(f.code, f.y + c * f.plane, _place(f.bias, c), _place(f.residual, c * f.plane), 0, 1, f.pixels,
+                         1, 0)
+
+
+def epilogue_pixels(cnp.ndarray y, cnp.ndarray bias, cnp.ndarray residual, int code, intp n0, intp p0, intp pixels,
+                    int threads):
+    """y IN OUT (N, C, H, W): `epilogue` for pixels p0 .. p0 + pixels of image n0."""
+    cdef intp plane = y.shape[2] * y.shape[3], first = n0 * y.shape[1] * plane + p0
+    cdef PanelEpilogue f = PanelEpilogue(data(y) + first, NULL, NULL, y.shape[1], plane, pixels, code)
+    if cnp.PyArray_SIZE(bias):
+        f.bias = data(bias)
+    if cnp.PyArray_SIZE(residual):
+        f.residual = data(residual) + first
+    with nogil:
+        launch(_epilogue_pixels_share, &f, threads)

@@ -23,8 +23,8 @@ from .fft_tiled.weight import fft_tiled_channels_grad_weight
 from .filter import filter_direct, filter_join, filter_line, filter_running, filter_separable, filter_split
 from .ground.peak import abs_peak
 from .ground.probe import fma_probe
-from .im2col import col2im_add, im2col_pack
-from .layout import epilogue, to_channels_first, to_channels_last
+from .im2col import col2im_add, col2im_add_last, im2col_pack, im2col_pack_last
+from .layout import epilogue, epilogue_pixels, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .pooling.last import (
     avg_pool_last,
@@ -46,6 +46,7 @@ __all__ = [
     "avg_pool_last",
     "avg_pool_last_backward",
     "col2im_add",
+    "col2im_add_last",
     "depthwise_bands",
     "depthwise_bands_sums",
     "depthwise_last_forward",
@@ -59,6 +60,7 @@ __all__ = [
     "direct_sums",
     "direct_weights",
     "epilogue",
+    "epilogue_pixels",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
     "fft_tiled_points",
@@ -72,6 +74,7 @@ __all__ = [
     "filter_split",
     "fma_probe",
     "im2col_pack",
+    "im2col_pack_last",
     "max_pool",
     "max_pool_backward",
     "max_pool_indices",

@@ -71,3 +71,74 @@ def _scatter_add(dst, o, src, i, n, stride):
     else:
         for k in range(n):
             v.put(dst, o + k * stride, v.at(dst, o + k * stride) + v.at(src, i + k))
+
+
+# ---- channels last: a row for each output pixel of a group, of numbers (u, v, c) ----
+
+
+@step("col")
+def im2col_pack_last(x, col, q, n0, p0, ithr, nthr):
+    """col (G, nb, P, KH*KW*Ci/G) OUT: images n0 .. n0+nb, output pixels p0 .. p0+P; zeros outside the image."""
+    (_, H, W, C), (groups, nb, P, _), kh, kw, ow = x.shape, col.shape, q[at.kh], q[at.kw], q[at.ow]
+    cg, apart = C // groups, q[at.dw] * C
+    for job in range(nb * P * ithr // nthr, nb * P * (ithr + 1) // nthr):
+        i, j = (p0 + job % P) // ow, (p0 + job % P) % ow
+        left = j * q[at.sw] - q[at.pl]
+        first, stop = _taps(q, W, left)
+        for u in range(kh):
+            row = i * q[at.sh] + u * q[at.dh] - q[at.pt]
+            image = (((n0 + job // P) * H + row) * W + left) * C
+            start, end = (first, stop) if 0 <= row < H else (kw, kw)
+            n = end - start if apart == cg else 1  # taps side by side, too
+            for g in range(groups):
+                o = ((g * nb * P + job) * kh + u) * kw * cg
+                clear(col, o, start * cg)
+                clear(col, o + end * cg, (kw - end) * cg)
+                for k in range(start, end, max(n, 1)):
+                    _run(col, o + k * cg, x, image + g * cg + k * apart, n * cg, False)
+
+
+@step("dx")
+def col2im_add_last(col, dx, q, n0, p0, ithr, nthr):
+    """dx INOUT: the adjoint, added; a row of dx stays on one thread."""
+    (_, H, W, C), (groups, nb, P, _), kh, kw, ow = dx.shape, col.shape, q[at.kh], q[at.kw], q[at.ow]
+    cg, apart = C // groups, q[at.dw] * C
+    for job in range(nb * H * ithr // nthr, nb * H * (ithr + 1) // nthr):
+        for u in range(kh):
+            i = job % H + q[at.pt] - u * q[at.dh]
+            if i < 0 or i % q[at.sh]:
+                continue
+            i //= q[at.sh]
+            for j in range(max(0, p0 - i * ow), min(ow, p0 + P - i * ow)):
+                left = j * q[at.sw] - q[at.pl]
+                first, stop = _taps(q, W, left)
+                image, n = ((n0 * H + job) * W + left) * C, stop - first if apart == cg else 1
+                for g in range(groups):
+                    o = (((g * nb + job // H) * P + i * ow + j - p0) * kh + u) * kw * cg
+                    for k in range(first, stop, max(n, 1)):
+                        _run(dx, image + g * cg + k * apart, col, o + k * cg, n * cg, True)
+
+
+@v.inline
+def _taps(q, width, left):
+    """The taps of a row of the window whose first pixel is column `left`: those inside the image, from, to."""
+    kw, dw = q[at.kw], q[at.dw]
+    first = min(max(0, -(left // dw)), kw)
+    return first, max(first, min(kw, (width - 1 - left) // dw + 1))
+
+
+@v.inline
+def _run(dst, o, src, i, n, add):
+    """dst[o + k] = src[i + k], or added to it, for k < n"""
+    L = v.lanes(dst)
+    full = n // L * L
+    for k in range(0, full, L):
+        x = v.load(src, i + k)
+        if add:
+            x = x + v.load(dst, o + k)
+        v.store(dst, o + k, x)
+    if full < n:
+        x = v.load_part(src, i + full, n - full)
+        if add:
+            x = x + v.load_part(dst, o + full, n - full)
+        v.store_part(dst, o + full, x, n - full)

@@ -36,6 +36,13 @@ def epilogue(y, bias, residual, code, channels_last, threads):
     )
 
 
+def epilogue_pixels(y, bias, residual, code, n0, p0, pixels, threads):
+    """y IN OUT (N, C, H, W): `epilogue` for pixels p0 .. p0 + pixels of image n0."""
+    channels, plane = y.shape[1], y.shape[2] * y.shape[3]
+    first, bias, residual = n0 * channels * plane + p0, bias.reshape(-1), residual.reshape(-1)
+    _epilogue_pixels(y.reshape(-1), bias, residual, code, plane, first, pixels, channels, threads)
+
+
 @step("out")
 def _flip(x, out, images, rows, cols, share, shares):
     """The transposes of matrices (rows, cols): all rows of some vectors of columns of an image at a time."""
@@ -63,3 +70,18 @@ def _epilogue(y, bias, residual, code, n, period, per_number, share, shares):
             if residual.size:
                 x = x + v.load_part(residual, first + j, n - j)
             v.store_part(y, first + j, activate(x, code), n - j)
+
+
+@step("y")
+def _epilogue_pixels(y, bias, residual, code, plane, first, pixels, channels, share, shares):
+    """A row of pixels from `first` on of every plane."""
+    L = v.lanes(y)
+    for c in range(channels * share // shares, channels * (share + 1) // shares):
+        for j in range(0, pixels, L):
+            at = first + c * plane + j
+            x = v.load_part(y, at, pixels - j)
+            if bias.size:
+                x = x + v.splat_at(bias, c)
+            if residual.size:
+                x = x + v.load_part(residual, at, pixels - j)
+            v.store_part(y, at, activate(x, code), pixels - j)

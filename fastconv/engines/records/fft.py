@@ -104,7 +104,8 @@ class FftTiles(NamedTuple):
     own_weights: int  # columns of weights,
     own_products: int  # of products,
     own_kernels: int  # row transforms of weights,
-    own_sums: int  # and spectra of sums
+    own_sums: int  # spectra of sums,
+    own_residual: int  # and two rows of the residual
     twiddle_h: int  # numbers in front of the twiddle factors of tiles' columns and rows, of kernels'
     twiddle_w: int
     twiddle_mh: int

@@ -21,13 +21,6 @@ cdef struct DirectProducts:
     int activation
 
 
-cdef inline const real* _place(const real* a, intp at) noexcept nogil:
-    """a[at:], of an array that may be absent."""
-    if a == NULL:
-        return NULL
-    return a + at
-
-
 cdef intp _band_end(const DirectPass* r, intp b, intp last, intp columns) noexcept nogil:
     """One behind the last register block of the band that begins with block b: whole images, rows or part of one."""
     cdef intp image = r.oh * columns, images = min(r.band, last - b) // image, e

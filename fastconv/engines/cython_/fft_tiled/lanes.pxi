@@ -100,7 +100,7 @@ cdef void _ft_load_row(const FtLanes* k, intp r, intp columns, vec* row) noexcep
             row[2 * (j + l)] = m[l]
 
 
-cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, vec bias) noexcept nogil:
+cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row) noexcept nogil:
     """Pixels of row r to all planes that have them; whole vectors of pixels are read."""
     cdef vec m[LANES]
     cdef real some[16]
@@ -110,13 +110,13 @@ cdef void _ft_store_row(const FtLanes* k, intp r, intp columns, const vec* row, 
         return
     if k.beside:
         for j in range(k.left_all, min(k.right_all, columns)):
-            if k.count == LANES: vstore(_ft_beside(k, r, j), row[2 * j] + bias)
-            else: vstore_part(_ft_beside(k, r, j), row[2 * j] + bias, <int> k.count)
+            if k.count == LANES: vstore(_ft_beside(k, r, j), row[2 * j])
+            else: vstore_part(_ft_beside(k, r, j), row[2 * j], <int> k.count)
         return
     for i in range(_ft_ceil(columns, LANES)):
         j = i * LANES
         for l in range(LANES):
-            m[l] = row[2 * (j + l)] + bias
+            m[l] = row[2 * (j + l)]
         vtranspose(m)
         for l in range(k.count):
             if not k.top[l] <= r < k.bottom[l]:
@@ -193,7 +193,9 @@ cdef struct FtCall:  # what all shares of a step know
     const real* x
     const real* dy
     const real* w
-    const real* bias  # or NULL
+    const real* bias  # or NULL, as the residual
+    const real* residual
+    int code  # of the activation
     real* y  # or dw
     real* work
     vec* kernels  # row transforms of the weights
@@ -226,6 +228,7 @@ cdef struct FtScratch:  # what a share has of its own
     vec* p
     vec* r
     vec* sums
+    vec* residual
 
 
 cdef void _ft_scratch(const FtCall* f, intp ithr, FtScratch* s) noexcept nogil:
@@ -247,6 +250,7 @@ cdef void _ft_scratch(const FtCall* f, intp ithr, FtScratch* s) noexcept nogil:
     s.p = <vec*> (own + q.own_products)
     s.r = <vec*> (own + q.own_kernels)
     s.sums = <vec*> (own + q.own_sums)
+    s.residual = <vec*> (own + q.own_residual)
 
 
 cdef void _ft_rows(const FftTiles* q, const FtLanes* k, intp rows, intp columns, FtScratch* s, vec* a, intp* first,
@@ -279,19 +283,6 @@ cdef inline void _ft_column_back(const FftTiles* q, const vec* x, intp v, intp r
     """Rows of column v, and of its counterpart, from its frequencies; `column` and `row` vectors to the next."""
     _ft_transform(&s.h, x + 1, x, 2, q.h.t, s.column + 1, s.column, 2, rows, s.y, 0)
     _ft_join(s.column, rows, v == 0 or 2 * v == q.w.t, add, z + v * column, z + (q.w.t - v) * column, row)
-
-
-cdef void _ft_rows_back(const FftTiles* q, const vec* z, intp row_z, const FtLanes* k, vec bias,
-                        FtScratch* s) noexcept nogil:
-    """The tile's outputs to the planes."""
-    cdef intp j, i
-    for j in range(k.first // 2, _ft_ceil(min(k.last, q.h.out), 2)):
-        for i in range(q.w.t):
-            fetch(z + i * row_z + 2 * j + 2)
-        _ft_transform(&s.w, z + 2 * j + 1, z + 2 * j, row_z, q.w.t, s.row + 1, s.row, 2, q.w.out, s.y, 0)
-        _ft_store_row(k, 2 * j, q.w.out, s.row, bias)
-        if 2 * j + 1 < q.h.out:
-            _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1, bias)
 
 
 cdef void _ft_load_taps(const real** w, intp rows, intp count, const intp* place, real scale,

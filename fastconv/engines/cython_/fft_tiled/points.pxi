@@ -98,14 +98,14 @@ cdef void _ft_points(const void* args, intp ithr, intp nthr) noexcept nogil:
     cdef const FtCall* f = <const FtCall*> args
     cdef const FftTiles* q = f.q
     cdef FtScratch s
-    cdef FtLanes k
+    cdef FtLanes k, more
+    cdef FtAfter e = _ft_after(f, &more)
     cdef intp inputs = q.ci * q.h.sp * q.w.sp, phases = q.h.dp * q.w.dp, columns = q.w.t // 2 + 1
     cdef intp blocks = _ft_ceil(q.tiles if q.lanes_are_tiles else q.g * q.co, LANES)
     cdef intp items = q.g * blocks if q.lanes_are_tiles else blocks * phases * q.tiles
     cdef intp i, j, o, block, group, tile, count, done = -1, outputs = q.co * phases if q.lanes_are_tiles else 1
     cdef intp range_[2 * 64]
     cdef vec* z
-    cdef vec add = vzero()
     _ft_scratch(f, ithr, &s)
     z = s.a + (inputs * q.unit_a if outputs > 1 else 0)
     if not q.lanes_are_tiles:
@@ -126,18 +126,20 @@ cdef void _ft_points(const void* args, intp ithr, intp nthr) noexcept nogil:
             _ft_point_tile(q, s.r + o * q.ci * q.unit_r,
                            f.work + q.kernels + (group * outputs + o) * inputs * columns * 2 * q.h.t, range_, &s, z)
             count = _ft_point_lanes(q, f.y, False, block, group * q.co + o // phases, tile, o % phases, &k)
+            if f.residual != NULL:
+                _ft_point_lanes(q, f.residual, False, block, group * q.co + o // phases, tile, o % phases, &more)
             if f.bias != NULL:
-                if q.lanes_are_tiles: add = vset(f.bias[group * q.co + o // phases])
-                else: add = vload_part(f.bias + block * LANES, <int> count)
-            _ft_rows_back(q, z, q.row_a, &k, add, &s)
+                if q.lanes_are_tiles: e.bias = vset(f.bias[group * q.co + o // phases])
+                else: e.bias = vload_part(f.bias + block * LANES, <int> count)
+            _ft_rows_back(q, z, q.row_a, &k, &e, &s)
 
 
-def fft_tiled_points(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work, cnp.ndarray q,
-                     cnp.ndarray place, cnp.ndarray twiddles, int threads):
-    """y OUT; bias may be empty."""
+def fft_tiled_points(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray residual, cnp.ndarray y,
+                     cnp.ndarray work, cnp.ndarray q, cnp.ndarray place, cnp.ndarray twiddles, int activation,
+                     int threads):
+    """y OUT; bias and residual may be empty."""
     cdef FtCall f = _ft_call(work, q, place, twiddles)
-    f.x, f.w, f.y = data(x), data(w), data(y)
-    f.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    _ft_call_forward(&f, x, w, bias, residual, y, activation)
     with nogil:
         if f.q.lanes_are_tiles:
             launch(_ft_point_spectra, &f, threads)

@@ -176,22 +176,79 @@ cdef void _ft_products(const void* args, intp ithr, intp nthr) noexcept nogil:
                          min(<intp> 2, f.blocks - d), f.block + d, f.tiles, &s)
 
 
+cdef struct FtAfter:  # what follows the sums of all lanes
+    vec bias
+    const FtLanes* residual  # where its pixels are, or NULL
+    int code  # of the activation
+    bint some  # of these there is
+
+
+cdef struct FtRows:
+    vec* row
+    const vec* residual  # or NULL
+    vec bias
+    intp count
+
+
+cdef inline FtAfter _ft_after(const FtCall* f, const FtLanes* residual) noexcept nogil:
+    """Without a bias: -0 changes nothing, not even a sign."""
+    cdef FtAfter e = FtAfter(vset(<real> -0.0), NULL, f.code, f.bias != NULL or f.residual != NULL or f.code != 0)
+    if f.residual != NULL:
+        e.residual = residual
+    return e
+
+
+cdef inline void _ft_finish(int which, const void* args) noexcept nogil:
+    """Rows become activation(rows + bias + residual); which - 1: the activation."""
+    cdef const FtRows* a = <const FtRows*> args
+    cdef vec v
+    cdef intp i
+    for i in range(a.count):
+        v = a.row[i] + a.bias
+        if a.residual != NULL:
+            v += a.residual[i]
+        a.row[i] = fc_activate(v, which - 1)
+
+
+cdef void _ft_rows_back(const FftTiles* q, const vec* z, intp row_z, const FtLanes* k, const FtAfter* e,
+                        FtScratch* s) noexcept nogil:
+    """The tile's outputs, and all that follows a convolution, to the planes."""
+    cdef FtRows a = FtRows(s.row, NULL, e.bias, 2 * q.w.out)
+    cdef intp j, i
+    for j in range(k.first // 2, _ft_ceil(min(k.last, q.h.out), 2)):
+        for i in range(q.w.t):
+            fetch(z + i * row_z + 2 * j + 2)
+        _ft_transform(&s.w, z + 2 * j + 1, z + 2 * j, row_z, q.w.t, s.row + 1, s.row, 2, q.w.out, s.y, 0)
+        if e.residual != NULL:
+            a.residual = s.residual
+            for i in range(2):
+                _ft_load_row(e.residual, 2 * j + i if 2 * j + i < q.h.out else k.last, q.w.out,
+                             s.residual + i)
+        if e.some:
+            fc_cases(_ft_finish, e.code + 1, 9, &a)
+        _ft_store_row(k, 2 * j, q.w.out, s.row)
+        if 2 * j + 1 < q.h.out:
+            _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1)
+
+
 cdef void _ft_destinations(const void* args, intp ithr, intp nthr) noexcept nogil:
     """Pixels from the rows of the sums."""
     cdef const FtCall* f = <const FtCall*> args
     cdef const FftTiles* q = f.q
     cdef FtScratch s
-    cdef FtLanes k
+    cdef FtLanes k, more
+    cdef FtAfter e = _ft_after(f, &more)
     cdef intp units = f.tiles * f.blocks, i, c, d
-    cdef vec add = vzero()
     _ft_scratch(f, ithr, &s)
     for i in range(split(units, ithr, nthr), split(units, ithr + 1, nthr)):
         d = i % f.blocks
         _ft_channel_lanes(q, f.y, False, f.group, f.tile + i // f.blocks, f.block + d, &k)
+        if f.residual != NULL:
+            _ft_channel_lanes(q, f.residual, False, f.group, f.tile + i // f.blocks, f.block + d, &more)
         if f.bias != NULL:
             c = (f.block + d) % q.cob * LANES
-            add = vload_part(f.bias + f.group * q.co + c, <int> min(<intp> LANES, q.co - c))
-        _ft_rows_back(q, <vec*> (f.work + q.sums) + (i // f.blocks * q.dst_block + d) * q.unit_z, q.row_z, &k, add, &s)
+            e.bias = vload_part(f.bias + f.group * q.co + c, <int> min(<intp> LANES, q.co - c))
+        _ft_rows_back(q, <vec*> (f.work + q.sums) + (i // f.blocks * q.dst_block + d) * q.unit_z, q.row_z, &k, &e, &s)
 
 
 cdef inline intp _ft_kernels_of_group(const FftTiles* q) noexcept nogil:
@@ -203,6 +260,13 @@ cdef inline void _ft_take_tiles(FtCall* f, intp group, intp i) noexcept nogil:
     """Block i of the tiles."""
     f.group, f.tile = group, i * f.q.tile_block
     f.tiles = min(f.q.tile_block, f.q.tiles - f.tile)
+
+
+cdef void _ft_call_forward(FtCall* f, cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray residual,
+                           cnp.ndarray y, int activation) noexcept:
+    f.x, f.w, f.y, f.code = data(x), data(w), data(y), activation
+    f.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    f.residual = data(residual) if cnp.PyArray_SIZE(residual) else NULL
 
 
 def fft_tiled_weights(cnp.ndarray w, cnp.ndarray r, cnp.ndarray work, cnp.ndarray q, cnp.ndarray place,
@@ -218,14 +282,14 @@ def fft_tiled_weights(cnp.ndarray w, cnp.ndarray r, cnp.ndarray work, cnp.ndarra
             f.kernels += _ft_kernels_of_group(f.q)
 
 
-def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray work,
-                       cnp.ndarray q, cnp.ndarray place, cnp.ndarray twiddles, int threads):
-    """y OUT. r: row transforms of the weights, or empty; bias may be empty."""
+def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray bias, cnp.ndarray residual,
+                       cnp.ndarray y, cnp.ndarray work, cnp.ndarray q, cnp.ndarray place, cnp.ndarray twiddles,
+                       int activation, int threads):
+    """y OUT. r: row transforms of the weights, or empty; bias and residual may be empty."""
     cdef FtCall f = _ft_call(work, q, place, twiddles)
     cdef bint kept = cnp.PyArray_SIZE(r) > 0
     cdef intp group, i, j
-    f.x, f.w, f.y = data(x), data(w), data(y)
-    f.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
+    _ft_call_forward(&f, x, w, bias, residual, y, activation)
     if kept:
         f.kernels = <vec*> data(r)
     with nogil:

@@ -12,6 +12,13 @@ cdef inline intp _stop(intp start, intp step, intp size) noexcept nogil:
     return 0 if start >= size else (size - start + step - 1) // step
 
 
+cdef inline const real* _place(const real* a, intp at) noexcept nogil:
+    """a[at:], of an array that may be absent."""
+    if a == NULL:
+        return NULL
+    return a + at
+
+
 cdef void row_to_phases(const real* x, intp W, intp pl, intp step, intp phases, intp width, real* d) noexcept nogil:
     """A row, pl zeros (or pixels left out) in front, its columns split by their remainder: phase b at d + b * width."""
     cdef intp b, a, e, k

@@ -69,15 +69,15 @@ def load_block(typingctx, planes, k, r, j, whole, out):
 
 
 @intrinsic
-def store_block(typingctx, planes, k, r, j, whole, end, source, bias):
-    """store_block(planes, k, r, j, whole, end, source, bias): the reverse, of pixels below `end`, a vector added."""
+def store_block(typingctx, planes, k, r, j, whole, end, source):
+    """store_block(planes, k, r, j, whole, end, source): the reverse, of pixels below `end`."""
     vec = vector_of(planes)
 
     def codegen(context, b, sig, args):
-        planes_, k, r, j, whole, end, source, bias = args
+        planes_, k, r, j, whole, end, source = args
         places, bounds = _lanes(context, b, vec, planes_, k, r, j)
         values = [emit.load(b, vec, b.gep(source, [I64(2 * vec.lanes * lane)])) for lane in range(vec.lanes)]
-        values = emit.transpose(b, [b.fadd(value, bias) for value in values])
+        values = emit.transpose(b, values)
         with b.if_else(whole) as (then, otherwise):
             with then:
                 for value, place in zip(values, places, strict=True):
@@ -95,7 +95,7 @@ def store_block(typingctx, planes, k, r, j, whole, end, source, bias):
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(planes, k, i, i, types.boolean, i, source, bias), codegen
+    return types.void(planes, k, i, i, types.boolean, i, source), codegen
 
 
 @v.copied
@@ -124,22 +124,21 @@ def load_row(planes, k, r, columns, row):
 
 
 @v.copied
-def store_row(planes, k, r, columns, row, bias):
-    """Pixels of row r, with their bias, to all planes that have them; whole vectors of pixels are read."""
+def store_row(planes, k, r, columns, row):
+    """Pixels of row r to all planes that have them; whole vectors of pixels are read."""
     L = v.lanes(planes)
     if v.at(k, tb.STEP) == 1:
         high = v.at(k, tb.TOP_ALL) <= r < v.at(k, tb.BOTTOM_ALL)
         for j in range(0, columns if v.at(k, tb.FIRST) <= r < v.at(k, tb.LAST) else 0, L):
             whole = high and v.at(k, tb.LEFT_ALL) <= j and j + L <= min(columns, v.at(k, tb.RIGHT_ALL))
-            store_block(planes, k, r, j, whole, columns, address(row, 2 * j * L), v.load(bias, 0))
+            store_block(planes, k, r, j, whole, columns, address(row, 2 * j * L))
     elif v.at(k, tb.BESIDE):
         place, right = v.at(k, tb.ORIGIN) + r * v.at(k, tb.PITCH), min(columns, v.at(k, tb.RIGHT))
         for j in range(v.at(k, tb.LEFT), right if v.at(k, tb.TOP) <= r < v.at(k, tb.BOTTOM) else 0):
-            pixel = v.load(row, 2 * j * L) + v.load(bias, 0)
-            v.store_part(planes, place + j * v.at(k, tb.STEP), pixel, v.at(k, tb.LANES))
+            v.store_part(planes, place + j * v.at(k, tb.STEP), v.load(row, 2 * j * L), v.at(k, tb.LANES))
     else:
         for lane in range(v.at(k, tb.LANES)):
             if v.at(k, tb.TOP + lane) <= r < v.at(k, tb.BOTTOM + lane):
                 place = v.at(k, tb.ORIGIN + lane) + r * v.at(k, tb.PITCH)
                 for j in range(v.at(k, tb.LEFT + lane), min(columns, v.at(k, tb.RIGHT + lane))):
-                    v.put(planes, place + j * v.at(k, tb.STEP), v.at(row, 2 * j * L + lane) + v.at(bias, lane))
+                    v.put(planes, place + j * v.at(k, tb.STEP), v.at(row, 2 * j * L + lane))

@@ -11,16 +11,16 @@ from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
 from . import tables as tb
 from .routines import column, column_back, kernel_rows, kernel_rows_back, rows, rows_back, store_taps, weight_column
-from .tables import at, ceil, fill_table, kept, place_kernels, place_lanes, real
+from .tables import adding, at, ceil, fill_table, kept, place_kernels, place_lanes, real
 
 _SPECTRA, _TILES, _SUMS, _RESULTS = range(4)  # what a share does
 
 
-def fft_tiled_points(x, w, bias, y, work, q, place, twiddles, threads):
-    """y OUT; bias may be empty."""
+def fft_tiled_points(x, w, bias, residual, y, work, q, place, twiddles, activation, threads):
+    """y OUT; bias and residual may be empty."""
     x, w, y, code = x.reshape(-1), w.reshape(-1), y.reshape(-1), tb.shared.addresses(x.dtype)
     for what in (_SPECTRA, _TILES)[1 - int(q[at.lanes_are_tiles]) :]:
-        _points(x, w, bias, y, work, q, place, twiddles, code, what, threads)
+        _points(x, w, bias, residual.reshape(-1), y, work, q, place, twiddles, code, activation, what, threads)
 
 
 def fft_tiled_points_grad_weight(dy, x, dw, work, q, place, twiddles, threads):
@@ -31,7 +31,7 @@ def fft_tiled_points_grad_weight(dy, x, dw, work, q, place, twiddles, threads):
 
 
 @step("y", "work")
-def _points(x, w, bias, y, work, q, place, twiddles, code, what, ithr, nthr):
+def _points(x, w, bias, residual, y, work, q, place, twiddles, code, activation, what, ithr, nthr):
     """_SPECTRA: of the weights, if lanes are tiles, a number each: [output][phase of it][input][column][frequency];
     _TILES: all stages."""
     s, k, pairs, L, add = tb.table(), tb.table(), tb.table(), v.lanes(work), local(work, 16)
@@ -56,7 +56,7 @@ def _points(x, w, bias, y, work, q, place, twiddles, code, what, ithr, nthr):
         if not by_tiles:
             items, kind, outputs = blocks * dp * v.at(q, at.tiles), tb.OUTPUTS, 1
         z = address(a, inputs * v.at(q, at.unit_a) * L if outputs > 1 else 0)
-        clear_vectors(add, 0, L)
+        adds = adding(bias, residual)
         for i in range(items * ithr // nthr, items * (ithr + 1) // nthr):
             group, first, tile, count = i // blocks, i % blocks * L, i % blocks * L, v.at(q, at.tiles)
             o0 = 0
@@ -80,7 +80,8 @@ def _points(x, w, bias, y, work, q, place, twiddles, code, what, ithr, nthr):
                 place_lanes(s, k, 0, kind, c if by_tiles else first, tile, o % dp, count, 0, L)
                 if bias.size:
                     v.store(add, 0, v.splat_at(bias, c) if by_tiles else v.load_part(bias, first, count))
-                rows_back(s, z, v.at(q, at.row_a), address(y, 0), k, address(add, 0))
+                rows_back(s, z, v.at(q, at.row_a), address(y, 0), k, address(add, 0), address(residual, 0), adds,
+                          activation)  # fmt: skip
 
 
 @v.copied

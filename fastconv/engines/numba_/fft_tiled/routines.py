@@ -8,6 +8,7 @@ frequency k + n1 * lane. The inverse swaps real and imaginary parts, before and 
 from __future__ import annotations
 
 from ..ground import vector as v
+from ..ground.epilogue import activate
 from ..ground.memory import address
 from . import tables as tb
 from .blocks import ROWS, complex_products, first_pass, last_pass
@@ -59,18 +60,29 @@ def rows(s, planes, k, count, columns, a, pairs):
                   v.at(s, at.row_a), v.at(s, at.w.t))  # fmt: skip
 
 
-@routine("anaia")
-def rows_back(s, z, row_z, planes, k, bias):
-    """The tile's outputs, with the bias of every lane, to the planes."""
+@routine("anaiaann")
+def rows_back(s, z, row_z, planes, k, bias, residual, adds, code):
+    """activation(tile's outputs + the bias of every lane + residual) to the planes."""
     count, columns, t = v.at(s, at.h.out), v.at(s, at.w.out), v.at(s, at.w.t)
-    row, L = kept(z, s, tb.ROW), v.lanes(z)
+    row, more, L = kept(z, s, tb.ROW), kept(z, s, tb.RESIDUAL), v.lanes(z)
     for j in range(v.at(k, tb.FIRST) // 2, ceil(min(v.at(k, tb.LAST), count), 2)):
         p = address(z, 2 * j * L)
         for i in range(t):
             v.prefetch(p, (i * row_z + 2) * L)
         transform(s, tb.TILE_W, address(p, L), p, row_z, t, address(row, L), row, 2, columns)
+        if adds & tb.ADDS_RESIDUAL:
+            for half in range(2):
+                r = 2 * j + half if 2 * j + half < count else v.at(k, tb.LAST)
+                load_row(residual, k, r, columns, address(more, half * L))
+        for i in range(2 * columns if adds or code else 0):
+            x = v.load(row, i * L)
+            if adds & tb.ADDS_BIAS:
+                x = x + v.load(bias, 0)
+            if adds & tb.ADDS_RESIDUAL:
+                x = x + v.load(more, i * L)
+            v.store(row, i * L, activate(x, code))
         for half in range(min(2, count - 2 * j)):
-            store_row(planes, k, 2 * j + half, columns, address(row, half * L), bias)
+            store_row(planes, k, 2 * j + half, columns, address(row, half * L))
 
 
 @v.inline
@@ -177,7 +189,7 @@ def store_taps(s, dw, k):
     for i in range(0, count, L):
         for lane in range(min(L, count - i)):
             v.store(row, 2 * lane * L, v.load(taps, v.at(places, i + lane) * L) * scale)
-        store_block(dw, k, 0, i, i + L <= v.at(k, tb.RIGHT_ALL), count, row, v.zero(dw))
+        store_block(dw, k, 0, i, i + L <= v.at(k, tb.RIGHT_ALL), count, row)
 
 
 @v.copied

@@ -12,7 +12,7 @@ from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
 from . import tables as tb
 from .routines import column, column_back, kernel_rows, multiply, rows, rows_back, weight_column
-from .tables import at, ceil, fill_table, kept, place_kernels, place_lanes
+from .tables import adding, at, ceil, fill_table, kept, place_kernels, place_lanes
 
 _SOURCES, _PRODUCTS, _DESTINATIONS = range(3)  # what a share does
 
@@ -22,13 +22,14 @@ def fft_tiled_weights(w, r, work, q, place, twiddles, threads):
     w, code = w.reshape(-1), tb.shared.addresses(w.dtype)
     step = r.size // int(q[at.g])
     for group in range(int(q[at.g])):
-        _channels(w, w, r, twiddles[:0], r, work, q, place, twiddles, code, _SOURCES, group, 0, 0, 0, int(q[at.cob]),
-                  group * step, threads)  # fmt: skip
+        _channels(w, w, r, twiddles[:0], twiddles[:0], r, work, q, place, twiddles, code, 0, _SOURCES, group, 0, 0, 0,
+                  int(q[at.cob]), group * step, threads)  # fmt: skip
 
 
-def fft_tiled_channels(x, w, r, bias, y, work, q, place, twiddles, threads):
-    """y OUT. r: row transforms of the weights, or empty; bias may be empty."""
+def fft_tiled_channels(x, w, r, bias, residual, y, work, q, place, twiddles, activation, threads):
+    """y OUT. r: row transforms of the weights, or empty; bias and residual may be empty."""
     x, w, y, code = x.reshape(-1), w.reshape(-1), y.reshape(-1), tb.shared.addresses(x.dtype)
+    residual = residual.reshape(-1)
     outputs, tiles = int(q[at.dblocks]), int(q[at.tiles])
     most_tiles, most = int(q[at.tile_block]), int(q[at.dst_block])
     kept_rows, at_r, step = (r, 0, r.size // int(q[at.g])) if r.size else (work, int(q[at.kernels]), 0)
@@ -37,16 +38,17 @@ def fft_tiled_channels(x, w, r, bias, y, work, q, place, twiddles, threads):
             for block in range(0, outputs, most):
                 kernels = int(q[at.cob]) if not r.size and block == tile == 0 else 0
                 for what in (_SOURCES, _PRODUCTS, _DESTINATIONS)[block > 0 :]:
-                    _channels(x, w, kept_rows, bias, y, work, q, place, twiddles, code, what, group, tile,
-                              min(most_tiles, tiles - tile), block,
+                    _channels(x, w, kept_rows, bias, residual, y, work, q, place, twiddles, code, activation, what,
+                              group, tile, min(most_tiles, tiles - tile), block,
                               kernels if what == _SOURCES else min(most, outputs - block), at_r + group * step,
                               threads)  # fmt: skip
 
 
 @step("r", "y", "work")
 def _channels(
-    x, w, r, bias, y, work, q, place, twiddles, code, what, group, tile, tiles, block, blocks, at_r, ithr, nthr
-):
+    x, w, r, bias, residual, y, work, q, place, twiddles, code, activation, what, group, tile, tiles, block, blocks,
+    at_r, ithr, nthr
+):  # fmt: skip
     """_SOURCES: spectra of `tiles` tiles, row transforms of weights for `blocks` vectors of outputs from `block` on;
     _PRODUCTS: with the weights, for these outputs; _DESTINATIONS: their pixels."""
     s, k, pairs, L = tb.table(), tb.table(), tb.table(), v.lanes(work)
@@ -77,8 +79,7 @@ def _channels(
                 s, X, R, address(Z, o * v.at(q, at.unit_z) * L), i // panels, min(2, blocks - o), block + o, tiles
             )
     else:
-        add = local(work, 16)
-        clear_vectors(add, 0, L)
+        add, adds = local(work, 16), adding(bias, residual)
         for i in range(tiles * blocks * ithr // nthr, tiles * blocks * (ithr + 1) // nthr):
             o = (block + i % blocks) % v.at(q, at.cob) * L
             count = min(L, v.at(q, at.co) - o)
@@ -87,7 +88,8 @@ def _channels(
             if bias.size:
                 v.store(add, 0, v.load_part(bias, group * v.at(q, at.co) + o, count))
             z = (i // blocks * v.at(q, at.dst_block) + i % blocks) * v.at(q, at.unit_z)
-            rows_back(s, address(Z, z * L), v.at(q, at.row_z), address(y, 0), k, address(add, 0))
+            rows_back(s, address(Z, z * L), v.at(q, at.row_z), address(y, 0), k, address(add, 0), address(residual, 0),
+                      adds, activation)  # fmt: skip
 
 
 @v.inline

@@ -20,9 +20,9 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 at = places(FftTiles)
 SIZES = length(FftTiles)
 #: addresses: of the taps' places; of scratch; two factors and twiddles of the transforms of tiles and of weights
-PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS = range(SIZES, SIZES + 10)
-TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(SIZES + 10, SIZES + 22, 3)
-ROUTINES = SIZES + 22
+PLACES, ROW, COLUMN, Y, A, KERNELS, WEIGHTS, PRODUCTS, ROWS, SUMS, RESIDUAL = range(SIZES, SIZES + 11)
+TILE_H, TILE_W, KERNEL_H, KERNEL_W = range(SIZES + 11, SIZES + 23, 3)
+ROUTINES = SIZES + 23
 
 #: lanes: of each, the tile's first pixel in the planes, and its rows and columns that lie inside, from, to; then how
 #: many there are, numbers to the next pixel and to the next row, what is inside for any lane (rows, columns) and for
@@ -30,6 +30,7 @@ ROUTINES = SIZES + 22
 ORIGIN, TOP, BOTTOM, LEFT, RIGHT = range(0, 80, 16)
 LANES, STEP, PITCH, FIRST, LAST, RIGHT_ANY, TOP_ALL, BOTTOM_ALL, LEFT_ALL, RIGHT_ALL, BESIDE = range(80, 91)
 CHANNELS, TILES_, OUTPUTS = range(3)  # what lanes are: neighbours; or outputs, and an input of the group of each
+ADDS_BIAS, ADDS_RESIDUAL = 1, 2
 
 shared = Routines(ROUTINES)
 routine = shared.routine
@@ -73,6 +74,12 @@ def ceil(a, b):
     return (a + b - 1) // b
 
 
+@v.copied
+def adding(bias, residual):
+    """What is added to the sums of a forward pass."""
+    return ADDS_BIAS * (bias.size > 0) + ADDS_RESIDUAL * (residual.size > 0)
+
+
 @v.inline
 def fill_table(q, place, twiddles, code, work, ithr, s):
     """The table of a share."""
@@ -81,7 +88,7 @@ def fill_table(q, place, twiddles, code, work, ithr, s):
     for i in range(code.size):
         v.put(s, ROUTINES + i, v.at(code, i))
     own = number(work) + (v.at(q, at.own) + ithr * v.at(q, at.per_thread)) * work.itemsize
-    for i in range(SUMS - PLACES):
+    for i in range(RESIDUAL - PLACES):
         v.put(s, ROW + i, own + v.at(q, at.own_row + i) * work.itemsize)
     v.put(s, PLACES, number(place))
     for i in range(4):  # columns and rows of tiles, then of kernels
