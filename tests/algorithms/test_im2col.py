@@ -11,7 +11,7 @@ from fastconv.core import blas
 from fastconv.core.problem import PASSES, parse
 from tests import battery, child
 from tests.guard_layouts import run, taken
-from tests.problems import integer_data
+from tests.problems import integer_data, real_data
 
 NAMES = [name for name in battery.backends() if name.startswith("im2col/")]
 PROBLEMS = (
@@ -42,6 +42,17 @@ def test_layouts(name: str, text: str, pass_: str) -> None:
     for q in problems:
         for cfg in (None, Panels(2, pixels), Panels(1, max(1, pixels // 3 - 1)), Panels(1, 1)):
             battery.compare(backend, pass_, p, d, run(backend, pass_, q, d, 2, cfg=cfg), want=want)
+
+
+@pytest.mark.parametrize("pass_", PASSES)
+@pytest.mark.parametrize("name", NAMES)
+def test_bounds_hold_in_every_layout(name: str, pass_: str) -> None:
+    """Sums of normal numbers, whose order is another one where channels lie last."""
+    backend, p = fastconv.get_backend(name), parse(PROBLEMS[0])
+    d = real_data(p)
+    want = battery.kept(p, pass_, "normal")
+    for q in taken(backend, p, pass_):
+        battery.compare(backend, pass_, p, d, run(backend, pass_, q, d, 2), exact=False, want=want)
 
 
 @pytest.mark.parametrize("name", NAMES)
