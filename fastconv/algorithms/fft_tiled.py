@@ -73,7 +73,6 @@ class FftTiled(Backend):
         lanes, moved = self._lanes(p), compulsory_bytes(p)
         return min(
             self._slow() * _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates)
-            + _launches(p, mode, threads, rates)
             for mode, work, held in search.floors(p, pass_, threads, lanes)
         )
 

@@ -86,7 +86,7 @@ def candidates(
             b = b.with_weights(search.inner(b), pass_, w, rtol) or b
         rows[b.name] = search.row(b)
     try:
-        chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=True, activation=activation)
+        chosen = plan(p, pass_, backend, rtol, threads, max_workspace, w, kept=w is not None, activation=activation)
     except (BackendRefused, WorkspaceError, ValueError):
         return list(rows.values())
     other = chosen.fallback
