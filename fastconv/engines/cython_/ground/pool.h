@@ -33,8 +33,9 @@ static struct {
     int64_t spin;                          /* nanoseconds */
     ptrdiff_t threads;                     /* that were made, and who they are */
     pthread_t who[FC_THREADS];
-    ptrdiff_t off;                         /* that keep off core `core` */
-    int core;
+#ifdef __linux__
+    cpu_set_t cores;                       /* that the caller may use */
+#endif
     pthread_mutex_t lock;
     pthread_cond_t job, end;
 } fc_pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .job = PTHREAD_COND_INITIALIZER, .end = PTHREAD_COND_INITIALIZER};
@@ -88,6 +89,9 @@ static void *fc_thread(void *arg) {
             atomic_fetch_add(&fc_pool.sleepers, 1);
             while (atomic_load(&fc_pool.ticket) == seen) pthread_cond_wait(&fc_pool.job, &fc_pool.lock);
             atomic_fetch_sub(&fc_pool.sleepers, 1);
+#ifdef __linux__
+            if (CPU_COUNT(&fc_pool.cores)) sched_setaffinity(0, sizeof fc_pool.cores, &fc_pool.cores);
+#endif
             pthread_mutex_unlock(&fc_pool.lock);
         }
         seen = ticket = atomic_load(&fc_pool.ticket);
@@ -111,28 +115,26 @@ static void fc_make_threads(ptrdiff_t n) {
 }
 
 /* Wakes who sleeps. Linux would often wake them on the caller's own core, where they wait until it has done everything
-   (on a virtual machine a core that rests does not count as idle), so they are told to keep off it. */
+   (on a virtual machine a core that rests does not count as idle): they are told to keep off it until they are awake. */
 static void fc_wake(ptrdiff_t nthr) {
+    pthread_mutex_lock(&fc_pool.lock);
 #ifdef __linux__
-    cpu_set_t cores;
+    cpu_set_t others;
     int here = sched_getcpu();
-    if ((here != fc_pool.core || fc_pool.off < nthr) && here >= 0 && here < CPU_SETSIZE &&
-        !sched_getaffinity(0, sizeof cores, &cores)) {
-        CPU_CLR(here, &cores);
-        for (ptrdiff_t k = 1; CPU_COUNT(&cores) && k < nthr && k <= fc_pool.threads; k++)
-            pthread_setaffinity_np(fc_pool.who[k], sizeof cores, &cores);
-        fc_pool.core = here;
-        fc_pool.off = nthr;
+    if (here >= 0 && here < CPU_SETSIZE && !sched_getaffinity(0, sizeof others, &others)) {
+        fc_pool.cores = others;
+        CPU_CLR(here, &others);
+        for (ptrdiff_t k = 1; CPU_COUNT(&others) && k < nthr && k <= fc_pool.threads; k++)
+            pthread_setaffinity_np(fc_pool.who[k], sizeof others, &others);
     }
 #endif
-    pthread_mutex_lock(&fc_pool.lock);
     pthread_cond_broadcast(&fc_pool.job);
     pthread_mutex_unlock(&fc_pool.lock);
 }
 
 /* A child has one thread: its parent's pool, and what somebody's locks were, is not there. */
 static void fc_forked(void) {
-    fc_pool.threads = fc_pool.off = 0;
+    fc_pool.threads = 0;
     atomic_store(&fc_pool.taken, 0);
     atomic_store(&fc_pool.sleepers, 0);
     atomic_store(&fc_pool.waits, 0);
