@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastconv.algorithms.base import Epilogue
-from fastconv.algorithms.direct import BLOCKS, Direct, DirectConfig
+from fastconv.algorithms.direct import BLOCKS, Direct
+from fastconv.algorithms.direct_layout import DirectConfig
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
 from tests import oracle

@@ -15,10 +15,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <time.h>
 
-#define FC_SPIN_US 1000 /* the breath between two calls of a program that does little else */
+#define FC_SPIN_US 1000    /* the breath between two calls of a program that does little else */
 #define FC_THREADS 1024    /* at most; the caller does the shares beyond them */
 
 typedef void (*fc_share)(const void *args, ptrdiff_t ithr, ptrdiff_t nthr);
@@ -132,9 +131,11 @@ static void fc_wake(ptrdiff_t nthr) {
     pthread_mutex_unlock(&fc_pool.lock);
 }
 
-/* A child has one thread: its parent's pool, and what somebody's locks were, is not there. */
+/* A child has one thread: its parent's pool, and what somebody's locks were, is not there. A job that the parent was at
+   is nothing that the child's new threads may begin. */
 static void fc_forked(void) {
     fc_pool.threads = 0;
+    for (ptrdiff_t k = 0; k < FC_THREADS; k++) atomic_store(&fc_pool.claimed[k], atomic_load(&fc_pool.ticket));
     atomic_store(&fc_pool.taken, 0);
     atomic_store(&fc_pool.sleepers, 0);
     atomic_store(&fc_pool.waits, 0);
