@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
+from fastconv.engines.records import ConvGeometry, pack
 from fastconv.planning import rates as costs
 
 DTYPES = ("float32", "float64")
@@ -122,10 +123,12 @@ def launch_us(threads: int) -> float:
     step = _step("naive_forward", "float32")
     x, w, y = (np.ones(shape, np.float32) for shape in ((1, 1, 2, 2), (threads, 1, 1, 1), (1, threads, 2, 2)))
 
+    geometry = pack(ConvGeometry(kh=1, kw=1, ow=2, sh=1, sw=1, pt=0, pl=0, dh=1, dw=1, g=1))
+
     def loop(count: int) -> Callable[[], None]:
         def many() -> None:
             for _ in range(50):
-                step(x, w, y, 1, 1, 0, 0, 1, 1, 1, count)
+                step(x, w, y, geometry, count)
 
         return many
 

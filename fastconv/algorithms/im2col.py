@@ -3,7 +3,7 @@
 Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing"
 (2006). The matrix is never whole: panels of a few images or of a run of output pixels are packed into
 a bounded buffer, then multiplied by one BLAS call with BLAS's own threads. Packing runs on one thread:
-idle threads of OpenMP and of OpenBLAS spin for milliseconds and, taking turns, keep each other's work off
+idle threads of ours and of OpenBLAS spin for milliseconds and, taking turns, keep each other's work off
 the cores (measured 50 ms a call instead of 2).
 
 All matrices are (pixels, terms) or (pixels, channels), however they lie: BLAS takes either order, and writes y as it
