@@ -11,6 +11,42 @@ cdef struct DirectSums:
     intp size                                               # numbers of one thread's sums
 
 
+cdef struct Ahead:                                          # rows of the next strip, x's and dy's
+    const char* at[2]
+    intp left[2]                                            # bytes
+    intp lines                                              # to ask for with each register block
+
+
+cdef inline void _ask(Ahead* ahead) noexcept nogil:
+    """Ask for the next lines: blocks walk down columns, which no prefetcher foresees."""
+    cdef intp k, i
+    for i in range(2):
+        for k in range(min(ahead.lines, (ahead.left[i] + 63) // 64)):
+            fetch_l2(ahead.at[i] + 64 * k)
+        ahead.at[i] += 64 * ahead.lines
+        ahead.left[i] -= 64 * ahead.lines
+
+
+cdef Ahead _ahead(const DirectSums* a, intp q, intp last, intp tasks) noexcept nogil:
+    """What the strip from output row q on will read in place."""
+    cdef const DirectPass* r = a.r
+    cdef intp e = min(min(last, q + r.band), q - q % r.oh + r.oh), top, bottom, n = q // r.oh
+    cdef Ahead ahead
+    ahead.left[0] = ahead.left[1] = ahead.lines = 0
+    if q >= last:
+        return ahead
+    if r.copied == 0:
+        top = max(<intp> 0, r.r0 + q % r.oh * r.rs)
+        bottom = min(r.h, r.r0 + ((e - 1) % r.oh) * r.rs + r.high)
+        ahead.at[0] = <const char*> (a.x + (n * r.h + top) * r.w * r.c)
+        ahead.left[0] = (bottom - top) * r.w * r.c * sizeof(real)
+    if r.yplane == 0:
+        ahead.at[1] = <const char*> (a.dy + q * r.ow * r.groups * r.og)
+        ahead.left[1] = (e - q) * r.ow * r.groups * r.og * sizeof(real)
+    ahead.lines = max(ahead.left[0], ahead.left[1]) // (64 * tasks) + 1
+    return ahead
+
+
 cdef inline void _strip_lanes(const DirectSums* a, intp o, intp q, intp e, intp outputs, intp nv,
                               real* d) noexcept nogil:
     """[pixels][nv * LANES] of outputs from o on: rows of dy far apart would meet in few sets of the cache."""
@@ -46,6 +82,7 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     cdef real* sums = a.sums
     cdef real* scratch = a.work + ithr * r.room
     cdef View v
+    cdef Ahead ahead
     if r.private:
         q, last = split(r.n * r.oh, ithr, nthr), split(r.n * r.oh, ithr + 1, nthr)
         sums += ithr * a.size
@@ -59,19 +96,20 @@ cdef void _sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogi
     while q < last:
         e = min(min(last, q + r.band), q - q % r.oh + r.oh)
         v = _source(r, a.x, scratch, q // r.oh, q // r.oh + 1, q % r.oh, (e - 1) % r.oh + 1, 0, r.ow)
+        ahead = _ahead(a, e, last, end - begin)
         task = begin
         while task < end:                                   # panel by panel
             p = task // (runs * blocks)
             _strip_sums(a, &v, scratch + r.copied, sums, p, task - p * runs * blocks,
                         min(end - p * runs * blocks, runs * blocks),
-                        q, e, blocks, run, q > first)
+                        q, e, blocks, run, q > first, &ahead)
             task = (p + 1) * runs * blocks
         q = e
 
 
 cdef void _strip_sums(const DirectSums* a, const View* v, real* lanes, real* sums, intp p, intp begin, intp end, intp q,
                       intp e,
-                      intp blocks, intp run, int onto) noexcept nogil:
+                      intp blocks, intp run, int onto, Ahead* ahead) noexcept nogil:
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     cdef const DirectPass* r = a.r
     cdef const DirectPhase* f = a.f
@@ -81,6 +119,9 @@ cdef void _strip_sums(const DirectSums* a, const View* v, real* lanes, real* sum
     cdef direct_kernel** kernels = direct_of_sums[nv]
     cdef const real* x = v.x + n * v.image + g * r.cg
     cdef direct_job job
+    cdef intp z, numbers
+    cdef real* here
+    cdef int whole = r.rs * v.row == r.ow * v.over          # a row begins where the last one ended
     sums += p * width * r.taps * r.cg
     _strip_lanes(a, g * r.og + o, q, e, outputs, nv, lanes)
     job.taps, job.n, job.tap = 1, r.ow, 0
@@ -93,9 +134,16 @@ cdef void _strip_sums(const DirectSums* a, const View* v, real* lanes, real* sum
         row = r.r0 + i * r.rs + u * f.rd
         i0, i1 = _outside(row, r.rs, e - q), _inside(row, r.rs, e - q, r.h)     # output rows that meet the image
         job.rows = max(<intp> 0, i1 - i0)
-        kernels[split(run, k + 1, blocks) - l](
+        if whole:
+            job.n, job.rows = job.rows * r.ow, 1
+        _ask(ahead)
+        here = sums + ((u * f.kw + t) * r.cg + l) * nv * LANES
+        numbers = split(run, k + 1, blocks) - l
+        for z in range(numbers * nv if onto else 0):        # the next block's sums
+            fetch_w(here + (numbers * nv + z) * LANES)
+        kernels[numbers](
             &job, x + (row + i0 * r.rs) * v.row + (r.c0 + t * f.cd) * v.pixel + l, lanes + i0 * r.ow * nv * LANES,
-            sums + ((u * f.kw + t) * r.cg + l) * nv * LANES, NULL)
+            here, NULL)
 
 
 def direct_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record,
