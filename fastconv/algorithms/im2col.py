@@ -61,7 +61,8 @@ class Im2col(Backend):
     def cost(self, p: ConvProblem, pass_: str, cfg: Panels, threads: int, rates: Rates) -> Cost:
         flops, panels = nominal_flops(p), -(-p.n // cfg.images) * -(-p.oh * p.ow // cfg.pixels)
         k = (p.ci // p.g) * p.kh * p.kw
-        packed = 0 if _in_place(p) else 2 * p.n * p.g * k * p.oh * p.ow * p.itemsize
+        packed = p.co * k * p.itemsize  # weights, or their gradient: few pixels do not hide that they are read
+        packed += 0 if _in_place(p) else 2 * p.n * p.g * k * p.oh * p.ow * p.itemsize
         if pass_ == "grad_weight":
             packed += 3 * panels * _products(p, cfg) * p.co * k * p.itemsize
         if _turns(p):

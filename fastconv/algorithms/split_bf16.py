@@ -7,11 +7,11 @@ computations" (ARITH 2019). Sums are in float32. With parts x = x0 + x1 + x2, ea
 - `split_bf16` takes x1 w0 + x0 w1 + x0 w0: up to 2^-15 in all, usually a tenth of that;
 - `split_bf16x6` takes all products down to 2^-16: up to 2^-24, below the rounding of the sums.
 
-Units are AMX tiles or AVX512_BF16, where the CPU has them. (The loops for tiles are tested on arrays in the place of
-tiles, but have not been run on tiles: a process looks once whether they give what plain loops give.) Both flush
-denormal numbers to zero, so the parts keep their accuracy only for numbers far above 2^-109: `auto` falls back to
-another backend if all numbers of an operand are smaller. It does likewise for NaN, Inf and numbers near overflow, where
-a backend that is called by name gives NaN for Inf, and may give Inf or NaN for numbers within 2^-8 of the largest.
+Units are AMX tiles or AVX512_BF16, where the CPU has them; a process looks once whether tiles give what plain loops
+give. Both flush denormal numbers to zero, so the parts keep their accuracy only for numbers far above 2^-109: `auto`
+falls back to another backend if all numbers of an operand are smaller. It does likewise for NaN, Inf and numbers near
+overflow, where a backend that is called by name gives NaN for Inf, and may give Inf or NaN for numbers within 2^-8 of
+the largest.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _STRIP = 48 << 10  # bytes of sums of a strip
 _BAND = 512 << 10  # bytes of the copy at a time and thread: what is packed is still in L2 when it is used
 _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 2 << 20  # weights beyond this are packed panel by panel, just before use
-_SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA; of AMX assumed, not measured
-_FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops; AMX assumed
+_SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA
+_FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops
+_CALL = 15e-6  # seconds: arrays looked through for NaN, records of bands
 
 
 class SplitBf16(Backend):
@@ -121,11 +122,14 @@ class SplitBf16(Backend):
         seconds = flops / (speed * 1e9 * threads) + moved / (2.2 * rates.copy_gbs * 1e9 * threads)
         launches = rounds * (2 + (pass_ == "grad_weight")) + -(-p.g // cfg.groups)
         each = rates.launch_us if threads > 1 else 2.5
-        return Cost(flops, moved, seconds + launches * each * 1e-6)
+        return Cost(flops, moved, seconds + launches * each * 1e-6 + _CALL)
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         speed = _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * rates.fma_gflops
-        return nominal_flops(p) * self.products / (speed * 1e9 * threads)
+        met = p.n * min(p.ih * p.iw, p.oh * p.ow)  # pixels that are copied and written at least
+        numbers = met * (2 * self.parts * (p.co if pass_ == "grad_input" else p.ci) + 2 * min(p.ci, p.co))
+        seconds = nominal_flops(p) * self.products / (speed * 1e9 * threads)
+        return seconds + numbers * p.itemsize / (2.2 * rates.copy_gbs * 1e9 * threads) + _CALL
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Roundings of the sums, and what the parts leave out: the dropped product of low parts, and the rests.

@@ -11,28 +11,12 @@ cdef struct DirectSums:
     intp size                                               # numbers of one thread's sums
 
 
-cdef struct Ahead:                                          # rows of the next strip, x's and dy's
-    const char* at[2]
-    intp left[2]                                            # bytes
-    intp lines                                              # to ask for with each register block
-
-
-cdef inline void _ask(Ahead* ahead) noexcept nogil:
-    """Ask for the next lines: blocks walk down columns, which no prefetcher foresees."""
-    cdef intp k, i
-    for i in range(2):
-        for k in range(min(ahead.lines, (ahead.left[i] + 63) // 64)):
-            fetch_l2(ahead.at[i] + 64 * k)
-        ahead.at[i] += 64 * ahead.lines
-        ahead.left[i] -= 64 * ahead.lines
-
-
 cdef Ahead _ahead(const DirectSums* a, intp q, intp last, intp tasks) noexcept nogil:
     """What the strip from output row q on will read in place."""
     cdef const DirectPass* r = a.r
     cdef intp e = min(min(last, q + r.band), q - q % r.oh + r.oh), top, bottom, n = q // r.oh
     cdef Ahead ahead
-    ahead.left[0] = ahead.left[1] = ahead.lines = 0
+    memset(&ahead, 0, sizeof(ahead))
     if q >= last:
         return ahead
     if r.copied == 0:
@@ -172,41 +156,40 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
     cdef const DirectWeights* a = <const DirectWeights*> arguments
     cdef const DirectPass* r = a.r
     cdef intp T = r.taps, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
-    cdef intp vectors = (r.og + LANES - 1) // LANES, i, o, nv, lanes, k, k_, q, j, c, t, s
+    cdef intp vectors = (r.og + LANES - 1) // LANES, blocks = (K + LANES - 1) // LANES, total = r.groups * vectors * blocks
+    cdef intp z, i, o, nv, lanes, k, q, j, c, t, s
     cdef const real* p
     cdef const real* from_
     cdef real* d
     cdef vec m[LANES]
-    cdef vec total
-    for i in range(split(r.groups * vectors, ithr, nthr), split(r.groups * vectors, ithr + 1, nthr)):
+    cdef vec sum_
+    for z in range(split(total, ithr, nthr), split(total, ithr + 1, nthr)):
+        i, k = z // blocks, z % blocks * LANES
         o = i % vectors * LANES
         nv = min(r.nv, vectors - o // width * r.nv)
         lanes = min(<intp> LANES, r.og - o)
         p = a.sums + (i // vectors * panels + o // width) * width * K + o % width
-        d = a.dw + (i // vectors * r.og + o) * K
-        c = t = 0
-        for k_ in range((K + LANES - 1) // LANES):
-            k = k_ * LANES
-            q = min(<intp> LANES, K - k)
-            for j in range(LANES):
-                if j >= q:
-                    m[j] = vzero()
-                    continue
-                from_ = p + (t * r.cg + c) * nv * LANES
-                total = vload(from_)
-                for s in range(1, a.parts):
-                    total += vload(from_ + s * a.size)
-                m[j] = total
-                t += 1
-                if t == T:
-                    t = 0
-                    c += 1
-            vtranspose(m)
-            for j in range(lanes):
-                if q == LANES:
-                    vstore(d + j * K + k, m[j])
-                else:
-                    vstore_part(d + j * K + k, m[j], <int> q)
+        d = a.dw + (i // vectors * r.og + o) * K + k
+        c, t, q = k // T, k % T, min(<intp> LANES, K - k)
+        for j in range(LANES):
+            if j >= q:
+                m[j] = vzero()
+                continue
+            from_ = p + (t * r.cg + c) * nv * LANES
+            sum_ = vload(from_)
+            for s in range(1, a.parts):
+                sum_ += vload(from_ + s * a.size)
+            m[j] = sum_
+            t += 1
+            if t == T:
+                t = 0
+                c += 1
+        vtranspose(m)
+        for j in range(lanes):
+            if q == LANES:
+                vstore(d + j * K, m[j])
+            else:
+                vstore_part(d + j * K, m[j], <int> q)
 
 
 def direct_weights(cnp.ndarray sums, cnp.ndarray dw, cnp.ndarray record, int parts, int threads):

@@ -84,3 +84,19 @@ cdef View _source(const DirectPass* r, const real* x, real* copy, intp n0, intp 
             memset(d + (e - left) * r.c, 0, (right - e) * r.c * sizeof(real))
     v.x = copy - n0 * v.image - top * v.row - left // r.pick * r.c
     return v
+
+
+cdef struct Ahead:                                          # what will be read next, of up to two arrays
+    const char* at[2]
+    intp left[2]                                            # bytes
+    intp lines                                              # to ask for with each register block
+
+
+cdef inline void _ask(Ahead* ahead) noexcept nogil:
+    """Ask for the next lines: a last cache far away answers too late, and no prefetcher foresees the next block."""
+    cdef intp k, i
+    for i in range(2):
+        for k in range(min(ahead.lines, (ahead.left[i] + 63) // 64)):
+            fetch_l2(ahead.at[i] + 64 * k)
+        ahead.at[i] += 64 * ahead.lines
+        ahead.left[i] -= 64 * ahead.lines

@@ -41,17 +41,47 @@ def direct_sums(x, dy, sums, work, record, phases, share, shares):
     while q < last and begin < end:
         e = min(last, q + r[at.band], q - q % oh + oh)
         view = source(r, x, work, share * r[at.room], q // oh, q // oh + 1, q % oh, (e - 1) % oh + 1, 0, r[at.ow])
+        ahead = _ahead(r, x, dy, e, last, end - begin)
         for p in range(begin // runs, (end - 1) // runs + 1):
             lanes, first_task, last_task = (
                 share * r[at.room] + r[at.copied], max(begin - p * runs, 0), min(end - p * runs, runs)
             )  # fmt: skip
             _strip(r, phases, view, dy, work, lanes, sums, start, p, first_task, last_task, q, e, each, run, blocks,
-                   q > first)  # fmt: skip
+                   q > first, x, ahead, p * runs - begin)  # fmt: skip
         q = e
 
 
 @v.copied
-def _strip(r, phases, view, dy, work, lanes, sums, start, p, begin, end, q, e, each, run, blocks, onto):
+def _ahead(r, x, dy, q, last, tasks):
+    """What the strip from output row q on will read in place: first numbers of x and dy, how many, lines a block."""
+    oh, row, line = r[at.oh], r[at.w] * r[at.c], 64 // x.itemsize
+    a, b, m, n = 0, 0, 0, 0
+    if q < last:
+        e = min(last, q + r[at.band], q - q % oh + oh)
+        if r[at.copied] == 0:
+            top, bottom = max(0, r[at.r0] + q % oh * r[at.rs]), r[at.r0] + (e - 1) % oh * r[at.rs] + r[at.high]
+            a, m = (q // oh * r[at.h] + top) * row, (min(r[at.h], bottom) - top) * row
+        if r[at.yplane] == 0:
+            each = r[at.ow] * r[at.groups] * r[at.og]
+            b, n = q * each, (e - q) * each
+    return a, m, b, n, (max(m, n) // (line * tasks) + 1) * line
+
+
+@v.copied
+def _ask(x, dy, ahead, task):
+    """Ask for what a register block of the next strip reads: no prefetcher foresees a walk down columns."""
+    a, m, b, n, each = ahead
+    line = 64 // x.itemsize
+    for k in range(task * each, min((task + 1) * each, m), line):
+        v.prefetch(x, a + k)
+    for k in range(task * each, min((task + 1) * each, n), line):
+        v.prefetch(dy, b + k)
+
+
+@v.copied
+def _strip(
+    r, phases, view, dy, work, lanes, sums, start, p, begin, end, q, e, each, run, blocks, onto, array, ahead, before
+):
     """Register blocks [begin, end) of panel p, summed over output rows [q, e) of one image."""
     source, image, row, pixel, over = view
     L, oh, ow, og, cg = v.lanes(sums), r[at.oh], r[at.ow], r[at.og], r[at.cg]
@@ -62,6 +92,7 @@ def _strip(r, phases, view, dy, work, lanes, sums, start, p, begin, end, q, e, e
     nv = ceil(outputs, L)
     _side_by_side(r, dy, g * og + o, q, e, outputs, nv, work, lanes)
     start += p * width * r[at.taps] * cg
+    whole = r[at.rs] * row == ow * over  # a row begins where the last one ended
     for task in range(begin, end):
         k, u, t = task % blocks, task // blocks // each, task // blocks % each
         first = split(run, blocks, k)
@@ -69,8 +100,15 @@ def _strip(r, phases, view, dy, work, lanes, sums, start, p, begin, end, q, e, e
         i0, i1 = outside(h, r[at.rs], e - q), inside(h, r[at.rs], e - q, r[at.h])  # output rows that meet the image
         x = q // oh * image + (h + i0 * r[at.rs]) * row + (r[at.c0] + t * phases[of.cd]) * pixel + g * cg + first
         to = start + ((u * phases[of.kw] + t) * cg + first) * nv * L
-        sums_block(nv, split(run, blocks, k + 1) - first, address(source, x), address(work, lanes + i0 * ow * nv * L),
-                   address(sums, to), i1 - i0, 1, ow, r[at.rs] * row, 0, over, nv * L, onto)  # fmt: skip
+        _ask(array, dy, ahead, before + task)
+        numbers = split(run, blocks, k + 1) - first
+        for z in range(numbers * nv if onto else 0):  # the next block's sums
+            v.prefetch_write(sums, to + (numbers * nv + z) * L)
+        m, pixels = max(i1 - i0, 0), ow
+        if whole:
+            m, pixels = 1, m * ow
+        sums_block(nv, numbers, address(source, x), address(work, lanes + i0 * ow * nv * L),
+                   address(sums, to), m, 1, pixels, r[at.rs] * row, 0, over, nv * L, onto)  # fmt: skip
 
 
 @v.copied
@@ -101,17 +139,19 @@ def direct_weights(sums, dw, record, parts, share, shares):
     r, L = record, v.lanes(dw)
     taps, cg, og, size = r[at.taps], r[at.cg], r[at.og], _size(r, L)
     K, width, vectors, block = cg * taps, r[at.nv] * L, ceil(og, L), local(dw, SQUARE)
-    for i in range(split(r[at.groups] * vectors, shares, share), split(r[at.groups] * vectors, shares, share + 1)):
+    blocks = ceil(K, L)
+    total = r[at.groups] * vectors * blocks
+    for z in range(split(total, shares, share), split(total, shares, share + 1)):
+        i, k = z // blocks, z % blocks * L
         g, o = i // vectors, i % vectors * L
         nv = min(r[at.nv], vectors - o // width * r[at.nv])
         start = (g * ceil(og, width) + o // width) * width * K + o % width
-        for k in range(0, K, L):
-            for j in range(min(L, K - k)):
-                c, t = (k + j) // taps, (k + j) % taps
-                p = start + (t * cg + c) * nv * L
-                total = v.load(sums, p)
-                for s in range(1, parts):
-                    total += v.load(sums, p + s * size)
-                v.store(block, j * L, total)
-            rows = v.transpose(v.load_rows(block, 0, L, K - k, L))
-            v.store_rows(dw, (g * og + o) * K + k, K, rows, og - o, K - k)
+        for j in range(min(L, K - k)):
+            c, t = (k + j) // taps, (k + j) % taps
+            p = start + (t * cg + c) * nv * L
+            vector = v.load(sums, p)
+            for s in range(1, parts):
+                vector += v.load(sums, p + s * size)
+            v.store(block, j * L, vector)
+        rows = v.transpose(v.load_rows(block, 0, L, K - k, L))
+        v.store_rows(dw, (g * og + o) * K + k, K, rows, og - o, K - k)
