@@ -13,8 +13,9 @@
    giving way to whoever wants its core. Then it sleeps. It says so before its last look at the tickets, a caller
    publishes before it looks for sleepers: one of them sees the other.
 
-   FC_JOBS callers are served at once; one more does all its shares alone, as does a share that launches. Threads are
-   made when they are first asked for, and again in a forked child, which begins with an empty pool. */
+   As many callers are served at once as can have two threads each, at most FC_JOBS: one more does all its shares alone,
+   as does a share that launches. Threads are made when they are first asked for, and again in a forked child, which
+   begins with an empty pool. */
 #ifndef FC_POOL_H
 #define FC_POOL_H
 #include <signal.h>
@@ -177,7 +178,8 @@ static void fc_pool_begin(int spins, ptrdiff_t cores) {
 
 /* A free job, rather the one that this thread had before, or NULL. */
 static fc_job *fc_take_job(ptrdiff_t helpers) {
-    for (ptrdiff_t i = -1; i < FC_JOBS; i++) {
+    ptrdiff_t threads = atomic_load(&fc_pool.threads) + 1, jobs = (threads > fc_pool.cores ? threads : fc_pool.cores) / 2;
+    for (ptrdiff_t i = -1; i < FC_JOBS && i < (jobs > 1 ? jobs : 1); i++) {
         ptrdiff_t j = i < 0 ? fc_own.job : i, free = 0, used = atomic_load(&fc_pool.used);
         if (atomic_load(&fc_pool.jobs[j].helpers)) continue;
         if (!atomic_compare_exchange_strong(&fc_pool.jobs[j].helpers, &free, helpers)) continue;
