@@ -178,8 +178,9 @@ static void fc_pool_begin(int spins, ptrdiff_t cores) {
 
 /* A free job, rather the one that this thread had before, or NULL. */
 static fc_job *fc_take_job(ptrdiff_t helpers) {
-    ptrdiff_t threads = atomic_load(&fc_pool.threads) + 1, jobs = (threads > fc_pool.cores ? threads : fc_pool.cores) / 2;
-    for (ptrdiff_t i = -1; i < FC_JOBS && i < (jobs > 1 ? jobs : 1); i++) {
+    ptrdiff_t n = atomic_load(&fc_pool.threads) + 1;
+    if (n < fc_pool.cores) n = fc_pool.cores;
+    for (ptrdiff_t i = -1; i < FC_JOBS && (i < 1 || i < n / 2); i++) {
         ptrdiff_t j = i < 0 ? fc_own.job : i, free = 0, used = atomic_load(&fc_pool.used);
         if (atomic_load(&fc_pool.jobs[j].helpers)) continue;
         if (!atomic_compare_exchange_strong(&fc_pool.jobs[j].helpers, &free, helpers)) continue;
