@@ -112,7 +112,7 @@ def extensions():
         Extension(
             "fastconv.engines.cython_._pool",
             [f"{HERE}/_pool.pyx"],
-            depends=[f"{HERE}/_pool.pxd", f"{HERE}/ground/pool.h"],
+            depends=[f"{HERE}/_pool.pxd", f"{HERE}/ground/pool.h", f"{HERE}/ground/sleep.h"],
             extra_compile_args=["-O2", "-pthread"],
             extra_link_args=["-pthread"],
             **common,

@@ -12,7 +12,8 @@ The way of the data, one way::
 
 `run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `networks` does so for
 whole networks, `others` for pooling and transposed convolution, `transposed` for the latter alone; `regret` judges
-the planner's choices, `overhead` the price of a call; `gallery` draws the lectures, `calibrate` measures the machine.
+the planner's choices, `overhead` the price of a call, `threads` that of threads; `gallery` draws the lectures,
+`calibrate` measures the machine.
 ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
 

@@ -83,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     overhead.add_argument("--seconds", type=float, default=3.0, help="for all calls together (default: 3)")
     overhead.add_argument("--threads", type=int, help="default: as fastconv chooses")
 
+    threads = subparsers.add_parser("threads", help="what threads cost, alone and where cores are shared")
+    threads.set_defaults(command=commands.threads)
+    threads.add_argument("--seconds", type=float, default=0.5, help="for one cell (default: 0.5)")
+    threads.add_argument("--threads", type=int, help="default: as fastconv chooses")
+
     gallery = subparsers.add_parser("gallery", help="the lectures told in pictures that the library draws")
     gallery.set_defaults(command=commands.gallery)
     gallery.add_argument("--out", type=Path, default=Path("bench-results/gallery"), help="output folder")

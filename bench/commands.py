@@ -161,6 +161,17 @@ def overhead(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def threads(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import threads
+
+    count = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(count), console.status("measuring"):
+        launch, rows = threads.measure(arguments.seconds, count)
+    _print_tables([threads.table(launch, rows, count)])
+    return 0
+
+
 def images(arguments: argparse.Namespace) -> int:
     import fastconv
     from bench import images, records

@@ -211,6 +211,17 @@ def test_regret_times_the_choice_and_its_near_rivals(one_layer, tmp_path):
         assert set(case["times"]) <= {row["backend"] for row in rows}
 
 
+def test_threads_command(monkeypatch, capsys):
+    from bench import threads
+
+    monkeypatch.setattr(threads, "PAUSES", (0.3e-3,))
+    assert main(["threads", "--seconds", "0.01", "--threads", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "a launch costs" in out
+    assert "fastconv" in out
+    assert "busy" in out
+
+
 def test_overhead_and_transposed_commands(monkeypatch, capsys):
     from bench import others
 
