@@ -90,10 +90,9 @@ def main() -> float:
     rng, worst = np.random.default_rng(231), 0.0
     x, w, b = rng.normal(size=(4, 3, 31, 31)), rng.normal(size=(25, 3, 3, 3)), rng.normal(size=25)
     conv, pool = {"stride": 2, "pad": 1}, {"pool_height": 3, "pool_width": 2, "stride": 2}
-    for name, fast, naive, arguments in (
-        ("conv", (conv_forward_fast, conv_backward_fast), (conv_forward_naive, conv_backward_naive), (x, w, b, conv)),
-        ("pool", (max_pool_forward_fast, max_pool_backward_fast), (max_pool_forward_naive, max_pool_backward_naive), (x, pool)),
-    ):  # fmt: skip
+    convs = (conv_forward_fast, conv_backward_fast), (conv_forward_naive, conv_backward_naive)
+    pools = (max_pool_forward_fast, max_pool_backward_fast), (max_pool_forward_naive, max_pool_backward_naive)
+    for name, (fast, naive), arguments in (("conv", convs, (x, w, b, conv)), ("pool", pools, (x, pool))):
         (out, cache), (want, naive_cache) = fast[0](*arguments), naive[0](*arguments)
         dout = rng.normal(size=out.shape)
         got, wanted = fast[1](dout, cache), naive[1](dout, naive_cache)

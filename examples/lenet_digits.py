@@ -17,16 +17,15 @@ EPOCHS = 30
 
 
 def lenet(rng: np.random.Generator) -> nn.Sequential:
-    """LeCun et al. (1998) with ReLU and maxima, for images of 8 x 8 pixels."""
+    """LeCun et al. (1998) with ReLU, and pooled once, by maxima: the images are a quarter as wide as theirs."""
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, rng=rng),
         nn.ReLU(),
-        nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1, rng=rng),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(32 * 2 * 2, 64, rng=rng),
+        nn.Linear(32 * 4 * 4, 64, rng=rng),
         nn.ReLU(),
         nn.Dropout(0.25, rng=rng),
         nn.Linear(64, 10, init=nn.init.xavier, rng=rng),
@@ -69,11 +68,11 @@ def main(curve: str | None = None) -> float:
         x,
         labels,
         loss=nn.SoftmaxCrossEntropy(),
-        optimiser=nn.Adam(net.parameters(), lr=0.003),
-        schedule=nn.schedules.cosine(0.003, EPOCHS),
+        optimiser=nn.Adam(net.parameters(), lr=0.002),
+        schedule=nn.schedules.cosine(0.002, EPOCHS),
         epochs=EPOCHS,
         batch_size=50,
-        augment=[nn.augment.shift(1), nn.augment.rotate(10)],
+        augment=[nn.augment.rotate(10)],  # no shifts: each digit fills its image
         validation=(x_test, labels_test),
         metric=nn.accuracy,
         seed=0,

@@ -50,8 +50,9 @@ class Optimiser:
 
     def _remembered(self, name: str, i: int) -> Array:
         """What is kept of parameter i between steps, at first zeros."""
-        known = self._memory.setdefault(name, [np.zeros_like(p.value) for p in self.parameters])
-        return known[i]
+        if name not in self._memory:
+            self._memory[name] = [np.zeros_like(p.value) for p in self.parameters]
+        return self._memory[name][i]
 
 
 class SGD(Optimiser):

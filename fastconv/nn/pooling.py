@@ -12,9 +12,10 @@ from .layer import Layer, images
 
 
 class MaxPool2d(Layer):
-    """`fastconv.max_pool2d`: ``y[n, c, i, j]``, the largest number of window (i, j) of ``x[n, c]``.
+    """`fastconv.max_pool2d`: the largest number of every window.
 
-    ``dx``: each number of ``dy`` at the first of the window's largest pixels; where windows overlap they add up.
+    ``y[n, c, i, j] = max_{k, l} x[n, c, s i + d k - p, s j + d l - p]``; ``dx`` has each number of ``dy``
+    at the first of the window's largest pixels, added up where windows overlap.
 
     ``x (N, C, H, W)``, ``y (N, C, OH, OW)``, float32 or float64.
 
@@ -64,9 +65,10 @@ class MaxPool2d(Layer):
 
 
 class AvgPool2d(Layer):
-    """`fastconv.avg_pool2d`: ``y[n, c, i, j]``, the mean of window (i, j) of ``x[n, c]``.
+    """`fastconv.avg_pool2d`: the mean of every window.
 
-    ``dx``: each number of ``dy``, divided by the window's count, at every pixel of the window.
+    ``y[n, c, i, j] = sum_{k, l} x[n, c, s i + k - p, s j + l - p] / count[i, j]``; ``dx`` has each number of
+    ``dy``, divided by the window's count, at every pixel of the window.
 
     ``x (N, C, H, W)``, ``y (N, C, OH, OW)``, float32 or float64.
 
@@ -115,7 +117,9 @@ class AvgPool2d(Layer):
 
 
 class GlobalAvgPool2d(Layer):
-    """`fastconv.global_avg_pool2d`: ``y[n, c, 0, 0]``, the mean of ``x[n, c]``; ``dx = dy / (H W)`` everywhere.
+    """`fastconv.global_avg_pool2d`: the mean of every channel.
+
+    ``y[n, c, 0, 0] = sum_{i, j} x[n, c, i, j] / (H W)``; ``dx = dy / (H W)`` everywhere.
 
     ``x (N, C, H, W)``, ``y (N, C, 1, 1)``, float32 or float64.
 
