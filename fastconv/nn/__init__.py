@@ -10,7 +10,7 @@ layer.py, summary.py                                       what a layer is: begi
 containers.py                                              Sequential, Residual, Concat
 convolutions.py, pooling.py, linear.py                     layers on `fastconv`'s calls, and on a matrix product
 activations.py, normalization.py, scaling.py               ReLU and its like, batch and layer norm, Scale, Dropout, ..
-arithmetic.py                                              what these compute, number by number
+arithmetic.py                                              what these and losses compute in NumPy
 init.py, losses.py, optimisers.py, schedules.py            how to begin, what to reach, how to get there
 augment.py, training.py, progress.py                       data, `fit`, its bar
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.typing import Activation as Name
 from ..core.typing import Array
-from . import arithmetic
+from ..operations.elementwise import activation, activation_backward
+from .arithmetic import leak
 from .layer import Layer
 
 
 class Activation(Layer):
-    """An element-wise function; arrays of any shape.
+    """An element-wise function; arrays of any shape. One pass over memory forward, one backward.
 
     Attributes
     ----------
-    function : str
-        Its name in `nn.arithmetic`, and, where `fastconv.conv2d` knows it, there.
+    function : str or None
+        Its name in `fastconv.conv2d`, which can fuse it; None if it has none there.
     """
 
-    function: str
+    function: Name | None = None
 
     def _forward(self, x: Array) -> Array:
-        self._x, self._y = x, arithmetic.FUNCTIONS[self.function].of(x)
-        return self._y
+        assert self.function is not None
+        self._x = x
+        return activation(x, self.function)
 
     def _backward(self, dy: Array) -> Array:
-        return dy * arithmetic.FUNCTIONS[self.function].slope(self._x, self._y)
+        assert self.function is not None
+        return activation_backward(dy, self._x, self.function)
 
 
 class ReLU(Activation):
@@ -73,20 +77,22 @@ class LeakyReLU(Activation):
     Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models" (2013).
     """
 
-    function = "leaky_relu"
     settings = ("slope",)
 
-    def __init__(self, slope: float = arithmetic.SLOPE) -> None:
+    def __init__(self, slope: float = 0.01) -> None:
         if not 0 <= slope <= 1:
             raise ValueError(f"slope must be from 0 to 1, got {slope}")
         self.slope = slope
+        self.function = "leaky_relu" if slope == 0.01 else None
 
     def _forward(self, x: Array) -> Array:
+        if self.function is not None:
+            return super()._forward(x)
         self._x = x
         return np.maximum(x, self.slope * x)
 
     def _backward(self, dy: Array) -> Array:
-        return dy * arithmetic.leak(self._x, self.slope)
+        return dy * leak(self._x, self.slope) if self.function is None else super()._backward(dy)
 
 
 class Sigmoid(Activation):
@@ -125,7 +131,14 @@ class Softsign(Activation):
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), section 3.
     """
 
-    function = "softsign"
+    def _forward(self, x: Array) -> Array:
+        self._below = 1 + np.abs(x)
+        y: Array = x / self._below
+        return y
+
+    def _backward(self, dy: Array) -> Array:
+        dx: Array = dy / self._below**2
+        return dx
 
 
 class ArcTan(Activation):
@@ -138,7 +151,14 @@ class ArcTan(Activation):
     Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 4.4.53: the derivative.
     """
 
-    function = "arctan"
+    def _forward(self, x: Array) -> Array:
+        self._x = x
+        y: Array = np.arctan(x)
+        return y
+
+    def _backward(self, dy: Array) -> Array:
+        dx: Array = dy / (1 + self._x * self._x)
+        return dx
 
 
 class SiLU(Activation):
