@@ -148,7 +148,7 @@ class ArcTan(Activation):
 
     References
     ----------
-    Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 4.4.53: the derivative.
+    Abramowitz and Stegun, "Handbook of mathematical functions" (1964), section 4.4: the derivative.
     """
 
     def _forward(self, x: Array) -> Array:
@@ -169,7 +169,7 @@ class SiLU(Activation):
     References
     ----------
     Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function approximation in
-    reinforcement learning" (2018), equations 2 and 3.
+    reinforcement learning" (2018).
     """
 
     function = "silu"

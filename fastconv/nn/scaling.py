@@ -38,7 +38,7 @@ class Scale(Layer):
 
     References
     ----------
-    Touvron et al., "Going deeper with image transformers" (2021), equation 4: LayerScale.
+    Touvron et al., "Going deeper with image transformers" (2021), section 2: LayerScale.
     """
 
     settings = ("channels",)

@@ -90,7 +90,7 @@ def exponential(lr: float, factor: float) -> Schedule:
 
     References
     ----------
-    Bottou, "Stochastic gradient descent tricks" (2012), section 5.2.
+    Szegedy et al., "Going deeper with convolutions" (2015), section 6.
     """
     if factor <= 0:
         raise ValueError(f"factor must be above 0, got {factor}")
