@@ -194,6 +194,8 @@ class Layer:
             value, default = getattr(self, name), arguments[name].default
             if default is Signature.empty or value != default:
                 parts.append(repr(value) if default is Signature.empty else f"{name}={value!r}")
+        if "bias" in arguments and getattr(self, "bias", None) is None:
+            parts.append("bias=False")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 

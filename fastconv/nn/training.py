@@ -190,17 +190,21 @@ def _examples(x: Array, chosen: Array) -> Array:
 
 
 def _step(net: Layer, loss: Loss, optimiser: Optimiser, x: Array, target: Array, when: str) -> float:
-    """One step of the optimiser; what forward has changed is put back if the numbers are not finite."""
+    """One step of the optimiser; if there is an error, what forward has changed is put back."""
     buffers = [(getattr(layer, n), getattr(layer, n).copy()) for _, layer in net.walk() for n in layer.buffers]
-    value, wrong = loss(net.forward(x), target), ""
-    if np.isfinite(value):
+    hint = f"in {when}; the network is as before it. A smaller learning rate?"
+    try:
+        value = loss(net.forward(x), target)
+        if not np.isfinite(value):
+            raise FloatingPointError(f"fit: the loss is {value} {hint}")
         net.backward(loss.backward())
-        wrong = ", ".join(p.name for p in net.parameters() if not np.isfinite(p.grad).all())
-    if not np.isfinite(value) or wrong:
+        wrong = [p.name for p in net.parameters() if not np.isfinite(p.grad).all()]
+        if wrong:
+            raise FloatingPointError(f"fit: the gradient of {', '.join(wrong)} is not finite {hint}")
+    except BaseException:
         for array, before in buffers:
             array[...] = before
-        what = f"the gradient of {wrong} is not finite" if wrong else f"the loss is {value}"
-        raise FloatingPointError(f"fit: {what} in {when}; the network is as before it. A smaller learning rate?")
+        raise
     optimiser.step()
     return value
 

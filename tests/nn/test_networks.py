@@ -95,7 +95,7 @@ def test_summary() -> None:
     lines = small().summary((3, 2, 6, 6)).splitlines()
     assert lines[0].split() == ["name", "layer", "output", "parameters"]
     assert lines[2].split("  ")[0] == "0" and "Conv2d(2, 4, (3, 3))" in lines[2] and "(3, 4, 4, 4)" in lines[2]
-    assert "Conv2d(4, 4, (3, 3), padding=1)" in lines[3] and "1.body.0" in lines[3]
+    assert "Conv2d(4, 4, (3, 3), padding=1, bias=False)" in lines[3] and "1.body.0" in lines[3]
     assert lines[-1].split() == ["total", "(3,", "3)", f"{sum(p.value.size for p in small().parameters())}"]
 
 
@@ -105,6 +105,8 @@ def test_sequences() -> None:
     head = net[:2]
     assert isinstance(head, nn.Sequential) and head[1] is net[1]
     np.testing.assert_array_equal(nn.Sequential()(X), X)
+    assert repr(nn.Conv2d(2, 3, 1, bias=False)) == "Conv2d(2, 3, (1, 1), bias=False)"
+    assert repr(nn.Linear(2, 3)) == "Linear(2, 3)"
     assert repr(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1))) == "Sequential(ReLU(), MaxPool2d(2, stride=1))"
 
 

@@ -136,6 +136,9 @@ def test_what_fit_refuses() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             run(net, **(dict(x=x, target=labels) | options))  # type: ignore[arg-type]
+    unused = network().state()
+    for name, a in net.state().items():
+        np.testing.assert_array_equal(a, unused[name])
     with pytest.raises(ValueError, match="predict: the batch is empty"):
         nn.predict(net, x[:0])
     with pytest.raises(ValueError, match="accuracy: y must have shape"):
