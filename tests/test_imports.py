@@ -36,6 +36,7 @@ RULES: dict[str, set[str]] = {
     "images.ndimage_filters": {"core", "images.filtering", "images.ndimage_calls"},
     "images": set(),
     "ndimage": {"core.typing", "images"},
+    "nn": {"core.arguments", "core.arrays", "core.layouts", "core.typing", "operations"},
     "signal": {"core.typing", "images"},
 }
 
@@ -185,7 +186,7 @@ def test_public_names_exist() -> None:
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("door", ["ndimage", "signal"])
+@pytest.mark.parametrize("door", ["ndimage", "nn", "signal"])
 def test_doors_open(door: str) -> None:
     """As a statement, as an attribute, in `dir`; and none is open before."""
     assert "True" in loaded(f"import fastconv.{door}; print(fastconv.{door}.__name__ == 'fastconv.{door}')")
@@ -195,6 +196,6 @@ def test_doors_open(door: str) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "signal"])
+    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "nn", "signal"])
     with pytest.raises(AttributeError, match="has no attribute 'doors'"):
         fastconv.doors  # noqa: B018

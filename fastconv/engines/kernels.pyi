@@ -50,6 +50,23 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def activation(
+        self,
+        x: Array,
+        y: Array,
+        code: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def activation_backward(
+        self,
+        dy: Array,
+        x: Array,
+        dx: Array,
+        code: int,
+        threads: int,
+        /,
+    ) -> None: ...
     def fma_probe(
         self,
         scratch: Array,

@@ -99,6 +99,10 @@ STEPS = (
     Step("epilogue_pixels", "the same for pixels from p0 on of image n0, channels first",
          (array(INOUT, "y", "n c h w"), array(IN, "bias", "c, or none"), array(IN, "residual", "as y, or none"),
           *ints("code n0 p0 pixels"), THREADS)),
+    Step("activation", "the activation of every number; code: place in base.ACTIVATIONS",
+         (array(IN, "x", "any"), array(OUT, "y", "as x"), *ints("code"), THREADS)),
+    Step("activation_backward", "dy times the activation's derivative at x",
+         (array(IN, "dy", "as x"), array(IN, "x", "any"), array(OUT, "dx", "as x"), *ints("code"), THREADS)),
     Step("fma_probe", "n rounds of twelve multiply-adds of vectors a row: operations done, to be timed",
          (array(INOUT, "scratch", "k 192"), *ints("n"), THREADS), "int", ("numba",)),
     # ---- naive ----

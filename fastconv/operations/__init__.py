@@ -4,6 +4,7 @@ conv2d.py, gradients.py                                                the convo
 conv_transpose2d.py, separable.py, depthwise_separable.py              other convolutions, with their gradients
 prepared.py                                                            plans that keep packed weights
 pooling.py, global_pooling.py, unfold.py                               the rest of a CNN's geometry
+elementwise.py                                                         activations by themselves, and their gradients
 windows.py, planes.py, channels.py                                     windows of pooling, and the calls of its loops
 arithmetic.py                                                          output shapes, parameters, receptive fields
 lookup.py                                                              what is worked out once for calls alike

@@ -221,3 +221,17 @@ def _taller(x: Array, rows: int, cols: int) -> Array:
     if not rows and not cols:
         return x
     return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, rows), (0, cols)])
+
+
+def conv_transpose2d_shape(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    stride: IntPair,
+    padding: PaddingNumbers,
+    output_padding: IntPair,
+    dilation: IntPair,
+    groups: int,
+) -> tuple[int, ...]:
+    """Shape of what `conv_transpose2d` returns for arrays of these shapes."""
+    p, _, _ = _problem(x, w, stride, padding, output_padding, dilation, groups, "float32")
+    return p.x_shape[4 - len(x) :]

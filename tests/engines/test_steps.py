@@ -210,6 +210,8 @@ def images_and_pooling() -> None:
     common.epilogue(flipped, a[0, :, 0, 0].copy(), flipped.copy(), 1, True, 1)
     common.to_channels_first(flipped, a, 1)
     common.epilogue_pixels(a, a[0, 0, 0, :3].copy(), a.copy(), 1, 1, 2, 9, 1)
+    common.activation(a, np.empty_like(a), 7, 1)
+    common.activation_backward(a + 1, a, np.empty_like(a), 7, 1)
     planes = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
     for x in (planes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
         y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)

@@ -26,6 +26,7 @@ from .ground.probe import fma_probe
 from .im2col import col2im_add, col2im_add_last, im2col_pack, im2col_pack_last
 from .layout import epilogue, epilogue_pixels, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
+from .nn.activations import activation, activation_backward
 from .pooling.last import (
     avg_pool_last,
     avg_pool_last_backward,
@@ -41,6 +42,8 @@ from .winograd.weight import winograd_grad_weight
 
 __all__ = [
     "abs_peak",
+    "activation",
+    "activation_backward",
     "avg_pool",
     "avg_pool_backward",
     "avg_pool_last",

@@ -1,4 +1,4 @@
-/* activation(conv + bias + residual): the vector mathematics, for the last store of any kernel and for the step.
+/* activation(conv + bias + residual): the vector mathematics, for the last store of any kernel and for the steps.
    A NaN stays one. Errors are a few units in the last place; values below the smallest normal number become 0. */
 #ifndef FC_EPILOGUE_H
 #define FC_EPILOGUE_H
@@ -80,15 +80,15 @@ FC_INLINE vec fc_tanh(vec x) { /* (1 - t) / (1 + t), t = exp(-2 |x|), by way of 
     vec less = (scale - (real)1) + scale * more, y = less / (less + (real)2);
     return fc_select((ivec)(x < vzero()), y, -y);
 }
-/* x Phi(x), Phi(-z) = erfc(z / sqrt 2) / 2; erfc(z) exp(z^2) (1 + 2 z) is a polynomial of (z - c) / (z + c): Shepherd
+/* Phi(x), the distribution function of the standard normal; Phi(-z) = erfc(z / sqrt 2) / 2; erfc(z) exp(z^2) (1 + 2 z) is a polynomial of (z - c) / (z + c): Shepherd
    and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < inf" (Math. Comp. 1981) */
-FC_INLINE vec fc_gelu(vec x) {
+FC_INLINE vec fc_normal(vec x) {
     vec a = fc_no_more(fc_magnitude(x), FC_FARTHEST), z = a * (real)0.70710678118654752440;
     vec high = (vec)((ivec)a & (FC_UPPER_HALF + (ivec){0})); /* its square is exact */
     vec u = (z - (real)FC_ERFC_CENTRE) / (z + (real)FC_ERFC_CENTRE);
     FC_POLYNOMIAL(p, u, fc_erfc);
     vec tail = fc_exp_of(high * high * (real)-0.5, (a - high) * (a + high) * (real)-0.5) * p / (z * 4 + (real)2);
-    return x * fc_select((ivec)(x < vzero()), tail, (real)1 - tail);
+    return fc_select((ivec)(x < vzero()), tail, (real)1 - tail);
 }
 
 FC_INLINE vec fc_activate(vec x, int code) { /* constant code: one of them; NaN is never less or more */
@@ -98,10 +98,61 @@ FC_INLINE vec fc_activate(vec x, int code) { /* constant code: one of them; NaN 
     case FC_LEAKY_RELU: return fc_select((ivec)(x < vzero()), x * (real)0.01, x);
     case FC_SILU: return x * fc_sigmoid(x);
     case FC_HARDSWISH: return x * fc_no_more(fc_no_less(x + (real)3, 0), 6) / (real)6;
-    case FC_GELU: return fc_gelu(x);
+    case FC_GELU: return x * fc_normal(x);
     case FC_SIGMOID: return fc_sigmoid(x);
     case FC_TANH: return fc_tanh(x);
     default: return x;
+    }
+}
+
+/* t / (1 + t)^2, t = exp(-|x|): the logistic function's derivative, without the cancellation of s (1 - s) */
+FC_INLINE vec fc_logistic_slope(vec x) {
+    vec t = fc_exp_of(-fc_magnitude(x), vzero()), u = t + (real)1;
+    return t / (u * u);
+}
+FC_INLINE vec fc_slope(vec x, int code) { /* constant code: the derivative of fc_activate */
+    vec s, one = vset(1);
+    switch (code) {
+    case FC_RELU: return fc_select((ivec)(x > vzero()), one, vzero());
+    case FC_RELU6: return fc_select((ivec)(x > vzero()) & (ivec)(x < vset(6)), one, vzero());
+    case FC_LEAKY_RELU: return fc_select((ivec)(x > vzero()), one, vset((real)0.01));
+    case FC_SILU: s = fc_sigmoid(x); return s + x * fc_logistic_slope(x);
+    case FC_HARDSWISH:
+        s = fc_select((ivec)(x > vset(-3)), x / (real)3 + (real)0.5, vzero());
+        return fc_select((ivec)(x < vset(3)), s, one);
+    case FC_GELU:
+        s = fc_no_more(fc_magnitude(x), FC_FARTHEST);
+        return fc_normal(x) + x * fc_exp_of(s * s * (real)-0.5, vzero()) * (real)0.39894228040143267794;
+    case FC_SIGMOID: return fc_logistic_slope(x);
+    case FC_TANH: return fc_logistic_slope(x * (real)2) * (real)4;
+    default: return one;
+    }
+}
+
+/* Numbers [first, last): y = activation(x), or with dy y = dy * its derivative at x */
+FC_INLINE void fc_numbers_of(int code, const real *x, const real *dy, real *y, ptrdiff_t first, ptrdiff_t last) {
+    for (ptrdiff_t j = first; j < last; j += LANES) {
+        int k = last - j < LANES ? (int)(last - j) : LANES;
+        vec v = k == LANES ? vload(x + j) : vload_part(x + j, k);
+        if (!dy) v = fc_activate(v, code);
+        else {
+            vec d = k == LANES ? vload(dy + j) : vload_part(dy + j, k);
+            v = d * fc_slope(v, code);
+        }
+        if (k == LANES) vstore(y + j, v);
+        else vstore_part(y + j, v, k);
+    }
+}
+#define FC_NUMBERS_CASE(code)                                     \
+    case code:                                                    \
+        if (dy) fc_numbers_of(code, x, dy, y, first, last);       \
+        else fc_numbers_of(code, x, NULL, y, first, last);        \
+        break;
+static void fc_numbers(int code, const real *x, const real *dy, real *y, ptrdiff_t first, ptrdiff_t last) {
+    switch (code) {
+        FC_NUMBERS_CASE(FC_NONE) FC_NUMBERS_CASE(FC_RELU) FC_NUMBERS_CASE(FC_RELU6) FC_NUMBERS_CASE(FC_LEAKY_RELU)
+        FC_NUMBERS_CASE(FC_SILU) FC_NUMBERS_CASE(FC_HARDSWISH) FC_NUMBERS_CASE(FC_GELU) FC_NUMBERS_CASE(FC_SIGMOID)
+        FC_NUMBERS_CASE(FC_TANH)
     }
 }
 

@@ -1,7 +1,8 @@
-"""activation(conv + bias + residual): the vector mathematics, for the last store of any kernel and for the step.
+"""activation(conv + bias + residual): the vector mathematics, for the last store of any kernel and for the steps.
 
-``activate(x, code)`` is an intrinsic on vectors, its formulas those of cython_/ground/epilogue.h. A NaN stays one.
-Errors are a few units in the last place; values below the smallest normal number become 0.
+``activate(x, code)`` and its derivative ``slope(x, code)`` are intrinsics on vectors, their formulas those of
+cython_/ground/epilogue.h. A NaN stays one. Errors are a few units in the last place; values below the smallest normal
+number become 0.
 """
 
 from __future__ import annotations
@@ -131,7 +132,10 @@ class _Maths:
         return self.div(self.mul(x, self.relu6(self.add(x, 3.0))), 6.0)
 
     def gelu(self, x: Any) -> Any:
-        """x Phi(x), with Phi(-z) = erfc(z / sqrt 2) / 2 as Shepherd and Laframboise (Math. Comp. 1981) have it."""
+        return self.mul(x, self.normal(x))
+
+    def normal(self, x: Any) -> Any:
+        """Phi(x), with Phi(-z) = erfc(z / sqrt 2) / 2 as Shepherd and Laframboise (Math. Comp. 1981) have it."""
         b, n = self.b, self.n
         a = self.no_more(self.magnitude(x), n.farthest)
         z = self.mul(a, math.sqrt(0.5))
@@ -140,7 +144,7 @@ class _Maths:
         low = self.mul(self.mul(self.sub(a, high), self.add(a, high)), -0.5)
         e = self.exp(self.mul(self.mul(high, high), -0.5), low)
         tail = self.div(self.mul(e, p), self.add(self.mul(z, 4.0), 2.0))
-        return self.mul(x, self.if_less(x, 0.0, tail, self.sub(1.0, tail)))
+        return self.if_less(x, 0.0, tail, self.sub(1.0, tail))
 
     def sigmoid(self, x: Any) -> Any:
         t = self.exp(self.sub(0.0, self.magnitude(x)))
@@ -153,26 +157,71 @@ class _Maths:
         y = self.div(less, self.add(less, 2.0))
         return self.if_less(x, 0.0, y, self.sub(0.0, y))
 
+    def relu_slope(self, x: Any) -> Any:
+        return self.if_less(0.0, x, 1.0, 0.0)
+
+    def relu6_slope(self, x: Any) -> Any:
+        return self.if_less(0.0, x, self.if_less(x, 6.0, 1.0, 0.0), 0.0)
+
+    def leaky_relu_slope(self, x: Any) -> Any:
+        return self.if_less(0.0, x, 1.0, 0.01)
+
+    def silu_slope(self, x: Any) -> Any:
+        return self.add(self.sigmoid(x), self.mul(x, self.sigmoid_slope(x)))
+
+    def hardswish_slope(self, x: Any) -> Any:
+        rising = self.if_less(-3.0, x, self.add(self.div(x, 3.0), 0.5), 0.0)
+        return self.if_less(x, 3.0, rising, 1.0)
+
+    def gelu_slope(self, x: Any) -> Any:
+        a = self.no_more(self.magnitude(x), self.n.farthest)
+        density = self.mul(self.exp(self.mul(self.mul(a, a), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return self.add(self.normal(x), self.mul(x, density))
+
+    def sigmoid_slope(self, x: Any) -> Any:
+        """t / (1 + t)^2 with t = exp(-|x|), without the cancellation of s (1 - s)."""
+        t = self.exp(self.sub(0.0, self.magnitude(x)))
+        u = self.add(t, 1.0)
+        return self.div(t, self.mul(u, u))
+
+    def tanh_slope(self, x: Any) -> Any:
+        return self.mul(self.sigmoid_slope(self.mul(x, 2.0)), 4.0)
+
 
 #: in the order of ACTIVATIONS in algorithms/base.py, from 1 on
 _FORMULAS: tuple[Callable[[_Maths, Any], Any], ...] = (
     _Maths.relu, _Maths.relu6, _Maths.leaky_relu, _Maths.silu, _Maths.hardswish, _Maths.gelu, _Maths.sigmoid,
     _Maths.tanh,
 )  # fmt: skip
+_SLOPES: tuple[Callable[[_Maths, Any], Any], ...] = (
+    _Maths.relu_slope, _Maths.relu6_slope, _Maths.leaky_relu_slope, _Maths.silu_slope, _Maths.hardswish_slope,
+    _Maths.gelu_slope, _Maths.sigmoid_slope, _Maths.tanh_slope,
+)  # fmt: skip
 
 
 @extending.intrinsic
 def activate(typingctx, x, code):
     """activate(x, code) -> the activation of a vector; code 0 is none, a variable is a well predicted branch."""
+    return _choice(x, _FORMULAS, lambda maths, value: value)
+
+
+@extending.intrinsic
+def slope(typingctx, x, code):
+    """slope(x, code) -> the derivative of the activation of a vector; of code 0 it is 1."""
+    return _choice(x, _SLOPES, lambda maths, value: maths.number(1.0))
+
+
+def _choice(x, formulas, none):
+    """The formula of a code, from 1 on; of code 0 `none`."""
     if not isinstance(x, Vector):
-        raise emit.TypingError(f"activate needs a vector, not {x}")
+        raise emit.TypingError(f"activations need a vector, not {x}")
 
     def codegen(context, builder, sig, args):
         value, which = args
         end, before = builder.append_basic_block(), builder.block
+        ways = [(none(_Maths(builder, x), value), before)]
         switch = builder.switch(which, end)
-        ways = [(value, before)]
-        for k, formula in enumerate(_FORMULAS, 1):
+        for k, formula in enumerate(formulas, 1):
             block = builder.append_basic_block()
             switch.add_case(I64(k), block)
             builder.position_at_end(block)

@@ -1,0 +1,41 @@
+"""The examples run, do what they promise, and are short."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda f: f.stem)
+def test_length(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 120
+    assert f"test_{file.stem}" in globals(), "every example is run here"
+
+
+def test_lenet_digits(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    assert example("lenet_digits").main(str(tmp_path / "curve.png")) >= 0.98
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert "of 597 images are read correctly" in capsys.readouterr().out
+
+
+def test_resnet_cifar_like(capsys: Any) -> None:
+    pytest.importorskip("sklearn")
+    assert example("resnet_cifar_like").main() >= 0.9
+    assert "of 397 images are read correctly" in capsys.readouterr().out
+
+
+def test_cs231n_layers() -> None:
+    assert example("cs231n_layers").main() < 1e-13
