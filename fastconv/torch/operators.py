@@ -159,9 +159,15 @@ def keep(ctx: Any, first: Tensor, second: Tensor, given: Given) -> None:
     ctx.given = given
 
 
+def _laid(dy: Tensor, last: bool) -> Tensor:
+    """A gradient as its result lay, if that was channels_last: else one expanded number turns all that come after."""
+    return dy.contiguous(memory_format=torch.channels_last) if last else dy
+
+
 def conv2d_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
     """Gradients of ``conv2d``, those that are needed."""
-    (x, w), (x_shape, w_shape, options), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    (x, w), (x_shape, w_shape, options, last), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    dy = _laid(dy, last)
     dx = _dx(dy, w, x_shape, options) if needs[0] else None
     dw = _dw(dy, x, w_shape, options) if needs[1] else None
     return dx, dw, dy.sum((0, 2, 3)) if needs[2] else None, None, None, None, None
@@ -169,21 +175,22 @@ def conv2d_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
 
 def conv_transpose2d_backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
     """Gradients of ``conv_transpose2d``: the convolution, and its gradient with x in the place of dy."""
-    (x, w), (_, w_shape, options), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    (x, w), (_, w_shape, options, last), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    dy = _laid(dy, last)
     dx = _y(dy, w, options) if needs[0] else None
     dw = _dw(x, dy, w_shape, options) if needs[1] else None
     return dx, dw, dy.sum((0, 2, 3)) if needs[2] else None, None, None, None, None, None
 
 
 def _grad_input_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-    (dy, w), (_, w_shape, options), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    (dy, w), (_, w_shape, options, _), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
     of_dy = _y(g, w, options) if needs[0] else None
     of_w = _dw(dy, g, w_shape, options) if needs[1] else None
     return of_dy, of_w, None, None, None, None, None
 
 
 def _grad_weight_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-    (dy, x), (_, x_shape, options), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
+    (dy, x), (_, x_shape, options, _), needs = ctx.saved_tensors, ctx.given, ctx.needs_input_grad
     of_dy = _y(x, g, options) if needs[0] else None
     of_x = _dx(dy, g, x_shape, options) if needs[1] else None
     return of_dy, of_x, None, None, None, None, None
@@ -193,7 +200,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     first, second, _, *options = inputs
     if len(options) == 5:  # with output_padding, which the output's shape tells
         del options[2]
-    keep(ctx, first, second, (tuple(first.shape), tuple(second.shape), _tuples(*options)))
+    keep(ctx, first, second, (tuple(first.shape), tuple(second.shape), _tuples(*options), lies_last(first)))
 
 
 def _register(name: str, kernel: Any, fake: Any, backward: Any) -> None:

@@ -22,8 +22,8 @@ from ..planning.plan import Plan
 
 #: stride (2 numbers), padding (top, bottom, left, right), dilation (2), groups
 Options: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
-#: what gradients are told of a call beside its operands: their shapes, and the options
-Given: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Options]
+#: what gradients are told of a call: shapes of its operands, options, whether the first lies channels_last
+Given: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], Options, bool]
 
 _MOST = 4096
 _known: dict[tuple[Any, ...], Call] = {}
@@ -116,4 +116,4 @@ def _learn(pass_: str, a: Array, b: Array, x_shape: Shape, w_shape: Shape, optio
     if pass_ != "forward" and a.shape != plan.problem.y_shape:
         raise ValueError(f"dy must have the output's shape {plan.problem.y_shape}, got {a.shape}")
     plain = all(np.may_share_memory(v, c) for v, c in zip((a, b), held, strict=True))
-    return Call(plan, lasts, plain, (a.shape, b.shape, options))
+    return Call(plan, lasts, plain, (a.shape, b.shape, options, lasts[0]))
