@@ -3,7 +3,7 @@
 The two losses are printed side by side with the time of a step. Images are gratings in noise, to be told apart by
 their direction. Liu et al., "A ConvNet for the 2020s" (2022).
 
-    python examples/convnext_torch.py [--quick] [--channels-last]
+    OMP_WAIT_POLICY=passive python examples/convnext_torch.py [--quick] [--channels-last]
 """
 
 import argparse

@@ -5,7 +5,7 @@ kernel. Points are to be spread into discs, whose radius the network has to find
 losses are printed side by side with the time of a step, then the speed of the merged network.
 Ding et al., "Scaling Up Your Kernels to 31x31" (2022).
 
-    python examples/replk_torch.py [--quick]
+    OMP_WAIT_POLICY=passive python examples/replk_torch.py [--quick]
 """
 
 import argparse

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -264,3 +266,15 @@ def test_workers() -> None:
     loader = torch.utils.data.DataLoader(Images(), batch_size=2, num_workers=1, multiprocessing_context="fork")
     for batch in loader:
         assert torch.equal(batch[0], want)
+
+
+@pytest.mark.parametrize("first, spins", [("fastconv.torch", "1000"), ("torch", None)])
+def test_waiting_threads(first: str, spins: str | None) -> None:
+    """PyTorch's threads spin for a moment only, where fastconv loads them; the environment stays."""
+    code = f"import os; before = dict(os.environ); import {first}, fastconv.torch; assert before == dict(os.environ)"
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    environment["OMP_DISPLAY_ENV"] = "verbose"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    if "GOMP_SPINCOUNT" in run.stderr:  # libgomp, not another OpenMP
+        assert (f"GOMP_SPINCOUNT = '{spins}'" in run.stderr) == (spins is not None)
