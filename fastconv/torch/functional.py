@@ -1,7 +1,7 @@
 """`conv2d` and `conv_transpose2d` with the arguments of torch.nn.functional, and who computes a call.
 
 A plain call goes from here to tensors.py: an operator with registered gradients costs 10 us more, 30 with gradients.
-Only those who look at operators (torch.compile, torch.export, modes of functions) get to see one.
+Only torch.compile and modes that look at functions get to see one; torch.export keeps PyTorch's.
 """
 
 from __future__ import annotations
