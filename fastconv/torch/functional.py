@@ -21,6 +21,8 @@ from .tensors import Options
 #: one number or two, for height and width
 Ints: TypeAlias = int | Sequence[int]
 
+_is_grad_enabled, _is_autocast = torch.is_grad_enabled, torch.is_autocast_enabled
+_function_modes = torch._C._len_torch_function_stack
 _is_compiling, _is_watched = torch.compiler.is_compiling, operators.is_watched
 _PLAIN, _FLOATS, _STRIDED = operators.PLAIN, (torch.float32, torch.float64), torch.strided
 _calls: dict[tuple[Any, ...], tensors.Call] = {}
@@ -152,8 +154,8 @@ def is_at_hand(x: Tensor, w: Tensor, bias: Tensor | None) -> bool:
         and x.layout is w.layout is _STRIDED
         and (bias is None or (type(bias) in _PLAIN and bias.is_cpu and bias.dtype is x.dtype))
         and not _is_watched()
-        and not torch._C._len_torch_function_stack()
-        and not torch.is_autocast_enabled("cpu")
+        and not _function_modes()
+        and not _is_autocast("cpu")
     )
 
 
@@ -191,7 +193,7 @@ def _found(learn: Callable[..., tensors.Call | None], x: Tensor, w: Tensor, *opt
 
 
 def _called(apply: Callable[..., Any], call: tensors.Call, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
-    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad or (bias is not None and bias.requires_grad)):
+    if _is_grad_enabled() and (x.requires_grad or w.requires_grad or (bias is not None and bias.requires_grad)):
         y: Tensor = apply(x, w, bias, call)
         return y
     return call(x, w, bias)

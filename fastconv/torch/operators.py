@@ -28,7 +28,8 @@ _DEFINITIONS = {
 }
 #: tensors that are no subclass
 PLAIN = frozenset((Tensor, torch.nn.Parameter))
-_functorch = torch._C._functorch
+_functorch, _peek = torch._C._functorch, torch._C._functorch.peek_interpreter_stack
+_dispatch_modes, _tracing_state = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 _library: Any = torch.library.Library("fastconv", "DEF")  # type: ignore[no-untyped-call]
 for _name, _arguments in _DEFINITIONS.items():
     _library.define(f"{_name}({_arguments}) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
@@ -124,10 +125,7 @@ def is_eager(*given: Tensor) -> bool:
 def is_watched() -> bool:
     """Whether a dispatch mode, torch.func, torch.jit.trace or a forward-mode derivative looks at every operator."""
     return bool(
-        _functorch.peek_interpreter_stack() is not None
-        or torch._C._len_torch_dispatch_stack()
-        or forward_ad._current_level >= 0
-        or torch._C._get_tracing_state() is not None
+        _peek() is not None or _dispatch_modes() or forward_ad._current_level >= 0 or _tracing_state() is not None
     )
 
 
@@ -154,8 +152,8 @@ def _y(x: Tensor, w: Tensor, options: Options) -> Tensor:
 
 def keep(ctx: Any, first: Tensor, second: Tensor, given: Given) -> None:
     """Save of two operands what their gradients need."""
-    of_first, of_second = ctx.needs_input_grad[:2]
-    ctx.save_for_backward(first if of_second else None, second if of_first else None)
+    needs = ctx.needs_input_grad
+    ctx.save_for_backward(first if needs[1] else None, second if needs[0] else None)
     ctx.given = given
 
 
