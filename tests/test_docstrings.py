@@ -3,6 +3,8 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -18,7 +20,10 @@ ARRAYS = ("Array", "ArrayLike", "Numbers")
 
 
 def functions() -> Iterator[Callable[..., Any]]:
-    for module in (fastconv, ndimage, signal):
+    doors = [ndimage, signal]
+    if find_spec("torch") is not None:
+        doors.append(import_module("fastconv.torch"))
+    for module in (fastconv, *doors):
         for name in module.__all__:
             found = getattr(module, name)
             if not isinstance(found, type):

@@ -1,6 +1,8 @@
 """The examples run, do what they promise, and are short."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ def example(name: str) -> Any:
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda f: f.stem)
 def test_length(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 120
-    assert f"test_{file.stem}" in globals(), "every example is run here"
+    assert f'"{file.stem}"' in Path(__file__).read_text(), "every example is run here"
 
 
 def test_lenet_digits(tmp_path: Path, capsys: Any) -> None:
@@ -39,3 +41,12 @@ def test_resnet_cifar_like(capsys: Any) -> None:
 
 def test_cs231n_layers() -> None:
     assert example("cs231n_layers").main() < 1e-13
+
+
+@pytest.mark.parametrize("name", ["convnext_torch", "replk_torch"])
+def test_with_torch(name: str) -> None:
+    pytest.importorskip("torch")
+    file = EXAMPLES / f"{name}.py"
+    run = subprocess.run([sys.executable, str(file), "--quick"], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert "ms a step" in run.stdout

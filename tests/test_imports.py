@@ -38,6 +38,7 @@ RULES: dict[str, set[str]] = {
     "ndimage": {"core.typing", "images"},
     "nn": {"core.arguments", "core.arrays", "core.layouts", "core.typing", "operations"},
     "signal": {"core.typing", "images"},
+    "torch": {"core", "operations", "planning"},
 }
 
 
@@ -136,8 +137,8 @@ def test_the_rules_would_notice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_nothing_slow_at_the_top(file: Path) -> None:
-    """Outside the Numba engine nothing slow is imported where a module is loaded."""
-    if "numba_" in file.parts:
+    """Outside the Numba engine, and the door to PyTorch, nothing slow is imported where a module is loaded."""
+    if {"numba_", "torch"} & set(file.relative_to(ROOT).parts):
         return
     tops = {a.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import) for a in node.names}
     tops |= {str(n.module) for n in ast.parse(file.read_text()).body if isinstance(n, ast.ImportFrom) and not n.level}
@@ -186,9 +187,11 @@ def test_public_names_exist() -> None:
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("door", ["ndimage", "nn", "signal"])
+@pytest.mark.parametrize("door", ["ndimage", "nn", "signal", "torch"])
 def test_doors_open(door: str) -> None:
     """As a statement, as an attribute, in `dir`; and none is open before."""
+    if door == "torch":
+        pytest.importorskip("torch")
     assert "True" in loaded(f"import fastconv.{door}; print(fastconv.{door}.__name__ == 'fastconv.{door}')")
     assert "True" in loaded(f"import fastconv; print(fastconv.{door}.__name__ == 'fastconv.{door}')")
     assert "True" in loaded(f"from fastconv import {door}; print({door}.__name__ == 'fastconv.{door}')")
@@ -196,6 +199,6 @@ def test_doors_open(door: str) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "nn", "signal"])
+    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "nn", "signal", "torch"])
     with pytest.raises(AttributeError, match="has no attribute 'doors'"):
         fastconv.doors  # noqa: B018

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,17 +74,21 @@ def lies_last(a: Array) -> bool:
     first, last = a.flags.c_contiguous, np.moveaxis(a, -3, -1).flags.c_contiguous
     if first != last:
         return last
-    shape, strides = a.shape, a.strides
+    return grow_from_channels(a.shape, a.strides)
+
+
+def grow_from_channels(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """PyTorch's rule for an image (.., C, H, W) by its strides, of bytes or elements."""
     c = abs(strides[-3])
     if not c:
         return False
     least = 0
-    for axis in (-3, -1, -2, -4)[: a.ndim]:
+    for axis in (-3, -1, -2, -4)[: len(shape)]:
         size, step = shape[axis], abs(strides[axis])
         if not size or step < least or (axis == -4 and least == c):
             return False
         least = step * size
-    return a.ndim == 4 or least != c
+    return len(shape) == 4 or least != c
 
 
 def lying(a: Array, nhwc: bool) -> bool:

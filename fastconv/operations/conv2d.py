@@ -110,7 +110,7 @@ def conv2d(
             if bias is None:
                 return known.run(a, v)
             if type(bias) is np.ndarray and bias.dtype == a.dtype and bias.shape == v.shape[:1]:
-                return known.run(a, v, ready(bias, bias.dtype.name))
+                return known.run(a, v, ready(bias, known.name))
     nhwc = is_nhwc(layout)
     xa, wa = image("x", x, nhwc), as_array("w", w)
     ba = None if bias is None else as_array("bias", bias)

@@ -17,7 +17,9 @@ from ..planning.plan import Plan
 class Known:
     """What was worked out for a forward pass with plain arrays: all but their numbers."""
 
-    __slots__ = ("dtype", "nhwc", "packed", "peak", "plan", "run_plan", "shape", "simple", "unbatched", "x_last")
+    __slots__ = (
+        "dtype", "name", "nhwc", "packed", "peak", "plan", "run_plan", "shape", "simple", "unbatched", "x_last",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -30,7 +32,7 @@ class Known:
         peak: float | None = None,
     ) -> None:
         self.plan, self.x_last, self.nhwc, self.unbatched = plan, x_last, nhwc, unbatched
-        self.dtype, self.shape = np.dtype(dtype), plan.stored_shape
+        self.name, self.dtype, self.shape = dtype, np.dtype(dtype), plan.stored_shape
         self.packed, self.peak, self.run_plan = packed, peak, plan.run
         self.simple = x_last == nhwc == plan.last and not unbatched  # memory is as the caller counts
 
