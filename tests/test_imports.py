@@ -27,7 +27,7 @@ RULES: dict[str, set[str]] = {
     "planning": {"core", "algorithms", "engines.loader"},
     "planning.rates": {"core", "algorithms.base", "engines.loader"},
     "planning.plan": {"core", "algorithms.base", "engines.loader", "planning.rows"},
-    "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records"},
+    "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records", "engines.tape"},
     "images.filtering": {"core", "engines.loader", "engines.records"},
     "images.spectral": {"core", "planning", "images.filtering"},
     "images.correlation": {"core", "images.filtering", "images.spectral"},
@@ -36,7 +36,7 @@ RULES: dict[str, set[str]] = {
     "images.ndimage_filters": {"core", "images.filtering", "images.ndimage_calls"},
     "images": set(),
     "ndimage": {"core.typing", "images"},
-    "nn": {"core.arguments", "core.arrays", "core.layouts", "core.typing", "operations"},
+    "nn": {"core", "operations"},
     "signal": {"core.typing", "images"},
     "torch": {"core", "operations", "planning"},
 }

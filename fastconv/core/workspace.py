@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,20 @@ def give_back(dtype: str, array: Any) -> None:
     """Keep a borrowed array for the next call of this thread."""
     if array.nbytes <= KEEP_BYTES:
         _local.__dict__[dtype] = array
+
+
+@contextmanager
+def private(arrays: dict[str, Any]) -> Iterator[None]:
+    """Scratch memory of this thread's calls comes from ``arrays``, by dtype, and is kept there."""
+    before = dict(_local.__dict__)
+    _local.__dict__.clear()
+    _local.__dict__.update(arrays)
+    try:
+        yield
+    finally:
+        arrays.update(_local.__dict__)
+        _local.__dict__.clear()
+        _local.__dict__.update(before)
 
 
 def aligned(dtype: str, nbytes: int) -> Any:

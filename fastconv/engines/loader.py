@@ -9,6 +9,8 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
+from .tape import heard
+
 if TYPE_CHECKING:
     from .kernels import Kernels
 
@@ -17,7 +19,6 @@ ISAS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "portable")  # widest first
 _SHORT = {"float32": "f32", "float64": "f64", "float16": "f32"}
 
 
-@cache
 def load(engine: str, dtype: str) -> Kernels:
     """A namespace with the steps of an engine for one dtype.
 
@@ -26,6 +27,11 @@ def load(engine: str, dtype: str) -> Kernels:
     ImportError
         With the reason, if the engine is absent.
     """
+    return cast("Kernels", heard(_load(engine, dtype)))
+
+
+@cache
+def _load(engine: str, dtype: str) -> Kernels:
     if engine == "cython":
         if isa() is None:
             raise ImportError(absent("cython"))

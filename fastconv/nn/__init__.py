@@ -11,6 +11,7 @@ containers.py                                              Sequential, Residual,
 convolutions.py, pooling.py, linear.py                     layers on `fastconv`'s calls, and on a matrix product
 activations.py, normalization.py, scaling.py               ReLU and its like, batch and layer norm, Scale, Dropout, ..
 arithmetic.py                                              what these and losses compute in NumPy
+graph.py, compiled.py                                      a network as operations; for inference, in one call
 init.py, losses.py, optimisers.py, schedules.py            how to begin, what to reach, how to get there
 augment.py, training.py, progress.py                       data, `fit`, its bar
 
@@ -19,6 +20,7 @@ Images are (N, C, H, W), float32 or float64; memory layout follows the input, as
 
 from . import augment, init, schedules
 from .activations import GELU, ArcTan, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softsign, Tanh
+from .compiled import Compiled, compile
 from .containers import Concat, Residual, Sequential
 from .convolutions import Conv2d, ConvTranspose2d, DepthwiseSeparableConv2d
 from .layer import Layer, Parameter
@@ -39,6 +41,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "BinaryCrossEntropy",
+    "Compiled",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
@@ -72,6 +75,7 @@ __all__ = [
     "Tanh",
     "accuracy",
     "augment",
+    "compile",
     "fit",
     "init",
     "predict",

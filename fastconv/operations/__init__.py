@@ -7,6 +7,7 @@ pooling.py, global_pooling.py, unfold.py                               the rest 
 elementwise.py                                                         activations by themselves, and their gradients
 windows.py, planes.py, channels.py                                     windows of pooling, and the calls of its loops
 arithmetic.py                                                          output shapes, parameters, receptive fields
+repeated.py                                                            steps of a call, to be made again
 lookup.py                                                              what is worked out once for calls alike
 calls.py                                                               what these share
 """

@@ -27,6 +27,18 @@ def activation(x: Array, name: Activation) -> Array:
     return y
 
 
+def activation_into(x: Array, y: Array, name: Activation) -> None:
+    """The same into ``y``, which may be ``x``; both C-contiguous, of one shape and dtype."""
+    engine, threads = _engine(x)
+    engine.activation(x, y, ACTIVATIONS.index(name), threads)
+
+
+def to_channels_last(x: Array, y: Array) -> None:
+    """Images (N, C, H, W) into ``y`` (N, H, W, C), both C-contiguous, native and of one dtype."""
+    engine, threads = _engine(x)
+    engine.to_channels_last(x, y, threads)
+
+
 def activation_backward(dy: Array, x: Array, name: Activation) -> Array:
     """``dy`` times the derivative of the activation at ``x``, in the dtype and memory layout of ``x``."""
     a = _plain(x)

@@ -115,6 +115,12 @@ class Plan:
         if self.guarded and not self._within_range(first, second, peak) and self.fallback is not None:
             self.fallback.run(first, second, out, bias, residual=residual)
             return
+        self.run_unguarded(first, second, out, bias, packed, residual)
+
+    def run_unguarded(
+        self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, residual: Any = None
+    ) -> None:
+        """The same without a look at the numbers."""
         after = self._after if bias is None and residual is None else Epilogue(bias, residual, self.asked.activation)
         if not self.workspace_bytes:
             self._run(first, second, out, after, packed, self._nothing)

@@ -1,0 +1,316 @@
+"""A network compiled for inference: operations planned, weights packed, memory laid out, steps in a row."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.arguments import shape_of
+from ..core.layouts import returned
+from ..core.threads import get_num_threads
+from ..core.typing import Array, ArrayLike, Shape
+from ..core.workspace import aligned
+from ..operations.elementwise import activation_into, to_channels_last
+from ..operations.pooling import avg_pool2d, max_pool2d
+from ..operations.prepared import Conv2dPlan, plan_conv2d
+from ..operations.repeated import Calls, repeatable
+from .graph import Node, fused, in_order, taken_apart
+from .layer import Layer, floats
+from .pooling import GlobalAvgPool2d, MaxPool2d
+
+_APART = 64 + 4096 // 16  # bytes between values: equal places of two do not meet in one set of a cache
+_IN_PLACE = ("activation", "affine", "gate")
+
+
+class _Program(NamedTuple):
+    """Steps on memory of their own, for one number of threads."""
+
+    source: Array  # (n, h, w, c)
+    calls: Calls
+    result: Array  # (n, h, w, c)
+
+
+class Compiled:
+    """A network for inference, made by `nn.compile`, called like a function.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple of int
+    """
+
+    def __init__(self, net: Layer, input_shape: Shape) -> None:
+        self.input_shape = shape_of("input_shape", input_shape, "(N, C, H, W)", "(N, C)")
+        self._net = copy.deepcopy(net).eval()
+        self.output_shape = self._net.output_shape(self.input_shape)
+        values = [p.value for p in self._net.parameters()]
+        self._dtype = np.result_type(*values) if values else np.dtype(np.float32)
+        source, output = taken_apart(self._net, self.input_shape)
+        self._source, self._output = source, fused(output)
+        self._nodes = [node for node in in_order(self._output) if node is not source]
+        self._plans: dict[int, Conv2dPlan] = {}
+        for node in self._nodes:
+            if node.kind == "conv":
+                self._plans[id(node)] = self._planned(node)
+        self._places, self._numbers = _laid_out([source, *self._nodes], self._output)
+        self._programs: dict[int, list[_Program]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The network's output; see `nn.compile`.
+
+        Parameters
+        ----------
+        x : array of shape ``input_shape``
+
+        Returns
+        -------
+        ndarray of shape ``output_shape``
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dtype or shape are not those that the network was compiled for.
+        """
+        a = floats("x", x)
+        if a.shape != self.input_shape:
+            raise ValueError(f"x must have shape {self.input_shape}, as the network was compiled for, got {a.shape}")
+        if a.dtype != self._dtype:
+            raise TypeError(f"x must be {self._dtype}, as the network is, got {a.dtype}")
+        if not a.size:
+            return self._net.forward(a)
+        threads, program = get_num_threads(), None
+        with self._lock:
+            free = self._programs.setdefault(threads, [])
+            if free:
+                program = free.pop()
+        if program is None:
+            program = self._program()
+        x = a.reshape(self._source.shape)
+        if x.flags.c_contiguous and x.dtype.isnative:
+            to_channels_last(x, program.source)
+        else:
+            program.source[...] = x.transpose(0, 2, 3, 1)
+        for step, args in program.calls:
+            step(*args)
+        y = program.result.copy()
+        self._programs[threads].append(program)
+        if not np.isfinite(y).all() or not np.isfinite(a.sum()):
+            with self._lock:
+                return self._net.forward(a)  # what is fused and transformed spreads NaN and Inf otherwise
+        if len(self.output_shape) == 2:
+            return y.reshape(self.output_shape)
+        return returned(y, True, False, False) if _lies_last(a) else np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+
+    def _planned(self, node: Node) -> Conv2dPlan:
+        assert node.w is not None
+        w = np.ascontiguousarray(node.w, self._dtype)
+        bias = None if node.bias is None else np.ascontiguousarray(np.broadcast_to(node.bias, len(w)), self._dtype)
+        shape = node.inputs[0].shape
+        if node.inputs[0].kind == "view":
+            shape = shape[0], w.shape[1], 1, 1
+        return plan_conv2d(shape, w, bias, channels_last=True, activation=node.activation, **node.options)
+
+    def _program(self) -> _Program:
+        """Memory and steps."""
+        memory = aligned(self._dtype.name, self._numbers * self._dtype.itemsize)
+        arrays: dict[int, Array] = {}
+        for node in (self._source, *self._nodes):
+            n, c, h, w = node.shape
+            at = self._places[id(node)]
+            arrays[id(node)] = memory[at : at + prod(node.shape)].reshape(n, h, w, c)
+        calls: Calls = []
+        scratch: dict[str, Any] = {}
+        for node in self._nodes:
+            if node.kind == "view":
+                continue
+            inputs, out = [arrays[id(a)] for a in node.inputs], arrays[id(node)]
+            call = self._call(node, inputs, out)
+            if any(out.ctypes.data == a.ctypes.data for a in inputs):
+                calls.append((call, ()))
+            else:
+                calls += repeatable(call, inputs, out, scratch)
+        return _Program(arrays[id(self._source)], calls, arrays[id(self._output)])
+
+    def _call(self, node: Node, inputs: list[Array], out: Array) -> Callable[[], Any]:
+        """What fills ``out`` from ``inputs``, all (n, h, w, c)."""
+        x = inputs[0]
+        if node.kind == "conv":
+            residual = inputs[1] if len(inputs) > 1 else None
+            n, _, _, _ = x.shape
+            plan = self._plans[id(node)]
+            if node.inputs[0].kind == "view":
+                x = x.reshape(n, 1, 1, -1)
+            return partial(plan.into, x, out, residual)
+        if node.kind == "pool":
+            return partial(_pool, node.layer, _images(x), _images(out))
+        if node.kind == "activation":
+            return partial(activation_into, x, out, node.activation)
+        if node.kind == "affine":
+            assert node.w is not None
+            bias = np.zeros(1) if node.bias is None else node.bias
+            w, b = node.w.astype(self._dtype), np.broadcast_to(bias, node.w.shape).astype(self._dtype)
+            return partial(_affine, x, w, b, node.activation, out)
+        if node.kind == "norm":
+            return partial(_norm, node, x, out)
+        if node.kind == "gate":
+            return partial(np.multiply, x, inputs[1], out)
+        if node.kind == "add":
+            return partial(_add, x, inputs[1], node.scale, out)
+        if node.kind == "concat":
+            return partial(np.concatenate, inputs, 3, out)
+        if node.kind == "flatten":
+            n, h, w_, c = x.shape
+            return partial(np.copyto, out.reshape(n, c, h, w_), x.transpose(0, 3, 1, 2))
+        assert node.layer is not None
+        return partial(_layer, node.layer, x, out)
+
+    def explain(self) -> str:
+        """A table: every operation with what is fused into it, shape, backend, bytes and predicted time."""
+        lines = [f"{'operation':38} {'output':20} {'backend':22} {'KB':>9} {'us':>9}"]
+        total = 0.0
+        for node in self._nodes:
+            what = " + ".join([f"{node.path or 'net'} {node.kind}", *node.names])
+            plan, backend, seconds = self._plans.get(id(node)), "", ""
+            moved = sum(prod(a.shape) for a in [*node.inputs, node]) * self._dtype.itemsize
+            if plan is not None:
+                row = next(row for row in plan.explain().rows if row["status"] == "chosen")
+                backend, moved = row["backend"], row["bytes"]
+                total += row["predicted_seconds"]
+                seconds = f"{row['predicted_seconds'] * 1e6:.0f}"
+            shape = "x".join(map(str, node.shape))
+            lines.append(f"{what:38.38} {shape:20} {backend:22} {moved / 1024:9.0f} {seconds:>9}")
+        memory = self._numbers * self._dtype.itemsize
+        lines.append(f"memory of values: {memory / 2**20:.1f} MB; convolutions: {total * 1e3:.2f} ms predicted")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Compiled {type(self._net).__name__} of {self.input_shape}>"
+
+
+def compile(net: Layer, input_shape: Shape) -> Compiled:
+    """A network compiled for inference on arrays of one shape.
+
+    Batch normalisation is folded into the convolution before it, activation and residual addition go into its last
+    store, values have channels last from end to end, weights are packed, and memory is laid out once: a value takes
+    the place of one that nobody reads any more. A call is then a row of the engine's steps.
+
+    Parameters
+    ----------
+    net : Layer
+        Its weights and statistics are copied; dropout drops nothing. Layers of classes that are not `fastconv.nn`'s
+        are called as they are.
+    input_shape : (N, C, H, W) or (N, C)
+
+    Returns
+    -------
+    Compiled
+        ``y = fast(x)`` for an ``x`` of this shape and of the parameters' dtype, float32 or float64; calls from several
+        threads are safe, each has memory of its own. ``fast.explain()`` shows every operation. A result differs from
+        ``net.eval()(x)`` by roundings, within the bounds that `explain` states for the convolutions. Where input or
+        output hold NaN or Inf, it is that of the network as it is written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shape does not fit the network; the message names the layer.
+
+    References
+    ----------
+    Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference"
+    (2018), section 3.2: batch normalisation in weights. Pisarchyk and Lee, "Efficient memory management for deep neural
+    net inference" (2020), section 5: places by size.
+    """
+    if not isinstance(net, Layer):
+        raise TypeError(f"net must be a layer of fastconv.nn, got {type(net).__name__}")
+    return Compiled(net, input_shape)
+
+
+def _laid_out(nodes: list[Node], output: Node) -> tuple[dict[int, int], int]:
+    """Where each value lies, in numbers, and how many numbers there are: the largest first, each at the first place
+    that is free while it lives."""
+    index = {id(node): i for i, node in enumerate(nodes)}
+    owner: dict[int, Node] = {}  # the value whose memory it shares
+    last: dict[int, int] = {}
+    for i, node in enumerate(nodes):
+        for a in node.inputs:
+            last[id(a)] = i
+    last[id(output)] = len(nodes)
+    for i, node in enumerate(nodes):
+        source = node.inputs[0] if node.inputs else node
+        in_place = node.kind in _IN_PLACE and last[id(source)] == i and source.kind != "input"
+        if node.kind == "view" or in_place:
+            owner[id(node)] = owner.get(id(source), source)
+    life = {id(n): [index[id(n)], last.get(id(n), index[id(n)])] for n in nodes if id(n) not in owner}
+    for node in nodes:
+        if id(node) in owner:
+            span = life[id(owner[id(node)])]
+            span[1] = max(span[1], last.get(id(node), index[id(node)]))
+    size = {id(n): -(-prod(n.shape) // 16) * 16 + _APART // 4 for n in nodes}
+    places: dict[int, int] = {}
+    for key in sorted(life, key=lambda k: (-size[k], life[k])):
+        begin, end = life[key]
+        taken = sorted((places[k], size[k]) for k in places if life[k][0] <= end and begin <= life[k][1])
+        at = 0
+        for place, numbers in taken:
+            if place - at >= size[key]:
+                break
+            at = max(at, place + numbers)
+        places[key] = at
+    for node in nodes:
+        if id(node) in owner:
+            places[id(node)] = places[id(owner[id(node)])]
+    return places, max(places[k] + size[k] for k in life)
+
+
+def _lies_last(a: Array) -> bool:
+    return a.ndim == 4 and a.transpose(0, 2, 3, 1).flags.c_contiguous and not a.flags.c_contiguous
+
+
+def _images(a: Array) -> Array:
+    """(n, h, w, c) in memory as (n, c, h, w)."""
+    return a.transpose(0, 3, 1, 2)
+
+
+def _pool(layer: Any, x: Array, out: Array) -> None:
+    if isinstance(layer, GlobalAvgPool2d):
+        avg_pool2d(x, x.shape[2:], stride=1, out=out)
+        return
+    options = {name: getattr(layer, name) for name in layer.settings}
+    (max_pool2d if isinstance(layer, MaxPool2d) else avg_pool2d)(x, out=out, **options)
+
+
+def _affine(x: Array, w: Array, bias: Array, activation: Any, out: Array) -> None:
+    np.multiply(x, w, out)
+    np.add(out, bias, out)
+    if activation is not None:
+        activation_into(out, out, activation)
+
+
+def _norm(node: Node, x: Array, out: Array) -> None:
+    mean = x.mean(axis=3, keepdims=True)
+    np.subtract(x, mean, out)
+    std = np.sqrt((out**2).mean(axis=3, keepdims=True) + x.dtype.type(node.options["eps"]))
+    np.divide(out, std, out)
+    out *= node.w
+    out += node.bias
+
+
+def _add(a: Array, b: Array, scale: float, out: Array) -> None:
+    np.add(a, b, out)
+    if scale != 1:
+        out *= out.dtype.type(scale)
+
+
+def _layer(layer: Layer, x: Array, out: Array) -> None:
+    images = _images(x)
+    y = layer.forward(images)
+    if y.ndim == 2:
+        out[...] = y[:, None, None, :]
+    else:
+        out[...] = y.transpose(0, 2, 3, 1)
