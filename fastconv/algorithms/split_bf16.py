@@ -36,6 +36,7 @@ _JIT_BAND = 32 << 20  # the same where weights are packed anew for every band
 _PANEL = 2 << 20  # weights beyond this are packed panel by panel, just before use
 _SPEED = {"amx": 10.0, "avx512_bf16": 2.0, "": 0.1}  # against FMA
 _FILL = {"amx": 0.7, "avx512_bf16": 0.88, "": 1.0}  # of that, reached by the loops
+_SHORT = 0.4  # of that, where sums leave the tiles after few blocks
 _CALL = 15e-6  # seconds: arrays looked through for NaN, records of bands
 
 
@@ -108,7 +109,7 @@ class SplitBf16(Backend):
             flops *= -(-c // 32) * 32 / c * -(-outputs // 16) * 16 / outputs
             if self.unit == "amx":
                 flops *= (-(-oh * v.wph // 16) if cfg.flat else oh * -(-ow // 16)) * 16 / (oh * ow)
-        speed = _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * rates.fma_gflops
+        speed = self._speed(rates)
         if self.unit == "avx512_bf16":  # sums in registers: fewer than 14 wait for each other
             across, vectors = (p.co // p.g, c) if pass_ == "grad_weight" else (v.columns, outputs)
             speed *= min(1.0, across / -(-across // 14) * (1 if vectors <= 16 else 2) / 14)
@@ -124,8 +125,13 @@ class SplitBf16(Backend):
         each = rates.launch_us if threads > 1 else 2.5
         return Cost(flops, moved, seconds + launches * each * 1e-6 + _CALL)
 
+    def _speed(self, rates: Rates) -> float:
+        """GFLOP/s of a thread's products."""
+        short = _SHORT if self.unit == "amx" and self.chain < 32 else 1.0
+        return _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * short * rates.fma_gflops
+
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
-        speed = _SPEED.get(self.unit, 0.1) * _FILL.get(self.unit, 1.0) * rates.fma_gflops
+        speed = self._speed(rates)
         met = p.n * min(p.ih * p.iw, p.oh * p.ow)  # pixels that are copied and written at least
         numbers = met * (2 * self.parts * (p.co if pass_ == "grad_input" else p.ci) + 2 * min(p.ci, p.co))
         seconds = nominal_flops(p) * self.products / (speed * 1e9 * threads)
