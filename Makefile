@@ -14,7 +14,7 @@ ARGS ?=
 # What computes; the rest does not depend on the width of a vector.
 # split_bf16 is not among them: a forced instruction set has no unit for it
 KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery direct depthwise* fft* separable \
-	winograd*))) tests/images/test_filters.py tests/operations/test_elementwise.py tests/operations/test_pooling.py tests/planning/test_plan_layouts.py
+	winograd*))) tests/images/test_filters.py tests/operations/test_elementwise.py tests/operations/test_normalization.py tests/operations/test_pooling.py tests/planning/test_plan_layouts.py
 
 .PHONY: bench test test-isa lint format clean
 

@@ -12,7 +12,7 @@ PREFIXES = {
     "ground": ("FC_", "PEAK_", "VBYTES", "LANES", "CYTHON_INLINE"), "depthwise": ("DW_", "FC_DW_", "dw_"),
     "filters": ("FILTER_",), "fft.pxi": ("FFT_",),
     "fft_tiled": ("FT_",), "pooling": ("POOL_",), "split_bf16": ("SPLIT_",),
-    "winograd": ("WINO_",), "direct": ("DIRECT_", "FC_DIRECT_"), "_cpu.pyx": ("FC_", "HAS"),
+    "winograd": ("WINO_",), "direct": ("DIRECT_", "FC_DIRECT_"), "nn": ("NORM_",), "_cpu.pyx": ("FC_", "HAS"),
 }  # fmt: skip
 
 

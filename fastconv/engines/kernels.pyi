@@ -67,6 +67,52 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def layer_norm_last(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        y: Array,
+        eps: float,
+        threads: int,
+        /,
+    ) -> None: ...
+    def gate_last(
+        self,
+        x: Array,
+        s: Array,
+        y: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def gate_planes(
+        self,
+        x: Array,
+        s: Array,
+        y: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def affine_last(
+        self,
+        x: Array,
+        scale: Array,
+        shift: Array,
+        y: Array,
+        code: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def affine_planes(
+        self,
+        x: Array,
+        scale: Array,
+        shift: Array,
+        y: Array,
+        code: int,
+        threads: int,
+        /,
+    ) -> None: ...
     def fma_probe(
         self,
         scratch: Array,

@@ -5,6 +5,7 @@ conv_transpose2d.py, separable.py, depthwise_separable.py              other con
 prepared.py                                                            plans that keep packed weights
 pooling.py, global_pooling.py, unfold.py                               the rest of a CNN's geometry
 elementwise.py                                                         activations by themselves, and their gradients
+normalization.py                                                       normalisation, factors of channels
 windows.py, planes.py, channels.py                                     windows of pooling, and the calls of its loops
 arithmetic.py                                                          output shapes, parameters, receptive fields
 repeated.py                                                            steps of a call, to be made again

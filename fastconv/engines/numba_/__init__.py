@@ -27,6 +27,7 @@ from .im2col import col2im_add, col2im_add_last, im2col_pack, im2col_pack_last
 from .layout import epilogue, epilogue_pixels, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .nn.activations import activation, activation_backward
+from .nn.rows import affine_last, affine_planes, gate_last, gate_planes, layer_norm_last
 from .pooling.last import (
     avg_pool_last,
     avg_pool_last_backward,
@@ -44,6 +45,8 @@ __all__ = [
     "abs_peak",
     "activation",
     "activation_backward",
+    "affine_last",
+    "affine_planes",
     "avg_pool",
     "avg_pool_backward",
     "avg_pool_last",
@@ -76,8 +79,11 @@ __all__ = [
     "filter_separable",
     "filter_split",
     "fma_probe",
+    "gate_last",
+    "gate_planes",
     "im2col_pack",
     "im2col_pack_last",
+    "layer_norm_last",
     "max_pool",
     "max_pool_backward",
     "max_pool_indices",
