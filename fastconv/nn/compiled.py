@@ -17,6 +17,7 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, Shape
 from ..core.workspace import aligned
 from ..operations.elementwise import activation_into, to_channels_last
+from ..operations.normalization import affine, gate, layer_norm
 from ..operations.pooling import avg_pool2d, max_pool2d
 from ..operations.prepared import Conv2dPlan, plan_conv2d
 from ..operations.repeated import Calls, repeatable
@@ -25,7 +26,7 @@ from .layer import Layer, floats
 from .pooling import GlobalAvgPool2d, MaxPool2d
 
 _APART = 64 + 4096 // 16  # bytes between values: equal places of two do not meet in one set of a cache
-_IN_PLACE = ("activation", "affine", "gate")
+_IN_PLACE = ("activation", "affine", "gate", "norm")
 
 
 class _Program(NamedTuple):
@@ -130,11 +131,7 @@ class Compiled:
             if node.kind == "view":
                 continue
             inputs, out = [arrays[id(a)] for a in node.inputs], arrays[id(node)]
-            call = self._call(node, inputs, out)
-            if any(out.ctypes.data == a.ctypes.data for a in inputs):
-                calls.append((call, ()))
-            else:
-                calls += repeatable(call, inputs, out, scratch)
+            calls += repeatable(self._call(node, inputs, out), inputs, out, scratch)
         return _Program(arrays[id(self._source)], calls, arrays[id(self._output)])
 
     def _call(self, node: Node, inputs: list[Array], out: Array) -> Callable[[], Any]:
@@ -155,11 +152,13 @@ class Compiled:
             assert node.w is not None
             bias = np.zeros(1) if node.bias is None else node.bias
             w, b = node.w.astype(self._dtype), np.broadcast_to(bias, node.w.shape).astype(self._dtype)
-            return partial(_affine, x, w, b, node.activation, out)
+            return partial(affine, _images(x), w, b, node.activation, _images(out))
         if node.kind == "norm":
-            return partial(_norm, node, x, out)
+            assert node.w is not None and node.bias is not None
+            w, b = node.w.astype(self._dtype), node.bias.astype(self._dtype)
+            return partial(layer_norm, _images(x), w, b, node.options["eps"], _images(out))
         if node.kind == "gate":
-            return partial(np.multiply, x, inputs[1], out)
+            return partial(gate, _images(x), inputs[1].reshape(inputs[1].shape[0], -1), _images(out))
         if node.kind == "add":
             return partial(_add, x, inputs[1], node.scale, out)
         if node.kind == "concat":
@@ -283,22 +282,6 @@ def _pool(layer: Any, x: Array, out: Array) -> None:
         return
     options = {name: getattr(layer, name) for name in layer.settings}
     (max_pool2d if isinstance(layer, MaxPool2d) else avg_pool2d)(x, out=out, **options)
-
-
-def _affine(x: Array, w: Array, bias: Array, activation: Any, out: Array) -> None:
-    np.multiply(x, w, out)
-    np.add(out, bias, out)
-    if activation is not None:
-        activation_into(out, out, activation)
-
-
-def _norm(node: Node, x: Array, out: Array) -> None:
-    mean = x.mean(axis=3, keepdims=True)
-    np.subtract(x, mean, out)
-    std = np.sqrt((out**2).mean(axis=3, keepdims=True) + x.dtype.type(node.options["eps"]))
-    np.divide(out, std, out)
-    out *= node.w
-    out += node.bias
 
 
 def _add(a: Array, b: Array, scale: float, out: Array) -> None:

@@ -24,6 +24,7 @@ def repeatable(call: Callable[[], Any], inputs: Sequence[Array], out: Array, scr
     inputs : sequence of ndarray
         Overwritten here.
     out : ndarray
+        May be one of the inputs.
     scratch : dict
         Scratch memory by dtype: all calls that share it must be made one after the other.
 
@@ -49,9 +50,9 @@ def repeatable(call: Callable[[], Any], inputs: Sequence[Array], out: Array, scr
         expected = out.copy()
         fill()
         call()  # whatever else it leaves in scratch memory is now that of other numbers
+        out[...] = np.nan
         for a, b in zip(inputs, held, strict=True):
             a[...] = b
-        out[...] = np.nan
         for step, args in calls:
             step(*args)
         if np.array_equal(out, expected, equal_nan=True):
