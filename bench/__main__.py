@@ -72,6 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     networks.add_argument("--peers", type=_words, default=[], metavar="PATTERN,...", help="e.g. 'torch*,openvino'")
     networks.add_argument("--quick", action="store_true", help="two networks, three rounds")
 
+    whole = subparsers.add_parser("whole", help="whole networks against PyTorch, ONNX Runtime and OpenVINO")
+    whole.set_defaults(command=commands.whole)
+    whole.add_argument("--networks", type=_words, default=[], metavar="PATTERN,...", help="e.g. resnet18,'mobile*'")
+    whole.add_argument("--peers", type=_words, default=[], metavar="PATTERN,...", help="e.g. 'nn*,torch*,openvino'")
+    whole.add_argument("--training", action="store_true", help="steps of SGD, and LeNet on digits")
+    whole.add_argument("--batch", type=_numbers, default=[4], metavar="N,...", help="of training (default: 4)")
+    whole.add_argument("--inductor", action="store_true", help="torch.compile's own backend too; needs a C++ compiler")
+    whole.add_argument("--seconds", type=float, default=5.0, help="for a network (default: 5)")
+    whole.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    whole.add_argument("--seed", type=int, default=0)
+    whole.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    whole.add_argument("--quick", action="store_true", help="two small networks, three rounds")
+
     regret = subparsers.add_parser("regret", help="auto's choice against the best of its candidates")
     regret.set_defaults(command=commands.regret)
     _add_networks(regret, ("forward", "gradients"), seconds=0.1)
@@ -134,6 +147,12 @@ def _add_networks(parser: argparse.ArgumentParser, passes: tuple[str, ...], seco
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    if not (found := _words(text)) or not all(word.isdigit() and int(word) for word in found):
+        raise argparse.ArgumentTypeError(f"{text!r} must hold numbers of 1 or more")
+    return [int(word) for word in found]
 
 
 def _one_of(*allowed: str) -> Callable[[str], list[str]]:

@@ -121,6 +121,33 @@ def networks(arguments: argparse.Namespace) -> int:
     return 1 if measurer.wrong else 0
 
 
+def whole(arguments: argparse.Namespace) -> int:
+    import fastconv
+    from bench import records, whole, whole_report, whole_training, zoo
+
+    settings = whole.Settings(
+        networks=tuple(arguments.networks or (zoo.QUICK if arguments.quick else ())),
+        peers=tuple(arguments.peers),
+        batches=tuple(arguments.batch),
+        inductor=arguments.inductor,
+        seconds=0.0 if arguments.quick else arguments.seconds,
+        rounds=(3, 3) if arguments.quick else whole.Settings().rounds,
+        seed=arguments.seed,
+    )
+    threads = arguments.threads or fastconv.get_num_threads()
+    with fastconv.num_threads(threads):
+        measurer = whole.Measurer(settings, console)
+        if arguments.training:
+            whole_training.steps(measurer)
+            whole_training.digits(measurer)
+        else:
+            measurer.inference()
+    _print_tables(whole_report.tables(measurer.records, threads))
+    found = whole_report.document(measurer.records, measurer.probes, missing=measurer.missing, wrong=measurer.wrong)
+    _save_json(arguments.json, {"environment": records.environment(threads), **found})
+    return 1 if measurer.wrong else 0
+
+
 def regret(arguments: argparse.Namespace) -> int:
     import fastconv
     from bench import records, regret
