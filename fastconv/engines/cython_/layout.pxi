@@ -1,6 +1,6 @@
 # Channels first to channels last and back, and the epilogue of a convolution as a step of its own.
 cdef extern from "ground/epilogue.h" nogil:
-    int FC_RELU
+    int FC_RELU, FC_RELU6
     vec fc_activate(vec x, int code)
     void fc_epilogue_rows(int code, real* y, const real* bias, const real* residual, intp first, intp last, intp n,
                           intp period, int per_number)

@@ -124,8 +124,10 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             }
         }
     }
-    if (f->activation == FC_RELU)
+    if (f->activation == FC_RELU || f->activation == FC_RELU6)
         FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = fc_activate(a[r][t], FC_RELU);
+    if (f->activation == FC_RELU6)
+        FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = fc_no_more(a[r][t], 6);
     FC_UNROLL for (int r = 0; r < R; r++) {
         if (r >= rows) continue;
         real *q = y + r * f->out_line;
@@ -135,7 +137,7 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
             q = fc_dw_next(q, f->out_pixel);
         }
     }
-    if (f->activation > FC_RELU)
+    if (f->activation > FC_RELU6)
         fc_dw_activate(f->activation, y, rows < R ? rows : R, cols, f->out_line, f->out_pixel, part, lanes);
 }
 

@@ -98,14 +98,16 @@ FC_INLINE void direct_products(const int nv, const int nr, const direct_job *job
     if (job->finish && residual)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
             a[r][j] += direct_get(residual + r * out + j * LANES, j < nv - 1 ? LANES : job->lanes);
-    if (job->finish && job->activation == FC_RELU)
+    if (job->finish && (job->activation == FC_RELU || job->activation == FC_RELU6))
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)
             a[r][j] = fc_activate(a[r][j], FC_RELU);
+    if (job->finish && job->activation == FC_RELU6)
+        FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] = fc_no_more(a[r][j], 6);
     FC_UNROLL for (int r = 0; r < nr; r++) {
         FC_UNROLL for (int j = 0; j < nv - 1; j++) vstore(y + r * out + j * LANES, a[r][j]);
         direct_put(y + r * out + (nv - 1) * LANES, a[r][nv - 1], last);
     }
-    if (job->finish && job->activation > FC_RELU) direct_activate(job, nv, nr, y);
+    if (job->finish && job->activation > FC_RELU6) direct_activate(job, nv, nr, y);
 }
 
 FC_INLINE void direct_sums(const int nv, const int nr, const direct_job *job, const real *x, const real *w, real *y,

@@ -74,7 +74,7 @@ cdef void _turn(const DirectProducts* a, const real* tile, intp nv, intp outputs
     for k in range(nv):
         lanes_to_planes(1, 0, tile + k * LANES, nv * LANES, a.y + at + k * LANES * r.yplane, r.yplane,
                         min(<intp> LANES, outputs - k * LANES), n, vzero())
-    if a.residual != NULL or a.activation > FC_RELU:
+    if a.residual != NULL or a.activation > FC_RELU6:
         for k in range(outputs):
             fc_epilogue_rows(a.activation, a.y + at, NULL, _place(a.residual, at), 0, 1, n, 1, 0)
             at += r.yplane
@@ -93,7 +93,7 @@ cdef void _band_panel(const DirectProducts* a, const View* v, real* tile, real* 
     job.out, job.wide = nv * LANES if r.yplane else r.ypixel, r.yplane > 0
     job.lanes = <int> (outputs - (nv - 1) * LANES)
     job.bias, job.activation = _place(a.bias, g * r.og + first), a.activation
-    if r.yplane and (a.residual != NULL or a.activation > FC_RELU):
+    if r.yplane and (a.residual != NULL or a.activation > FC_RELU6):
         job.activation = 0                                  # see _turn
     for t in range(chunks):
         c0, c1 = t * r.chunk, min(r.cg, (t + 1) * r.chunk)

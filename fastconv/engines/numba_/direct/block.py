@@ -23,7 +23,7 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 #: vectors of outputs: pixels at most beside them; all sums stay in registers
 BLOCKS = {1: 14, 2: 14, 3: 9, 4: 7} if VECTOR_BYTES == 64 else {1: 12, 2: 6, 3: 4}
 ONTO, BIAS, RESIDUAL, WIDE = 1, 2, 4, 8  # what is added to the products; whole vectors are stored
-RELU = 1
+RELU, RELU6 = 1, 2
 _NEAR = 3  # pixels that are reached from one address
 
 
@@ -93,11 +93,17 @@ def _products(b, vec, nv, nr, args):
             after = b.block
         sums[:] = merge(b, sums, before, total, after)
     before = b.block
-    with b.if_then(b.icmp_signed("==", activation, I64(RELU))):
+    with b.if_then(b.icmp_unsigned("<=", b.sub(activation, I64(RELU)), I64(RELU6 - RELU))):
         zero = emit.zero(vec)
         positive = [b.select(b.fcmp_ordered("<", a, zero), zero, a) for a in sums]  # NaN stays
         after = b.block
     sums = merge(b, sums, before, positive, after)
+    before = b.block
+    with b.if_then(b.icmp_signed("==", activation, I64(RELU6))):
+        six = ir.Constant(vec.llvm, [6.0] * vec.lanes)
+        limited = [b.select(b.fcmp_ordered(">", a, six), six, a) for a in sums]
+        after = b.block
+    sums = merge(b, sums, before, limited, after)
     places = list(each(y, out))
     for a, (address, part) in zip(sums, places, strict=True):
         if not part:

@@ -6,7 +6,7 @@ from ..ground import vector as v
 from ..ground.launch import step
 from ..ground.memory import address
 from ..ground.transpose import store_block
-from .block import BIAS, ONTO, RELU, RESIDUAL, WIDE, products_block
+from .block import BIAS, ONTO, RELU6, RESIDUAL, WIDE, products_block
 from .numbers import PHASE, at, ceil, inside, nothing, of, outside, split
 from .pack import pack
 from .view import activate_numbers, source
@@ -79,7 +79,7 @@ def _panel(r, phases, order, view, u, w, bias, residual, y, work, tile, panel, p
     outputs = min(width, og - first)
     nv = ceil(outputs, L)
     turned = r[at.yplane] > 0
-    later = turned and (residual.size > 0 or activation > RELU)  # see _turn
+    later = turned and (residual.size > 0 or activation > RELU6)  # see _turn
     for c0 in range(0, cg, chunk):
         c1 = min(cg, c0 + chunk)
         if u.size:
@@ -108,7 +108,7 @@ def _phase(r, phases, f, view, weights, bias, residual, y, work, tile, nv, outpu
         phases[f + of.kh], phases[f + of.kw], phases[f + of.oh], phases[f + of.ow], phases[f + of.rd] * row
     )  # fmt: skip
     out = nv * L if plane else r[at.ypixel]
-    first, inline = phases[f + of.y0] + o * (plane if plane else 1), last if last == RELU else 0
+    first, inline = phases[f + of.y0] + o * (plane if plane else 1), last if last <= RELU6 else 0
     taps, n, tap, step = kw, channels, phases[f + of.cd] * pixel, kw * channels * nv * L
     if tap == n:  # neighbouring taps are one run
         taps, n = 1, kw * n
@@ -137,7 +137,7 @@ def _phase(r, phases, f, view, weights, bias, residual, y, work, tile, nv, outpu
                 products_block(nv, size, address(start, from_ + j * over), address(weights, before + top * step),
                                target, address(bias, o), address(residual, to + j * out), bottom - top, taps, n, down,
                                tap, over, out, outputs - (nv - 1) * L, adds, inline)  # fmt: skip
-                if last > RELU and not plane:
+                if last > RELU6 and not plane:
                     for a in range(to + j * out, to + (j + size) * out, out):
                         activate_numbers(y, a, outputs, last)
         if plane and c1 == cg:
@@ -158,7 +158,7 @@ def _turn(r, tile, i, pitch, y, o, outputs, n, residual, activation):
         for j in range(0, n, L):
             rows = v.load_rows(tile, i + j * pitch + k, pitch, n - j, L)
             store_block(y, o + k * plane + j, plane, v.transpose(rows), outputs - k, n - j)
-    if residual.size > 0 or activation > RELU:
+    if residual.size > 0 or activation > RELU6:
         for k in range(o, o + outputs * plane, plane):
             if residual.size > 0:
                 for j in range(0, n, L):
