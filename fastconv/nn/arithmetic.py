@@ -32,9 +32,3 @@ def channel_sum(a: Array) -> Array:
     """Sum over all axes but that of the channels, (C,); summed in float64."""
     total: Array = np.add.reduce(a, axis=(0, *range(2, a.ndim)), dtype=np.float64)
     return total
-
-
-def by_channel(v: Array, x: Array) -> Array:
-    """A number a channel, (C,), as it meets images (N, C, H, W), in their dtype."""
-    column: Array = v.astype(x.dtype, copy=False)[:, None, None]
-    return column
