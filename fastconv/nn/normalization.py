@@ -20,7 +20,7 @@ class BatchNorm2d(Layer):
 
     While it learns, mean and (biased) variance are those of the channel's m numbers in the batch, and the running ones
     follow: ``running = (1 - momentum) running + momentum batch``, the variance times ``m / (m - 1)``. When the network
-    infers, the running ones are used. Sums are in float64. With ``g = weight / sqrt(var + eps)``::
+    infers, the running ones are used. Sums of chunks are added up in float64. With ``g = weight / sqrt(var + eps)``::
 
         dbias = sum(dy)    dweight = sum(dy x')
         dx = g (dy - dbias / m - x' dweight / m)      learning
