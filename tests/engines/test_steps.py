@@ -203,11 +203,11 @@ def normalising(common: Any) -> None:
     """Steps that layers of networks call."""
     x, s = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.full((2, 4), 2, np.float32)
     rows, planes = x.reshape(6, 4), x.reshape(2, 4, 3)
-    sums, work = np.empty((2, 2, 4)), np.empty((2, 2, 4, 16), np.float32)
+    sums, work = np.full((2, 2, 4), -1.0), np.empty((2, 2, 4, 16), np.float32)
     common.layer_norm_last(rows, s[0], s[1], np.zeros_like(rows), 1e-6, 1)
     common.layer_norm_planes(planes, s[0], s[1], np.zeros_like(planes), 1e-6, 1)
     common.layer_norm_last_backward(rows, rows**2, s[0], np.zeros_like(rows), sums, work[..., 0].copy(), 1e-6, 1)
-    common.layer_norm_planes_backward(planes, planes**2, s[0], np.zeros_like(planes), sums + 1, work, 1e-6, 1)
+    common.layer_norm_planes_backward(planes, planes**2, s[0], np.zeros_like(planes), sums.copy() - 1, work, 1e-6, 1)
     common.channel_moments(x, np.zeros((2, 3, 4)), True, 1)
     common.channel_products(x, x, s[0], np.zeros((2, 2, 4)), True, 1)
     common.channel_affine(x, x[:0], np.ones((4, 4), np.float32), np.zeros_like(x), True, 1)
