@@ -67,16 +67,6 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def layer_norm_last(
-        self,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        y: Array,
-        eps: float,
-        threads: int,
-        /,
-    ) -> None: ...
     def gate_last(
         self,
         x: Array,
@@ -110,6 +100,78 @@ class Kernels(Protocol):
         shift: Array,
         y: Array,
         code: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def channel_moments(
+        self,
+        x: Array,
+        moments: Array,
+        channels_last: bool,
+        threads: int,
+        /,
+    ) -> None: ...
+    def channel_products(
+        self,
+        dy: Array,
+        x: Array,
+        centre: Array,
+        sums: Array,
+        channels_last: bool,
+        threads: int,
+        /,
+    ) -> None: ...
+    def channel_affine(
+        self,
+        x: Array,
+        other: Array | None,
+        table: Array,
+        y: Array,
+        channels_last: bool,
+        threads: int,
+        /,
+    ) -> None: ...
+    def layer_norm_last(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        y: Array,
+        eps: float,
+        threads: int,
+        /,
+    ) -> None: ...
+    def layer_norm_planes(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        y: Array,
+        eps: float,
+        threads: int,
+        /,
+    ) -> None: ...
+    def layer_norm_last_backward(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array,
+        dx: Array,
+        sums: Array,
+        work: Array,
+        eps: float,
+        threads: int,
+        /,
+    ) -> None: ...
+    def layer_norm_planes_backward(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array,
+        dx: Array,
+        sums: Array,
+        work: Array,
+        eps: float,
         threads: int,
         /,
     ) -> None: ...

@@ -26,15 +26,3 @@ def softmax(z: Array) -> Array:
     e: Array = np.exp(z - z.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     return e
-
-
-def channel_sum(a: Array) -> Array:
-    """Sum over all axes but that of the channels, (C,); summed in float64."""
-    total: Array = np.add.reduce(a, axis=(0, *range(2, a.ndim)), dtype=np.float64)
-    return total
-
-
-def by_channel(v: Array, x: Array) -> Array:
-    """A number a channel, (C,), as it meets images (N, C, H, W), in their dtype."""
-    column: Array = v.astype(x.dtype, copy=False)[:, None, None]
-    return column

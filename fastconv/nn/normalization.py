@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.typing import Array, Shape
-from .arithmetic import by_channel, channel_sum
+from ..operations.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    channel_moments,
+    layer_norm,
+    layer_norm_backward,
+)
 from .layer import Layer, Parameter, images
 
 
@@ -14,7 +20,7 @@ class BatchNorm2d(Layer):
 
     While it learns, mean and (biased) variance are those of the channel's m numbers in the batch, and the running ones
     follow: ``running = (1 - momentum) running + momentum batch``, the variance times ``m / (m - 1)``. When the network
-    infers, the running ones are used. Sums are in float64. With ``g = weight / sqrt(var + eps)``::
+    infers, the running ones are used. Sums of chunks are added up in float64. With ``g = weight / sqrt(var + eps)``::
 
         dbias = sum(dy)    dweight = sum(dy x')
         dx = g (dy - dbias / m - x' dweight / m)      learning
@@ -60,31 +66,23 @@ class BatchNorm2d(Layer):
         return images(input_shape, self.channels)
 
     def _forward(self, x: Array) -> Array:
-        self._m = m = x.size // self.channels
+        m = x.size // self.channels
         if not self.training:
-            self._learned = False
-            mean, var = self.running_mean, self.running_var
+            mean, var = self.running_mean.astype(np.float64), self.running_var.astype(np.float64)
         else:
             if m < 2:
                 raise ValueError(f"a batch of {m} number{'s' * (m != 1)} a channel has no variance, x {x.shape}")
-            self._learned = True
-            mean = channel_sum(x) / m
-            var = channel_sum((x - by_channel(mean, x)) ** 2) / m
+            mean, squares = channel_moments(x)
+            var = squares / m
             self.running_mean += self.momentum * (mean - self.running_mean)
             self.running_var += self.momentum * (var * m / (m - 1) - self.running_var)
-        self._std = np.sqrt(var + self.eps)
-        self._normal: Array = (x - by_channel(mean, x)) * by_channel(1 / self._std, x)
-        y: Array = self._normal * by_channel(self.weight.value, x) + by_channel(self.bias.value, x)
-        return y
+        self._x, self._mean, self._std, self._learned = x, mean, np.sqrt(var + self.eps), self.training
+        return batch_norm(x, mean, self._std, self.weight.value, self.bias.value)
 
     def _backward(self, dy: Array) -> Array:
-        db, dw = channel_sum(dy), channel_sum(dy * self._normal)
-        self.bias.put(db)
+        dx, dw, db = batch_norm_backward(dy, self._x, self._mean, self._std, self.weight.value, self._learned)
         self.weight.put(dw)
-        g = by_channel(self.weight.value / self._std, dy)
-        if not self._learned:
-            return dy * g
-        dx: Array = (dy - by_channel(db / self._m, dy) - self._normal * by_channel(dw / self._m, dy)) * g
+        self.bias.put(db)
         return dx
 
 
@@ -129,16 +127,11 @@ class LayerNorm2d(Layer):
         return images(input_shape, self.channels)
 
     def _forward(self, x: Array) -> Array:
-        centred = x - x.mean(axis=1, keepdims=True)
-        self._std = np.sqrt((centred**2).mean(axis=1, keepdims=True) + x.dtype.type(self.eps))
-        self._normal: Array = centred / self._std
-        y: Array = self._normal * by_channel(self.weight.value, x) + by_channel(self.bias.value, x)
-        return y
+        self._x = x
+        return layer_norm(x, self.weight.value, self.bias.value, self.eps)
 
     def _backward(self, dy: Array) -> Array:
-        self.bias.put(channel_sum(dy))
-        self.weight.put(channel_sum(dy * self._normal))
-        dn = dy * by_channel(self.weight.value, dy)
-        along = (dn * self._normal).mean(axis=1, keepdims=True)
-        dx: Array = (dn - dn.mean(axis=1, keepdims=True) - self._normal * along) / self._std
+        dx, dw, db = layer_norm_backward(dy, self._x, self.weight.value, self.eps)
+        self.weight.put(dw)
+        self.bias.put(db)
         return dx

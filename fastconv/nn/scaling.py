@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.typing import Array, Shape
+from ..operations.normalization import channel_products, gate
 from .activations import ReLU, Sigmoid
-from .arithmetic import by_channel, channel_sum
 from .containers import Sequential
 from .convolutions import Conv2d
 from .init import Random, Rule, he
@@ -52,11 +52,11 @@ class Scale(Layer):
 
     def _forward(self, x: Array) -> Array:
         self._x = x
-        return x * by_channel(self.weight.value, x)
+        return gate(x, np.broadcast_to(self.weight.value, x.shape[:2]))
 
     def _backward(self, dy: Array) -> Array:
-        self.weight.put(channel_sum(dy * self._x))
-        return dy * by_channel(self.weight.value, dy)
+        self.weight.put(channel_products(dy, self._x)[1].sum(axis=0))
+        return gate(dy, np.broadcast_to(self.weight.value, dy.shape[:2]))
 
 
 class SqueezeExcitation(Layer):
@@ -106,11 +106,13 @@ class SqueezeExcitation(Layer):
 
     def _forward(self, x: Array) -> Array:
         self._x, self._s = x, self.gate.forward(x)
-        return x * self._s
+        return gate(x, self._s)
 
     def _backward(self, dy: Array) -> Array:
-        ds = (dy * self._x).sum(axis=(2, 3), keepdims=True)
-        return dy * self._s + self.gate.backward(ds)
+        ds = channel_products(dy, self._x)[1].astype(self._x.dtype)
+        dx = gate(dy, self._s)
+        dx += self.gate.backward(ds[:, :, None, None])
+        return dx
 
 
 class Dropout(Layer):

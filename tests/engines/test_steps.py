@@ -199,11 +199,18 @@ def run_backends(engine: str) -> None:
                         battery.raw(backend, pass_, p, d, 2)
 
 
-def inferring(common: Any) -> None:
+def normalising(common: Any) -> None:
     """Steps that layers of networks call."""
     x, s = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.full((2, 4), 2, np.float32)
     rows, planes = x.reshape(6, 4), x.reshape(2, 4, 3)
+    sums, work = np.full((2, 2, 4), -1.0), np.empty((2, 2, 4, 16), np.float32)
     common.layer_norm_last(rows, s[0], s[1], np.zeros_like(rows), 1e-6, 1)
+    common.layer_norm_planes(planes, s[0], s[1], np.zeros_like(planes), 1e-6, 1)
+    common.layer_norm_last_backward(rows, rows**2, s[0], np.zeros_like(rows), sums, work[..., 0].copy(), 1e-6, 1)
+    common.layer_norm_planes_backward(planes, planes**2, s[0], np.zeros_like(planes), sums.copy() - 1, work, 1e-6, 1)
+    common.channel_moments(x, np.zeros((2, 3, 4)), True, 1)
+    common.channel_products(x, x, s[0], np.zeros((2, 2, 4)), True, 1)
+    common.channel_affine(x, x[:0], np.ones((4, 4), np.float32), np.zeros_like(x), True, 1)
     common.gate_last(x, s, np.zeros_like(x), 1)
     common.gate_planes(planes, s, np.zeros_like(planes), 1)
     common.affine_last(rows, s[0], s[1], np.zeros_like(rows), 1, 1)
@@ -223,7 +230,7 @@ def images_and_pooling() -> None:
     common.epilogue_pixels(a, a[0, 0, 0, :3].copy(), a.copy(), 1, 1, 2, 9, 1)
     common.activation(a, np.empty_like(a), 7, 1)
     common.activation_backward(a + 1, a, np.empty_like(a), 7, 1)
-    inferring(common)
+    normalising(common)
     planes = rng.integers(0, 9, (1, 2, 13, 38)).astype(np.float32)
     for x in (planes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
         y, index = fastconv.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)

@@ -147,3 +147,96 @@ def test_nan_stays_in_its_pixel(engine: str) -> None:
     x[0, 2, 1, 1] = np.nan
     y = normalization.layer_norm(x, weight, bias, 1e-6)
     assert np.isnan(y[0, :, 1, 1]).all() and np.isnan(y).sum() == 5
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_layer_norm_backward(shape: Any, dtype: str, last: bool, engine: str) -> None:
+    x, dy, weight, _ = data(shape, dtype, last)
+    eps = 0.1  # one channel has no variance
+    dx, dw, db = normalization.layer_norm_backward(dy, x, weight, eps)
+    z, d, w = exact(x, dy, weight)
+    n, g = normal(z, 1, eps), d * w
+    inverse = 1 / np.sqrt(z.var(axis=1, keepdims=True) + eps)
+    near(dx, (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True)) * inverse, 4)
+    numbers = x.size // shape[1]
+    near(db.astype(dtype), d.sum(axis=(0, 2, 3)), numbers)
+    near(dw.astype(dtype), (d * n).sum(axis=(0, 2, 3)), numbers)
+    assert not x.size or lies_last(dx) == last == lies_last(x) or 1 in shape
+
+
+def moments_of(x: Array) -> tuple[Array, Array]:
+    """Mean and squares of each channel, of distances from a number that float64 can tell from x exactly."""
+    base = np.round(x.astype(np.float64).mean(axis=(0, 2, 3), keepdims=True))
+    z = np.ascontiguousarray((x - base).transpose(1, 0, 2, 3)).reshape(x.shape[1], -1)  # a row is added pairwise
+    mean = z.mean(axis=1)
+    return base.ravel() + mean, ((z - mean[:, None]) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES[:-1], (1, 1, 1, 1), (70, 5, 1, 1), (2, 19, 50, 61)])
+def test_channel_moments(shape: Any, dtype: str, last: bool, engine: str) -> None:
+    """As good as sums in float64, far from zero, too."""
+    for far in (0.0, 1e4):
+        x, *_ = data(shape, dtype, last, far)
+        x[:, 0] += 100 * (np.arange(shape[2]) > shape[2] // 2)[:, None].astype(dtype)  # a mean that leaps
+        mean, squares = normalization.channel_moments(x)
+        want, total = moments_of(x)
+        assert mean.dtype == squares.dtype == np.float64
+        eps = np.finfo(dtype).eps
+        off, deviations = np.abs(mean - want), np.sqrt(total / (x.size // shape[1]))
+        assert (off <= 2 * eps * deviations + 1e-14 * np.abs(want)).all()
+        np.testing.assert_allclose(squares, total, rtol=float(8 * eps), atol=1e-12)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*SHAPES[:-1], (70, 5, 1, 1), (2, 19, 50, 61)])
+def test_batch_norm(shape: Any, dtype: str, last: bool, engine: str) -> None:
+    x, dy, weight, bias = data(shape, dtype, last, 1e3)
+    mean, squares = moments_of(x)
+    m = x.size // shape[1]
+    std = np.sqrt(squares / m + 0.1)
+    z, d, w, b, s = exact(x, dy, weight, bias, std)
+    n = (z - mean[:, None, None]) / s
+    near(in_all_ways(lambda a, **k: normalization.batch_norm(a, mean, std, weight, bias, **k), x), n * w + b)
+    db, dw = d.sum(axis=(0, 2, 3)), (d * n).sum(axis=(0, 2, 3))
+    for learned in (False, True):
+        dx, gw, gb = normalization.batch_norm_backward(dy, x, mean, std, weight, learned)
+        near(gb.astype(dtype), db, m)
+        near(gw.astype(dtype), dw, m)
+        near(dx, w / s * (d - learned * (db[:, None, None] + n * dw[:, None, None]) / m), 4)
+        assert dx.dtype == dtype
+    sums, products = normalization.channel_products(dy, x)
+    near(sums.astype(dtype), d.sum(axis=(2, 3)), m)
+    near(products.astype(dtype), (d * z).sum(axis=(2, 3)), m)
+
+
+def test_nothing_of_an_empty_batch(engine: str) -> None:
+    x, dy, weight, bias = data((0, 4, 3, 3), "float32", False)
+    ones = np.ones(4)
+    assert normalization.batch_norm(x, ones, ones, weight, bias).shape == x.shape
+    for grads in (
+        normalization.batch_norm_backward(dy, x, ones, ones, weight, True),
+        normalization.layer_norm_backward(dy, x, weight, 0.1),
+    ):
+        assert grads[0].shape == x.shape and not grads[1].any() and not grads[2].any()
+
+
+def test_threads_change_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for last in (False, True):
+        x, dy, weight, _ = data((3, 37, 20, 21), "float32", last)
+        results = []
+        for threads in (1, 2, 5):
+            monkeypatch.setattr(normalization, "get_num_threads", lambda threads=threads: threads)
+            results.append(
+                [
+                    *normalization.channel_moments(x),
+                    *normalization.channel_products(dy, x, weight),
+                    *normalization.layer_norm_backward(dy, x, weight, 1e-6),
+                ]
+            )
+        for other in results[1:]:
+            assert all((a == b).all() for a, b in zip(results[0], other, strict=True))

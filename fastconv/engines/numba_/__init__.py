@@ -27,7 +27,9 @@ from .im2col import col2im_add, col2im_add_last, im2col_pack, im2col_pack_last
 from .layout import epilogue, epilogue_pixels, to_channels_first, to_channels_last
 from .naive import naive_forward, naive_grad_input, naive_grad_weight
 from .nn.activations import activation, activation_backward
-from .nn.rows import affine_last, affine_planes, gate_last, gate_planes, layer_norm_last
+from .nn.channels import channel_affine, channel_moments, channel_products
+from .nn.layer_norm import layer_norm_last, layer_norm_last_backward, layer_norm_planes, layer_norm_planes_backward
+from .nn.rows import affine_last, affine_planes, gate_last, gate_planes
 from .pooling.last import (
     avg_pool_last,
     avg_pool_last_backward,
@@ -51,6 +53,9 @@ __all__ = [
     "avg_pool_backward",
     "avg_pool_last",
     "avg_pool_last_backward",
+    "channel_affine",
+    "channel_moments",
+    "channel_products",
     "col2im_add",
     "col2im_add_last",
     "depthwise_bands",
@@ -84,6 +89,9 @@ __all__ = [
     "im2col_pack",
     "im2col_pack_last",
     "layer_norm_last",
+    "layer_norm_last_backward",
+    "layer_norm_planes",
+    "layer_norm_planes_backward",
     "max_pool",
     "max_pool_backward",
     "max_pool_indices",

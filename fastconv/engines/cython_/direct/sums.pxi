@@ -156,7 +156,8 @@ cdef void _weights_share(const void* arguments, intp ithr, intp nthr) noexcept n
     cdef const DirectWeights* a = <const DirectWeights*> arguments
     cdef const DirectPass* r = a.r
     cdef intp T = r.taps, K = r.cg * T, width = r.nv * LANES, panels = (r.og + width - 1) // width
-    cdef intp vectors = (r.og + LANES - 1) // LANES, blocks = (K + LANES - 1) // LANES, total = r.groups * vectors * blocks
+    cdef intp vectors = (r.og + LANES - 1) // LANES, blocks = (K + LANES - 1) // LANES
+    cdef intp total = r.groups * vectors * blocks
     cdef intp z, i, o, nv, lanes, k, q, j, c, t, s
     cdef const real* p
     cdef const real* from_

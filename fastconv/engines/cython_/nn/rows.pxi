@@ -1,4 +1,4 @@
-# Normalised pixels, and numbers times a factor of their channel: the steps. Kernels and shares are in rows.h.
+# Numbers times a factor of their channel: the steps. Kernels and shares are in rows.h.
 cdef extern from "nn/rows.h" nogil:
     ctypedef struct norm_call:
         const real* x
@@ -6,10 +6,8 @@ cdef extern from "nn/rows.h" nogil:
         const real* shift
         real* y
         intp rows, n, period
-        double eps
         int code, last
     void norm_rows_share(const void* args, intp ithr, intp nthr) noexcept nogil
-    void norm_layer_share(const void* args, intp ithr, intp nthr) noexcept nogil
 
 
 cdef norm_call _norm_call(cnp.ndarray x, cnp.ndarray scale, cnp.ndarray y, bint last) noexcept:
@@ -21,14 +19,6 @@ cdef norm_call _norm_call(cnp.ndarray x, cnp.ndarray scale, cnp.ndarray y, bint 
     f.rows = cnp.PyArray_SIZE(x) // f.n if f.n else 0
     f.period = f.rows if last else cnp.PyArray_SIZE(scale)
     return f
-
-
-def layer_norm_last(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray y, double eps, int threads):
-    """x (p, c) IN; y OUT, may be x: each pixel with mean 0 and variance 1, times weight (c), plus bias (c)."""
-    cdef norm_call f = _norm_call(x, weight, y, True)
-    f.shift, f.eps = data(bias), eps
-    with nogil:
-        launch(norm_layer_share, &f, threads)
 
 
 def gate_last(cnp.ndarray x, cnp.ndarray s, cnp.ndarray y, int threads):
