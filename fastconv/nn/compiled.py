@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.arguments import shape_of
-from ..core.layouts import returned
+from ..core.layouts import lies_last, returned
 from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, Shape
 from ..core.workspace import aligned
-from ..operations.elementwise import activation_into, to_channels_last
+from ..operations.elementwise import activation_into, finite, to_channels_last
 from ..operations.normalization import affine, gate, layer_norm
 from ..operations.pooling import avg_pool2d, max_pool2d
 from ..operations.prepared import Conv2dPlan, plan_conv2d
@@ -32,9 +32,10 @@ _IN_PLACE = ("activation", "affine", "gate", "norm")
 class _Program(NamedTuple):
     """Steps on memory of their own, for one number of threads."""
 
-    source: Array  # (n, h, w, c)
+    source: Array  # (n, h, w, c), or as x lies
     calls: Calls
     result: Array  # (n, h, w, c)
+    feeds: list[tuple[int, int]] | None  # call and place of the source, if x itself can stand there
 
 
 class Compiled:
@@ -59,7 +60,11 @@ class Compiled:
             if node.kind == "conv":
                 self._plans[id(node)] = self._planned(node)
         self._places, self._numbers = _laid_out([source, *self._nodes], self._output)
-        self._programs: dict[int, list[_Program]] = {}
+        users = [node for node in self._nodes if source in node.inputs]
+        self._takes_planes = bool(users) and all(
+            node.kind == "conv" and node.inputs.index(source) == 0 for node in users
+        )
+        self._programs: dict[tuple[int, bool], list[_Program]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, x: ArrayLike) -> Array:
@@ -81,32 +86,36 @@ class Compiled:
         a = floats("x", x)
         if a.shape != self.input_shape:
             raise ValueError(f"x must have shape {self.input_shape}, as the network was compiled for, got {a.shape}")
-        if a.dtype != self._dtype:
+        if a.dtype.newbyteorder("=") != self._dtype:
             raise TypeError(f"x must be {self._dtype}, as the network is, got {a.dtype}")
         if not a.size:
             return self._net.forward(a)
-        threads, program = get_num_threads(), None
+        last = lies_last(a) or not self._takes_planes
+        key = get_num_threads(), last
         with self._lock:
-            free = self._programs.setdefault(threads, [])
-            if free:
-                program = free.pop()
+            free = self._programs.setdefault(key, [])
+            program = free.pop() if free else None
         if program is None:
-            program = self._program()
-        x = a.reshape(self._source.shape)
-        if x.flags.c_contiguous and x.dtype.isnative:
-            to_channels_last(x, program.source)
+            program = self._program(last)
+        x = _as_it_lies(a.reshape(self._source.shape), last, self._dtype)
+        calls = program.calls
+        if program.feeds is not None:
+            calls = calls.copy()
+            for i, j in program.feeds:
+                step, args = calls[i]
+                calls[i] = step, (*args[:j], x, *args[j + 1 :])
         else:
-            program.source[...] = x.transpose(0, 2, 3, 1)
-        for step, args in program.calls:
+            program.source[...] = x
+        for step, args in calls:
             step(*args)
         y = program.result.copy()
-        self._programs[threads].append(program)
-        if not np.isfinite(y).all() or not np.isfinite(a.sum()):
+        free.append(program)
+        if not finite(y) or not finite(x):
             with self._lock:
                 return self._net.forward(a)  # what is fused and transformed spreads NaN and Inf otherwise
         if len(self.output_shape) == 2:
             return y.reshape(self.output_shape)
-        return returned(y, True, False, False) if _lies_last(a) else np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+        return returned(y, True, False, False) if lies_last(a) else np.ascontiguousarray(y.transpose(0, 3, 1, 2))
 
     def _planned(self, node: Node) -> Conv2dPlan:
         assert node.w is not None
@@ -117,25 +126,33 @@ class Compiled:
             shape = shape[0], w.shape[1], 1, 1
         return plan_conv2d(shape, w, bias, channels_last=True, activation=node.activation, **node.options)
 
-    def _program(self) -> _Program:
-        """Memory and steps."""
+    def _program(self, last: bool) -> _Program:
+        """Memory and steps, for an ``x`` whose channels lie last or not."""
         memory = aligned(self._dtype.name, self._numbers * self._dtype.itemsize)
         arrays: dict[int, Array] = {}
         for node in (self._source, *self._nodes):
             n, c, h, w = node.shape
             at = self._places[id(node)]
-            arrays[id(node)] = memory[at : at + prod(node.shape)].reshape(n, h, w, c)
+            shape = (n, h, w, c) if last or node is not self._source else node.shape
+            arrays[id(node)] = memory[at : at + prod(shape)].reshape(shape)
         calls: Calls = []
         scratch: dict[str, Any] = {}
+        source, feeds, feedable = arrays[id(self._source)], [], self._output is not self._source
         for node in self._nodes:
             if node.kind == "view":
                 continue
             inputs, out = [arrays[id(a)] for a in node.inputs], arrays[id(node)]
-            calls += repeatable(self._call(node, inputs, out), inputs, out, scratch)
-        return _Program(arrays[id(self._source)], calls, arrays[id(self._output)])
+            for step, args in repeatable(self._call(node, inputs, out, last), inputs, out, scratch):
+                found = [j for j, a in enumerate(args) if a is source]
+                meets = any(isinstance(a, np.ndarray) and a is not source and np.shares_memory(a, source) for a in args)
+                if self._source in node.inputs and (meets or not args):
+                    feedable = False
+                feeds += [(len(calls), j) for j in found if self._source in node.inputs]
+                calls.append((step, args))
+        return _Program(source, calls, arrays[id(self._output)], feeds if feedable else None)
 
-    def _call(self, node: Node, inputs: list[Array], out: Array) -> Callable[[], Any]:
-        """What fills ``out`` from ``inputs``, all (n, h, w, c)."""
+    def _call(self, node: Node, inputs: list[Array], out: Array, last: bool) -> Callable[[], Any]:
+        """What fills ``out`` from ``inputs``, all (n, h, w, c) but the network's input, unless ``last``."""
         x = inputs[0]
         if node.kind == "conv":
             residual = inputs[1] if len(inputs) > 1 else None
@@ -143,7 +160,9 @@ class Compiled:
             plan = self._plans[id(node)]
             if node.inputs[0].kind == "view":
                 x = x.reshape(n, 1, 1, -1)
-            return partial(plan.into, x, out, residual)
+            return partial(
+                plan.into, x, out, residual, node.inputs[0] is not self._source or x.shape != node.inputs[0].shape
+            )
         if node.kind == "pool":
             return partial(_pool, node.layer, _images(x), _images(out))
         if node.kind == "activation":
@@ -267,8 +286,16 @@ def _laid_out(nodes: list[Node], output: Node) -> tuple[dict[int, int], int]:
     return places, max(places[k] + size[k] for k in life)
 
 
-def _lies_last(a: Array) -> bool:
-    return a.ndim == 4 and a.transpose(0, 2, 3, 1).flags.c_contiguous and not a.flags.c_contiguous
+def _as_it_lies(x: Array, last: bool, dtype: np.dtype[Any]) -> Array:
+    """Numbers in C order, (n, h, w, c) or (n, c, h, w); x itself if it lies so."""
+    if not last:
+        return np.ascontiguousarray(x, dtype)
+    stored = x.transpose(0, 2, 3, 1)
+    if stored.flags.c_contiguous or not x.flags.c_contiguous or not x.dtype.isnative:
+        return np.ascontiguousarray(stored, dtype)
+    y = np.empty(stored.shape, dtype)
+    to_channels_last(x, y)
+    return y
 
 
 def _images(a: Array) -> Array:

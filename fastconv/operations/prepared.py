@@ -183,10 +183,10 @@ class Conv2dPlan:
             self._known[get_num_threads(), a.strides] = Known(plan, dtype, last, nhwc, unbatched, packed, peak)
         return run_plan(plan, xs, self._w, dtype, out, (xa, ra), self._bias, packed, peak, rs, nhwc, unbatched)
 
-    def into(self, x: Array, out: Array, residual: Array | None = None) -> None:
-        """A call whose arrays are not looked at: (n, h, w, c) in memory, of the plan's shapes and dtype, all numbers
-        finite and far from overflow."""
-        plan, packed, _ = self._for(True, True)
+    def into(self, x: Array, out: Array, residual: Array | None = None, last: bool = True) -> None:
+        """A call whose arrays are not looked at: (n, h, w, c) in memory (x (n, c, h, w) unless ``last``), of the plan's
+        shapes and dtype, all numbers finite and far from overflow."""
+        plan, packed, _ = self._for(last, True)
         plan.run_unguarded(x, self._w, out, self._bias, packed, residual)
 
     def explain(self) -> Explanation:
