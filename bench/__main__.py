@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     whole.set_defaults(command=commands.whole)
     whole.add_argument("--networks", type=_words, default=[], metavar="PATTERN,...", help="e.g. resnet18,'mobile*'")
     whole.add_argument("--peers", type=_words, default=[], metavar="PATTERN,...", help="e.g. 'nn*,torch*,openvino'")
-    whole.add_argument("--training", action="store_true", help="steps of SGD, and LeNet on digits")
+    whole.add_argument("--training", action="store_true", help="steps of SGD; with lenet an epoch of digits too")
     whole.add_argument("--batch", type=_numbers, default=[4], metavar="N,...", help="of training (default: 4)")
     whole.add_argument("--inductor", action="store_true", help="torch.compile's own backend too; needs a C++ compiler")
     whole.add_argument("--seconds", type=float, default=5.0, help="for a network (default: 5)")

@@ -139,7 +139,8 @@ def whole(arguments: argparse.Namespace) -> int:
         measurer = whole.Measurer(settings, console)
         if arguments.training:
             whole_training.steps(measurer)
-            whole_training.digits(measurer)
+            if "lenet" in zoo.chosen(settings.networks):
+                whole_training.digits(measurer)
         else:
             measurer.inference()
     _print_tables(whole_report.tables(measurer.records, threads))

@@ -3,6 +3,9 @@ Who computes a whole network at batch 1: fastconv in all its forms, PyTorch, ONN
 
 `Contestant.make` takes the network, the same as a module of PyTorch, and an input; it gives the call that is timed,
 whose result `numpy.asarray` takes. What can be prepared is prepared before: packed weights, compiled graphs.
+
+PyTorch is loaded by `fastconv.torch`: its waiting threads do not spin, which costs PyTorch alone some percent and those
+who share a model with it nothing. ``GOMP_SPINCOUNT=300000`` lets them, as libgomp does by itself.
 """
 
 from __future__ import annotations
