@@ -3,7 +3,7 @@
 ::
 
     init                                 here          Numba calls it before it compiles (entry point numba_extensions)
-      -> conv2d(x, w, ...)               overloads.py  when compiled: types of arguments are checked, that of the result found
+      -> conv2d(x, w, ...)               overloads.py  when compiled: types of arguments, checked, and of results
       -> call((x, w, ...))               lowering.py   when run: takes the GIL, makes Python objects, and calls
       -> caller("conv2d C x w ...")      answers.py    the ordinary call, which plans as ever; errors go back as text
 

@@ -23,22 +23,25 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 ERRORS = (BackendRefused, ValueError, TypeError, WorkspaceError, MemoryError, KeyboardInterrupt, RuntimeError)
 
 
-def caller(call: str) -> Callable[..., tuple[int, str, Any]]:
+def caller(call: str) -> tuple[Any, ...]:
     """What compiled code calls with the values of arguments, for a code of `ERRORS` or 0, its text, and the result.
 
-    ``call`` holds the function's name, "C" if its results must be C-contiguous or "A", and the arguments' names.
+    ``call`` holds the function's name, "C" if its results must be C-contiguous or "A", and of every argument the name
+    and the dtype ("x:float32"), nothing behind the colon if it is no array. The dtypes follow what is returned.
     """
-    name, layout, *names = call.split()
-    function, contiguous = FUNCTIONS[name], layout == "C"
+    name, layout, *arguments = call.split()
+    names, dtypes = zip(*(argument.split(":") for argument in arguments), strict=True)
+    contiguous, given = layout == "C", ", ".join(f"{n}={n}" for n in names)
+    function = eval(f"lambda {', '.join(names)}: call({given})", {"call": FUNCTIONS[name]})  # a third of what ** takes
 
     def answer(*values: Any) -> tuple[int, str, Any]:
         try:
-            result = function(**dict(zip(names, values, strict=True)))
+            result = function(*values)
             return 0, "", _contiguous(result) if contiguous else result
         except BaseException as error:  # compiled code between here and its caller cannot pass it on
             return _failure(error)
 
-    return answer
+    return answer, *(np.dtype(dtype) if dtype else None for dtype in dtypes)
 
 
 def _contiguous(result: Any) -> Any:

@@ -37,7 +37,9 @@ def _padding(t):
 
 
 def _kernel(t):
-    return isinstance(t, types.Array) and t.ndim == 2 and isinstance(t.dtype, (types.Boolean, types.Integer, types.Float))
+    return (
+        isinstance(t, types.Array) and t.ndim == 2 and isinstance(t.dtype, (types.Boolean, types.Integer, types.Float))
+    )
 
 
 _INTEGER = (lambda t: isinstance(t, types.Integer)), "an integer"
@@ -129,7 +131,8 @@ def _implement(function, given):
     layout = "C" if out is None and result.layout == "C" else "A"
     if "return_indices" in kinds and kinds["return_indices"].literal_value:
         result = types.Tuple((result, result.copy(dtype=types.int64)))
-    call = lowering.caller(" ".join([name, layout, *kinds]), result if out is None else out)
+    listed = (f"{n}:{t.dtype if isinstance(t, types.Array) else ''}" for n, t in kinds.items())
+    call = lowering.caller(" ".join([name, layout, *listed]), result if out is None else out)
     return _define(function, f"""
     code, text, result = call(({" ".join(f"{n}," for n in kinds)}))
     if code:
