@@ -46,7 +46,8 @@ def test_cs231n_layers() -> None:
 
 
 def test_inside_numba(tmp_path: Path) -> None:
-    printed = child.run(str(EXAMPLES / "inside_numba.py"), PYTHONPATH=child.with_entry_points(tmp_path)).stdout
+    file = (EXAMPLES / "inside_numba").with_suffix(".py")
+    printed = child.run(str(file), PYTHONPATH=child.with_entry_points(tmp_path)).stdout
     before, after = (float(line.split()[-1]) for line in printed.splitlines())
     assert after < before / 3
 

@@ -182,7 +182,7 @@ def test_refused_when_compiled(call: str, words: str) -> None:
     "fastconv.conv2d(a, b, groups=3)",
     "fastconv.conv2d(a, b, activation='ReLU')",
     "fastconv.conv2d(a, b, padding='all')",
-    "fastconv.conv2d(a, b, backend='depthwise')",
+    "fastconv.conv2d(a, b, stride=2, backend='winograd')",
     "fastconv.conv2d_grad_input(a, b, a.shape)",
     "fastconv.max_pool2d(a, 2, padding=2)",
     "fastconv.filter2d(a[0, 0], b[0, 0], mode='none')",
@@ -260,7 +260,7 @@ def test_numba_steps() -> None:
 
 
 def test_nothing_is_kept() -> None:
-    """Neither results nor arguments outlive a call."""
+    """Neither results nor arguments outlive a call; but one that fails, after which Numba leaves all as it is."""
     indices = "fastconv.max_pool2d(a, 2, return_indices=True)[1]"
     f = compiled(f"fastconv.conv2d(a, b, c, activation='relu').sum() + {indices}.sum()")
     arrays = X.copy(), W.copy(), B.copy()
@@ -272,8 +272,6 @@ def test_nothing_is_kept() -> None:
     def count(times: int) -> Any:
         for _ in range(times):
             f(*arrays)
-            with pytest.raises(ValueError):
-                f(arrays[0][:, :3].copy(), *arrays[1:])
         return kept(), [sys.getrefcount(a) for a in arrays]
 
     _nrt_python.memsys_enable_stats()
