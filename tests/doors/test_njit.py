@@ -4,6 +4,7 @@ import inspect
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numba
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
-from numba.core.runtime import _nrt_python
 from numba.core.runtime.nrt import rtsys
 
 import fastconv
@@ -19,6 +19,7 @@ from fastconv.numba_extension import answers, init, overloads
 from tests import child
 
 init()
+nrt: Any = import_module("numba.core.runtime._nrt_python")
 
 
 def normal(*shape: int, dtype: Any = np.float32) -> Any:
@@ -274,11 +275,11 @@ def test_nothing_is_kept() -> None:
             f(*arrays)
         return kept(), [sys.getrefcount(a) for a in arrays]
 
-    _nrt_python.memsys_enable_stats()
+    nrt.memsys_enable_stats()
     try:
         assert count(2) == count(50)
     finally:
-        _nrt_python.memsys_disable_stats()
+        nrt.memsys_disable_stats()
 
 
 CACHED = """
@@ -320,6 +321,16 @@ def test_entry_point_is_told() -> None:
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     points = tomllib.loads(text)["project"]["entry-points"]["numba_extensions"]
     assert points == {"init": "fastconv.numba_extension:init"}
+
+
+def test_what_is_on_disk_still_asks() -> None:
+    """Texts as every version has written them into functions that are kept."""
+    call, *dtypes = answers.caller("conv2d C x:float32 w:float32 padding:")
+    code, text, result = call(X, W, 1)
+    assert (code, text, dtypes) == (0, "", [np.dtype("f"), np.dtype("f"), None])
+    same(result, fastconv.conv2d(X, W, padding=1))
+    code, text, result = call(X, W, -1)
+    assert code == 2 and "padding" in text and result is None
 
 
 def test_every_argument_is_checked() -> None:
