@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -47,3 +48,14 @@ def run(
 def run_code(code: str, *arguments: str, **environment: str) -> str:
     """Output of some code."""
     return run("-c", code, *arguments, **environment).stdout  # type: ignore[arg-type]
+
+
+def with_entry_points(folder: Path) -> str:
+    """PYTHONPATH with the metadata that pip would write for this tree, whatever is installed."""
+    info = folder / "fastconv-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fastconv\nVersion: 0\n")
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    told = (f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups.items())
+    (info / "entry_points.txt").write_text("".join(told))
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests import child
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -41,6 +43,13 @@ def test_resnet_cifar_like(capsys: Any) -> None:
 
 def test_cs231n_layers() -> None:
     assert example("cs231n_layers").main() < 1e-13
+
+
+def test_inside_numba(tmp_path: Path) -> None:
+    file = (EXAMPLES / "inside_numba").with_suffix(".py")
+    printed = child.run(str(file), PYTHONPATH=child.with_entry_points(tmp_path)).stdout
+    before, after = (float(line.split()[-1]) for line in printed.splitlines())
+    assert after < before / 3
 
 
 @pytest.mark.parametrize("name", ["convnext_torch", "replk_torch"])

@@ -1,5 +1,6 @@
 """The README's examples run, and print what it says."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests import child
 
 TEXT = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```\n(?:\n```\n(.*?)```)?", TEXT, re.DOTALL)
@@ -17,9 +20,10 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("code, output", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_example(code: str, output: str) -> None:
+def test_example(code: str, output: str, tmp_path: Path) -> None:
     if "torch" in code and find_spec("torch") is None:
         pytest.skip("torch is not installed")
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"PYTHONPATH": child.with_entry_points(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
     assert run.returncode == 0, run.stderr
     assert run.stdout == output
