@@ -41,6 +41,7 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
     cdef real* tile = scratch + r.copied
     cdef real* panel
     cdef View v
+    cdef Ahead ahead
     if crew >= crews:
         return
     begin, end = split(panels, mine, r.ways), split(panels, mine + 1, r.ways)
@@ -57,8 +58,27 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
         for p in range(begin, end):
             panel = tile + r.tile + (p - begin) * r.keep * width * r.taps * r.cg
-            _band_panel(a, &v, tile, panel, b > first and r.keep, p, b, e, columns)
+            ahead = _next_panel(a, p + 1 if p + 1 < end else begin, p + 1 == end, e, last, b > first and r.keep, e - b)
+            _band_panel(a, &v, tile, panel, b > first and r.keep, p, b, e, columns, &ahead)
         b = e
+
+
+cdef Ahead _next_panel(const DirectProducts* a, intp p, bint again, intp e, intp last, bint packed,
+                       intp blocks) noexcept nogil:
+    """The weights of the panel that comes next, to be asked for while so many blocks of the one before are at work."""
+    cdef const DirectPass* r = a.r
+    cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, K = r.cg * r.taps, o = p % panels * width
+    cdef Ahead ahead
+    memset(&ahead, 0, sizeof(ahead))
+    if packed or (again and (e >= last or r.keep)):
+        return ahead
+    if a.u != NULL:
+        ahead.at[0], ahead.left[0] = <const char*> (a.u + p * width * K), width * K * sizeof(real)
+    elif not r.swapped:
+        ahead.at[0] = <const char*> (a.w + (p // panels * r.og + o) * r.cg * r.kernel)
+        ahead.left[0] = min(width, r.og - o) * r.cg * r.kernel * sizeof(real)
+    ahead.lines = ahead.left[0] // (64 * blocks * r.phases) + 1
+    return ahead
 
 
 cdef void _turn(const DirectProducts* a, const real* tile, intp nv, intp outputs, intp at, intp n) noexcept nogil:
@@ -81,7 +101,7 @@ cdef void _turn(const DirectProducts* a, const real* tile, intp nv, intp outputs
 
 
 cdef void _band_panel(const DirectProducts* a, const View* v, real* tile, real* panel, bint packed, intp p, intp b,
-                      intp e, intp columns) noexcept nogil:
+                      intp e, intp columns, Ahead* ahead) noexcept nogil:
     """Register blocks [b, e) of a panel of outputs; panel: a thread's place for weights, packed: that are there."""
     cdef const DirectPass* r = a.r
     cdef intp width = r.nv * LANES, panels = (r.og + width - 1) // width, g = p // panels, first = p % panels * width
@@ -106,12 +126,12 @@ cdef void _band_panel(const DirectProducts* a, const View* v, real* tile, real* 
             place = <real*> u + c0 * r.taps * nv * LANES
         for f in range(r.phases):
             _phase_products(a, a.phases + f, v, &job, tile + f * r.tile // r.phases, place, nv, outputs,
-                            g * r.og + first, g * r.cg + c0, c1 - c0, b, e, columns)
+                            g * r.og + first, g * r.cg + c0, c1 - c0, b, e, columns, ahead)
 
 
 cdef void _phase_products(const DirectProducts* a, const DirectPhase* f, const View* v, direct_job* job, real* tile,
                           const real* w, intp nv, intp outputs, intp o, intp c, intp channels, intp b, intp e,
-                          intp columns) noexcept nogil:
+                          intp columns, Ahead* ahead) noexcept nogil:
     """Register blocks [b, e) of a phase, split as the largest phase is: outputs from o on, channels from c on."""
     cdef const DirectPass* r = a.r
     cdef direct_kernel** kernels = direct_of_products[nv]
@@ -144,6 +164,7 @@ cdef void _phase_products(const DirectProducts* a, const DirectPhase* f, const V
             j = split(r.ow, k, columns)
             size = min(f.ow, split(r.ow, k + 1, columns)) - j
             if size > 0:
+                _ask(ahead)
                 kernels[size](
                     job, x + i // r.oh * v.image + (row + top * f.rd) * v.row + j * job.pixel, w + top * row_size,
                     y + j * job.out, NULL if r.yplane else _place(a.residual, at + j * job.out))
