@@ -33,6 +33,7 @@ class Conv2d(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding: Any = self.padding
+        _lay_out(weight)
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
@@ -81,7 +82,16 @@ class ConvTranspose2d(nn.ConvTranspose2d):
                 self.dilation,  # type: ignore[arg-type]
             )
         padding: Any = self.padding
+        _lay_out(self.weight)
         return conv_transpose2d(input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation)
+
+
+def _lay_out(weight: Tensor) -> None:
+    """Lay a parameter out once as the kernels read it: ``model.to(memory_format=torch.channels_last)`` turns weights
+    with the images, and they would be turned back in every call."""
+    if not weight.is_contiguous() and isinstance(weight, nn.Parameter) and not torch.compiler.is_compiling():
+        if weight.dtype in (torch.float32, torch.float64) and is_at_hand(weight, weight, None):
+            weight.data = weight.data.contiguous()
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: Conv2d, nn.ConvTranspose2d: ConvTranspose2d}

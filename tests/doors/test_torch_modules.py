@@ -230,3 +230,23 @@ def test_compiled() -> None:
         compiled = torch.compile(net.eval(), fullgraph=True, backend="aot_eager")
         with torch.no_grad():
             assert close(compiled(x), plain(net)(x))
+
+
+def test_weights_of_channels_last_models_are_laid_out_once() -> None:
+    """They keep their values, their identity and their place in the optimizer; gradients lie as they do."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 2, 3)).to(
+        memory_format=torch.channels_last
+    )
+    ours = ft.replace_convolutions(copy.deepcopy(plain))
+    x = torch.randn(2, 4, 9, 9).contiguous(memory_format=torch.channels_last)
+    optimizers = [torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in (plain, ours)]
+    kept = list(ours.parameters())
+    for _ in range(3):
+        for net, optimizer in zip((plain, ours), optimizers, strict=True):
+            optimizer.zero_grad()
+            net(x).square().sum().backward()
+            optimizer.step()
+    assert all(a is b for a, b in zip(kept, ours.parameters(), strict=True))
+    assert all(p.is_contiguous() and p.grad.is_contiguous() for p in ours.parameters())
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(plain.parameters(), kept, strict=True))
