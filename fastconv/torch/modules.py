@@ -89,9 +89,10 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 def _lay_out(weight: Tensor) -> None:
     """Lay a parameter out once as the kernels read it: ``model.to(memory_format=torch.channels_last)`` turns weights
     with the images, and they would be turned back in every call."""
-    if not weight.is_contiguous() and isinstance(weight, nn.Parameter) and not torch.compiler.is_compiling():
-        if weight.dtype in (torch.float32, torch.float64) and is_at_hand(weight, weight, None):
-            weight.data = weight.data.contiguous()
+    if weight.is_contiguous() or not isinstance(weight, nn.Parameter) or torch.compiler.is_compiling():
+        return
+    if weight.dtype in (torch.float32, torch.float64) and is_at_hand(weight, weight, None):
+        weight.data = weight.data.contiguous()
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: Conv2d, nn.ConvTranspose2d: ConvTranspose2d}

@@ -240,7 +240,7 @@ def test_weights_of_channels_last_models_are_laid_out_once() -> None:
     )
     ours = ft.replace_convolutions(copy.deepcopy(plain))
     x = torch.randn(2, 4, 9, 9).contiguous(memory_format=torch.channels_last)
-    optimizers = [torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in (plain, ours)]
+    optimizers = [torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9) for net in (plain, ours)]
     kept = list(ours.parameters())
     for _ in range(3):
         for net, optimizer in zip((plain, ours), optimizers, strict=True):
