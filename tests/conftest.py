@@ -4,6 +4,7 @@ import atexit
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -40,10 +41,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(autouse=True)
-def _same_number_of_threads() -> Iterator[None]:
-    """Whatever a test sets is put back."""
+def _same_settings() -> Iterator[None]:
+    """Whatever a test sets is put back, PyTorch's settings too: its number of threads is a limit of OpenMP's."""
     import fastconv
 
-    before = fastconv.get_num_threads()
+    before, torch = fastconv.get_num_threads(), sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else before
     yield
     fastconv.set_num_threads(before)
+    torch = sys.modules.get("torch")
+    if torch:
+        torch.set_grad_enabled(True)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

@@ -41,6 +41,11 @@ class _Program(NamedTuple):
 class Compiled:
     """A network for inference, made by `nn.compile`, called like a function.
 
+    Parameters
+    ----------
+    net, input_shape
+        As in `nn.compile`.
+
     Attributes
     ----------
     input_shape, output_shape : tuple of int

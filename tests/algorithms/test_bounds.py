@@ -21,7 +21,7 @@ PROBLEMS = (
 #: the largest error over all of these problems and data, as a part of the stated bound, is at least so much
 FLOOR = 0.08
 #: bounds of transforms and of lost digits are for data worse than these
-FLOORS = {"winograd": 0.015, "split_bf16x1": 0.03}
+FLOORS = {"winograd": 0.015, "split_bf16x1": 0.03, "split_bf16": 0.03}
 KINDS = ("normal", "positive", "alternating", "low rank")
 
 

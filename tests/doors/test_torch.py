@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fastconv
-
 torch: Any = pytest.importorskip("torch")
 functional = import_module("torch.nn.functional")
 ft: Any = import_module("fastconv.torch")
@@ -250,22 +248,30 @@ def test_errors() -> None:
         operators.conv2d(x.half(), w.half(), None, (1, 1), (0, 0, 0, 0), (1, 1), 1)
 
 
+WORKERS = """
+import fastconv, torch, fastconv.torch as ft
+
+x, w = torch.arange(168.0).reshape(4, 7, 6) % 7, torch.arange(144.0).reshape(6, 4, 3, 2) % 5
+
+class Images(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return ft.conv2d(x, w)
+
+fastconv.set_num_threads(2)
+want = Images()[0]
+for batch in torch.utils.data.DataLoader(Images(), batch_size=2, num_workers=1, multiprocessing_context="fork"):
+    assert torch.equal(batch[0], want)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_workers() -> None:
-    """A worker of a DataLoader computes, although its parent has."""
-
-    class Images(torch.utils.data.Dataset):  # type: ignore[misc,name-defined]
-        def __len__(self) -> int:
-            return 4
-
-        def __getitem__(self, index: int) -> Any:
-            return ft.conv2d(integers(4, 7, 6, dtype=torch.float32), integers(6, 4, 3, 2, dtype=torch.float32))
-
-    fastconv.set_num_threads(2)
-    want = Images()[0]
-    loader = torch.utils.data.DataLoader(Images(), batch_size=2, num_workers=1, multiprocessing_context="fork")
-    for batch in loader:
-        assert torch.equal(batch[0], want)
+    """A worker of a DataLoader computes, although its parent has; in a process where nobody else's threads are."""
+    run = subprocess.run([sys.executable, "-c", WORKERS], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("first, spins", [("fastconv.torch", "1000"), ("torch", None)])

@@ -17,7 +17,7 @@ FUNCTIONS += [getattr(m, n) for m, names in (
     (nn.augment, ("flip", "shift", "crop", "rotate", "noise")),
 ) for n in names]  # fmt: skip
 #: what the base of all its kind says
-BASES = {"Layer", "Loss", "Optimiser", "Parameter", "History"}
+BASES = {"Layer", "Loss", "Optimiser", "Parameter", "History", "Compiled"}
 
 
 @pytest.mark.parametrize("name", CLASSES)
