@@ -21,9 +21,10 @@ KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
 
-# Two processes or more share the cores, so idle threads must not spin; a file stays in one process, which compiles its
+# Two processes or more share the cores, so idle threads must not spin; files of few long tests are not left to the end,
+# as would be the default; a file stays in one process, which compiles its
 # kernels once.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) $(ARGS)
