@@ -92,7 +92,8 @@ def _lay_out(weight: Tensor) -> None:
     if weight.is_contiguous() or not isinstance(weight, nn.Parameter) or torch.compiler.is_compiling():
         return
     if weight.dtype in (torch.float32, torch.float64) and is_at_hand(weight, weight, None):
-        weight.data = weight.data.contiguous()
+        with torch.inference_mode(False):  # a tensor that is made in it has no version, and no plan could be kept
+            weight.data = weight.data.contiguous()
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: Conv2d, nn.ConvTranspose2d: ConvTranspose2d}

@@ -250,3 +250,16 @@ def test_weights_of_channels_last_models_are_laid_out_once() -> None:
     assert all(a is b for a, b in zip(kept, ours.parameters(), strict=True))
     assert all(p.is_contiguous() and p.grad.is_contiguous() for p in ours.parameters())
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(plain.parameters(), kept, strict=True))
+
+
+def test_laid_out_in_inference_mode() -> None:
+    """Plans are kept all the same."""
+    net = ft.replace_convolutions(nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last), freeze=True).eval()
+    x = torch.randn(1, 4, 9, 9).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.equal(net(x), net(x))
+    assert not net.weight.is_inference() and net.weight.is_contiguous()
+    net.weight.data.add_(1)
+    net.train().eval()
+    with torch.no_grad():
+        assert close(net(x), plain(net)(x))
