@@ -14,16 +14,16 @@ ARGS ?=
 # What computes; the rest does not depend on the width of a vector.
 # split_bf16 is not among them: a forced instruction set has no unit for it
 KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery direct depthwise* fft* separable \
-	winograd*))) tests/images/test_filters.py tests/operations/test_elementwise.py tests/operations/test_normalization.py tests/operations/test_pooling.py tests/planning/test_plan_layouts.py
+	winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
+	$(addprefix tests/operations/test_,elementwise.py normalization.py pooling.py)
 
 .PHONY: bench test test-isa lint format clean
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
 
-# Two processes or more share the cores, so idle threads must not spin; files of few long tests are not left to the end,
-# as would be the default; a file stays in one process, which compiles its
-# kernels once.
+# Two processes or more share the cores, so idle threads must not spin; a file stays in one process, which compiles its
+# kernels once; files of few long tests are not left to the end, as would be the default.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: lint

@@ -11,7 +11,7 @@ containers.py                                              Sequential, Residual,
 convolutions.py, pooling.py, linear.py                     layers on `fastconv`'s calls, and on a matrix product
 activations.py, normalization.py, scaling.py               ReLU and its like, batch and layer norm, Scale, Dropout, ..
 arithmetic.py                                              what these and losses compute in NumPy
-graph.py, compiled.py                                      a network as operations; for inference, in one call
+graph.py, memory.py, compiled.py                           a network as operations, laid out, for inference in one call
 init.py, losses.py, optimisers.py, schedules.py            how to begin, what to reach, how to get there
 augment.py, training.py, progress.py                       data, `fit`, its bar
 

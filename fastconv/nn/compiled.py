@@ -23,10 +23,8 @@ from ..operations.prepared import Conv2dPlan, plan_conv2d
 from ..operations.repeated import Calls, repeatable
 from .graph import Node, fused, in_order, taken_apart
 from .layer import Layer, floats
+from .memory import laid_out
 from .pooling import GlobalAvgPool2d, MaxPool2d
-
-_APART = 64 + 4096 // 16  # bytes between values: equal places of two do not meet in one set of a cache
-_IN_PLACE = ("activation", "affine", "gate", "norm")
 
 
 class _Program(NamedTuple):
@@ -64,10 +62,10 @@ class Compiled:
         for node in self._nodes:
             if node.kind == "conv":
                 self._plans[id(node)] = self._planned(node)
-        self._places, self._numbers = _laid_out([source, *self._nodes], self._output)
+        self._places, self._numbers = laid_out([source, *self._nodes], self._output)
         users = [node for node in self._nodes if source in node.inputs]
         self._takes_planes = bool(users) and all(
-            node.kind == "conv" and node.inputs.index(source) == 0 for node in users
+            node.kind == "conv" and [k for k, a in enumerate(node.inputs) if a is source] == [0] for node in users
         )
         self._programs: dict[tuple[int, bool], list[_Program]] = {}
         self._lock = threading.Lock()
@@ -142,18 +140,18 @@ class Compiled:
             arrays[id(node)] = memory[at : at + prod(shape)].reshape(shape)
         calls: Calls = []
         scratch: dict[str, Any] = {}
-        source, feeds, feedable = arrays[id(self._source)], [], self._output is not self._source
+        source, feeds, feedable = arrays[id(self._source)], [], self._takes_planes
         for node in self._nodes:
             if node.kind == "view":
                 continue
             inputs, out = [arrays[id(a)] for a in node.inputs], arrays[id(node)]
-            for step, args in repeatable(self._call(node, inputs, out, last), inputs, out, scratch):
-                found = [j for j, a in enumerate(args) if a is source]
-                meets = any(isinstance(a, np.ndarray) and a is not source and np.shares_memory(a, source) for a in args)
-                if self._source in node.inputs and (meets or not args):
-                    feedable = False
-                feeds += [(len(calls), j) for j in found if self._source in node.inputs]
-                calls.append((step, args))
+            made = repeatable(self._call(node, inputs, out, last), inputs, out, scratch)
+            if self._source in node.inputs:  # x can stand wherever the array itself does, and nothing else looks at it
+                found = [(k, j) for k, (_, args) in enumerate(made) for j, a in enumerate(args) if a is source]
+                views = [a for _, args in made for a in args if isinstance(a, np.ndarray) and a is not source]
+                feedable &= bool(found) and not any(np.may_share_memory(a, source) for a in views)
+                feeds += [(len(calls) + k, j) for k, j in found]
+            calls += made
         return _Program(source, calls, arrays[id(self._output)], feeds if feedable else None)
 
     def _call(self, node: Node, inputs: list[Array], out: Array, last: bool) -> Callable[[], Any]:
@@ -165,9 +163,7 @@ class Compiled:
             plan = self._plans[id(node)]
             if node.inputs[0].kind == "view":
                 x = x.reshape(n, 1, 1, -1)
-            return partial(
-                plan.into, x, out, residual, node.inputs[0] is not self._source or x.shape != node.inputs[0].shape
-            )
+            return partial(plan.into, x, out, residual, last or node.inputs[0] is not self._source)
         if node.kind == "pool":
             return partial(_pool, node.layer, _images(x), _images(out))
         if node.kind == "activation":
@@ -191,13 +187,15 @@ class Compiled:
             n, h, w_, c = x.shape
             return partial(np.copyto, out.reshape(n, c, h, w_), x.transpose(0, 3, 1, 2))
         assert node.layer is not None
-        return partial(_layer, node.layer, x, out)
+        return partial(_layer, node.layer, node.inputs[0].features, x, out)
 
     def explain(self) -> str:
         """A table: every operation with what is fused into it, shape, backend, bytes and predicted time."""
         lines = [f"{'operation':38} {'output':20} {'backend':22} {'KB':>9} {'us':>9}"]
         total = 0.0
         for node in self._nodes:
+            if node.kind == "view":
+                continue
             what = " + ".join([f"{node.path or 'net'} {node.kind}", *node.names])
             plan, backend, seconds = self._plans.get(id(node)), "", ""
             moved = sum(prod(a.shape) for a in [*node.inputs, node]) * self._dtype.itemsize
@@ -254,43 +252,6 @@ def compile(net: Layer, input_shape: Shape) -> Compiled:
     return Compiled(net, input_shape)
 
 
-def _laid_out(nodes: list[Node], output: Node) -> tuple[dict[int, int], int]:
-    """Where each value lies, in numbers, and how many numbers there are: the largest first, each at the first place
-    that is free while it lives."""
-    index = {id(node): i for i, node in enumerate(nodes)}
-    owner: dict[int, Node] = {}  # the value whose memory it shares
-    last: dict[int, int] = {}
-    for i, node in enumerate(nodes):
-        for a in node.inputs:
-            last[id(a)] = i
-    last[id(output)] = len(nodes)
-    for i, node in enumerate(nodes):
-        source = node.inputs[0] if node.inputs else node
-        in_place = node.kind in _IN_PLACE and last[id(source)] == i and source.kind != "input"
-        if node.kind == "view" or in_place:
-            owner[id(node)] = owner.get(id(source), source)
-    life = {id(n): [index[id(n)], last.get(id(n), index[id(n)])] for n in nodes if id(n) not in owner}
-    for node in nodes:
-        if id(node) in owner:
-            span = life[id(owner[id(node)])]
-            span[1] = max(span[1], last.get(id(node), index[id(node)]))
-    size = {id(n): -(-prod(n.shape) // 16) * 16 + _APART // 4 for n in nodes}
-    places: dict[int, int] = {}
-    for key in sorted(life, key=lambda k: (-size[k], life[k])):
-        begin, end = life[key]
-        taken = sorted((places[k], size[k]) for k in places if life[k][0] <= end and begin <= life[k][1])
-        at = 0
-        for place, numbers in taken:
-            if place - at >= size[key]:
-                break
-            at = max(at, place + numbers)
-        places[key] = at
-    for node in nodes:
-        if id(node) in owner:
-            places[id(node)] = places[id(owner[id(node)])]
-    return places, max(places[k] + size[k] for k in life)
-
-
 def _as_it_lies(x: Array, last: bool, dtype: np.dtype[Any]) -> Array:
     """Numbers in C order, (n, h, w, c) or (n, c, h, w); x itself if it lies so."""
     if not last:
@@ -322,10 +283,6 @@ def _add(a: Array, b: Array, scale: float, out: Array) -> None:
         out *= out.dtype.type(scale)
 
 
-def _layer(layer: Layer, x: Array, out: Array) -> None:
-    images = _images(x)
-    y = layer.forward(images)
-    if y.ndim == 2:
-        out[...] = y[:, None, None, :]
-    else:
-        out[...] = y.transpose(0, 2, 3, 1)
+def _layer(layer: Layer, features: bool, x: Array, out: Array) -> None:
+    y = layer.forward(x.reshape(x.shape[0], -1) if features else _images(x))
+    out[...] = y[:, None, None, :] if y.ndim == 2 else y.transpose(0, 2, 3, 1)

@@ -33,7 +33,8 @@ class Node:
     ----------
     kind : str
         ``input``, ``conv``, ``affine`` (a factor and a term a channel), ``activation``, ``norm`` (over channels),
-        ``pool``, ``gate`` (image times a factor a channel), ``add``, ``concat``, ``flatten`` or ``layer`` (any other).
+        ``pool``, ``gate`` (image times a factor a channel), ``add``, ``concat``, ``flatten``, ``view`` (the same
+        memory as features) or ``layer`` (any other).
     inputs : list of Node
     shape : tuple of int
         Of the value, (n, c, h, w).
@@ -48,6 +49,10 @@ class Node:
     layer : Layer or None
     scale : float
         Of ``add``: factor of the sum.
+    features : bool
+        Whether the value is (n, c) in the network as it is written.
+    names : list of str
+        Layers that have become part of it.
     """
 
     kind: str
@@ -60,13 +65,19 @@ class Node:
     options: dict[str, Any] = field(default_factory=dict)
     layer: Layer | None = None
     scale: float = 1.0
-    names: list[str] = field(default_factory=list)  # what has become part of it
+    features: bool = False
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The shape in the network as it is written."""
+        return self.shape[:2] if self.features else self.shape
 
 
 def taken_apart(net: Layer, input_shape: Shape) -> tuple[Node, Node]:
     """The input and the output of a network that infers."""
-    shape = (*input_shape, 1, 1) if len(input_shape) == 2 else tuple(input_shape)
-    source = Node("input", [], shape, "x")  # type: ignore[arg-type]
+    shape = (*input_shape, 1, 1)[:4]
+    source = Node("input", [], shape, "x", features=len(input_shape) == 2)  # type: ignore[arg-type]
     return source, _lower(net, source, "")
 
 
@@ -79,14 +90,9 @@ def _lower(layer: Layer, x: Node, path: str) -> Node:
 
 def _other(layer: Layer, x: Node, path: str) -> Node:
     """A layer that is called as it is."""
-    features = x.shape[2:] == (1, 1)
-    try:
-        shape = layer.output_shape(x.shape)
-    except ValueError:
-        if not features:
-            raise
-        shape = layer.output_shape(x.shape[:2])
-    return Node("layer", [x], (*shape, 1, 1)[:4], path, layer=layer)  # type: ignore[arg-type]
+    shape = layer.output_shape(x.written)
+    features = len(shape) == 2
+    return Node("layer", [x], (*shape, 1, 1)[:4], path, layer=layer, features=features)  # type: ignore[arg-type]
 
 
 def _sequential(layer: Any, x: Node, path: str) -> Node:
@@ -98,26 +104,26 @@ def _sequential(layer: Any, x: Node, path: str) -> Node:
 def _residual(layer: Any, x: Node, path: str) -> Node:
     shortcut = x if layer.shortcut is None else _lower(layer.shortcut, x, joined(path, "shortcut"))
     body = _lower(layer.body, x, joined(path, "body"))
-    return Node("add", [body, shortcut], body.shape, path, scale=layer.scale)
+    return Node("add", [body, shortcut], body.shape, path, scale=layer.scale, features=body.features)
 
 
 def _concat(layer: Any, x: Node, path: str) -> Node:
     parts = [_lower(branch, x, joined(path, name)) for name, branch in layer.children().items()]
     n, _, h, w = parts[0].shape
-    return Node("concat", parts, (n, sum(p.shape[1] for p in parts), h, w), path)
+    return Node("concat", parts, (n, sum(p.shape[1] for p in parts), h, w), path, features=parts[0].features)
 
 
 def _conv(layer: Any, x: Node, path: str) -> Node:
     names = "stride", "padding", "dilation", "groups", "padding_mode"
     options = {name: getattr(layer, name) for name in names}
-    shape = layer.output_shape(x.shape)
+    shape = layer.output_shape(x.written)
     bias = None if layer.bias is None else layer.bias.value
     return Node("conv", [x], shape, path, layer.weight.value, bias, options=options)
 
 
 def _separable(layer: Any, x: Node, path: str) -> Node:
     options = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "padding_mode")}
-    shape = layer.output_shape(x.shape)
+    shape = layer.output_shape(x.written)
     c = layer.depthwise.value.shape[0]
     middle = Node("conv", [x], (shape[0], c, *shape[2:]), path, layer.depthwise.value, None, options=options)
     middle.options["groups"] = x.shape[1]
@@ -126,47 +132,49 @@ def _separable(layer: Any, x: Node, path: str) -> Node:
 
 
 def _linear(layer: Any, x: Node, path: str) -> Node:
-    n, features = layer.output_shape(x.shape[:2] if x.shape[2:] == (1, 1) else x.shape)
-    w = layer.weight.value[:, :, None, None]
-    return Node("conv", [x], (n, features, 1, 1), path, w, None if layer.bias is None else layer.bias.value)
+    n, outputs = layer.output_shape(x.written)
+    w, bias = layer.weight.value[:, :, None, None], None if layer.bias is None else layer.bias.value
+    return Node("conv", [x], (n, outputs, 1, 1), path, w, bias, features=True)
 
 
 def _flatten(layer: Any, x: Node, path: str) -> Node:
-    n, features = layer.output_shape(x.shape)
-    return x if x.shape[2:] == (1, 1) else Node("flatten", [x], (n, features, 1, 1), path)
+    if x.features:
+        return x
+    n, c = layer.output_shape(x.written)
+    return Node("view" if x.shape[2:] == (1, 1) else "flatten", [x], (n, c, 1, 1), path, features=True)
 
 
 def _batch_norm(layer: Any, x: Node, path: str) -> Node:
-    layer.output_shape(x.shape)
+    layer.output_shape(x.written)
     w = layer.weight.value / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
     bias = layer.bias.value - layer.running_mean * w
     return Node("affine", [x], x.shape, path, w, bias)
 
 
 def _scale(layer: Any, x: Node, path: str) -> Node:
-    layer.output_shape(x.shape)
+    layer.output_shape(x.written)
     return Node("affine", [x], x.shape, path, layer.weight.value, None)
 
 
 def _layer_norm(layer: Any, x: Node, path: str) -> Node:
-    layer.output_shape(x.shape)
+    layer.output_shape(x.written)
     eps = {"eps": layer.eps}
     return Node("norm", [x], x.shape, path, layer.weight.value, layer.bias.value, options=eps)
 
 
 def _squeeze(layer: Any, x: Node, path: str) -> Node:
-    layer.output_shape(x.shape)
+    layer.output_shape(x.written)
     return Node("gate", [x, _lower(layer.gate, x, joined(path, "gate"))], x.shape, path)
 
 
 def _pool(layer: Any, x: Node, path: str) -> Node:
-    return Node("pool", [x], layer.output_shape(x.shape), path, layer=layer)
+    return Node("pool", [x], layer.output_shape(x.written), path, layer=layer)
 
 
 def _activation(layer: Any, x: Node, path: str) -> Node:
     if layer.function is None:
         return _other(layer, x, path)
-    return Node("activation", [x], x.shape, path, activation=layer.function)
+    return Node("activation", [x], x.shape, path, activation=layer.function, features=x.features)
 
 
 def _same(layer: Any, x: Node, path: str) -> Node:
