@@ -77,6 +77,11 @@ def lies_last(a: Array) -> bool:
     return grow_from_channels(a.shape, a.strides)
 
 
+def lies_either_way(a: Array) -> bool:
+    """Whether ``a`` (.., C, H, W) is contiguous both ways: one channel or one pixel."""
+    return bool(a.flags.c_contiguous and np.moveaxis(a, -3, -1).flags.c_contiguous)
+
+
 def grow_from_channels(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """PyTorch's rule for an image (.., C, H, W) by its strides, of bytes or elements."""
     c = abs(strides[-3])

@@ -9,7 +9,7 @@ import numpy as np
 from ..algorithms.base import check_activation
 from ..core.arguments import integer, shape_of
 from ..core.arrays import as_array, common_dtype, ready
-from ..core.layouts import channels_first, is_nhwc, lying, shape_forms, shown, stored
+from ..core.layouts import channels_first, is_nhwc, lies_either_way, lying, shape_forms, shown, stored
 from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
 from ..core.typing import Activation, Array, ArrayLike, IntPair, Layout, Padding, PaddingMode, Shape
@@ -171,7 +171,7 @@ class Conv2dPlan:
         ra = None if residual is None else image("residual", residual, nhwc)
         if ra is not None and common_dtype(ra) != dtype:
             raise TypeError(f"residual must be {dtype}, as the plan is, got {ra.dtype}")
-        last = lying(xa, nhwc)
+        last = self._lies if self._lies is not None and lies_either_way(xa) else lying(xa, nhwc)
         plan, packed, peak = self._for(last, lying_out(out, last, nhwc))
         xs, rs = ready(stored(xa, last), dtype), None
         if ra is not None:
