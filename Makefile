@@ -13,8 +13,8 @@ ARGS ?=
 
 # What computes; the rest does not depend on the width of a vector.
 # split_bf16 is not among them: a forced instruction set has no unit for it
-KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery direct depthwise* fft* separable \
-	winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
+KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery direct depthwise* fft* pointwise \
+	separable winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
 	$(addprefix tests/operations/test_,elementwise.py normalization.py pooling.py)
 
 .PHONY: bench test test-isa lint format clean

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .typing import Array
 
 LAYOUTS = ("NCHW", "NHWC")
@@ -71,7 +69,7 @@ def lies_last(a: Array) -> bool:
     """
     if a.ndim not in (3, 4):
         return False
-    first, last = a.flags.c_contiguous, np.moveaxis(a, -3, -1).flags.c_contiguous
+    first, last = a.flags.c_contiguous, _moved(a).flags.c_contiguous
     if first != last:
         return last
     return grow_from_channels(a.shape, a.strides)
@@ -79,7 +77,12 @@ def lies_last(a: Array) -> bool:
 
 def lies_either_way(a: Array) -> bool:
     """Whether ``a`` (.., C, H, W) is contiguous both ways: one channel or one pixel."""
-    return bool(a.flags.c_contiguous and np.moveaxis(a, -3, -1).flags.c_contiguous)
+    return bool(a.flags.c_contiguous and _moved(a).flags.c_contiguous)
+
+
+def _moved(a: Array) -> Array:
+    """The channels of ``a`` (.., C, H, W) as its last axis."""
+    return a.transpose(0, 2, 3, 1) if a.ndim == 4 else a.transpose(1, 2, 0)
 
 
 def grow_from_channels(shape: Sequence[int], strides: Sequence[int]) -> bool:

@@ -499,6 +499,29 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def pointwise_products(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        y: Array,
+        work: Array,
+        record: Array,
+        activation: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def pointwise_sums(
+        self,
+        x: Array,
+        dy: Array,
+        sums: Array,
+        work: Array,
+        record: Array,
+        threads: int,
+        /,
+    ) -> None: ...
     def depthwise_last_pack(
         self,
         w: Array,

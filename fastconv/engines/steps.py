@@ -75,6 +75,7 @@ PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c",
 PLANES = array(IN, "x", "planes ih iw")
 DIRECT = record("record", "DirectPass"), array(IN, "phases", "a DirectPhase a phase", "intp")
 ORDER = array(IN, "order", "kh*kw", "intp")
+POINTWISE = record("record", "PointwisePass")
 GEOMETRY, POOL, TASKS = record("q", "ConvGeometry"), record("q", "PoolWindows"), record("q", "FilterTasks")
 POOL_TAPS, POOL_OFFSETS = array(IN, "taps", "kw", "intp"), array(IN, "offsets", "kh*kw", "intp")
 PIXELS, PIXELS_DX = array(IN, "x", "n ih iw c"), array(OUT, "dx", "n ih iw c")
@@ -216,6 +217,11 @@ STEPS = (
           array(OUT, "sums", "numbers"), SCRATCH, *DIRECT, THREADS)),
     Step("direct_weights", "dw from the sums, those of all threads together",
          (array(IN, "sums", "numbers"), DW, DIRECT[0], *ints("parts"), THREADS)),
+    # ---- pointwise: 1x1 kernels on planes ----
+    Step("pointwise_products", "activation(w x + bias + residual), lanes = pixels; w^T x if the record says so",
+         (X, W, BIAS, array(IN, "residual", "as y, or none"), Y, SCRATCH, POINTWISE, *ints("activation"), THREADS)),
+    Step("pointwise_sums", "sums for dw, threads one behind the other",
+         (X, DY, array(OUT, "sums", "numbers"), SCRATCH, POINTWISE, THREADS)),
     Step("depthwise_last_pack", "weights as the products read them, a vector of channels a tap",
          (W, array(OUT, "packed", "numbers"), *LAST_TABLES, THREADS)),
     Step("depthwise_last_forward", "lanes = channels; dy of grad_input by its own axes; planes: n c h w",

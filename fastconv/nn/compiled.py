@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.arguments import shape_of
-from ..core.layouts import lies_last, returned
+from ..core.layouts import lies_either_way, lies_last, returned
 from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, Shape
 from ..core.workspace import aligned
-from ..operations.elementwise import activation_into, finite, to_channels_last
+from ..engines.loader import first
+from ..operations.elementwise import activation_into, to_channels_last
 from ..operations.normalization import affine, gate, layer_norm
 from ..operations.pooling import avg_pool2d, max_pool2d
 from ..operations.prepared import Conv2dPlan, plan_conv2d
@@ -69,6 +71,7 @@ class Compiled:
         )
         self._programs: dict[tuple[int, bool], list[_Program]] = {}
         self._lock = threading.Lock()
+        self._peak = first(self._dtype.name).abs_peak
 
     def __call__(self, x: ArrayLike) -> Array:
         """The network's output; see `nn.compile`.
@@ -93,7 +96,8 @@ class Compiled:
             raise TypeError(f"x must be {self._dtype}, as the network is, got {a.dtype}")
         if not a.size:
             return self._net.forward(a)
-        last = lies_last(a) or not self._takes_planes
+        lies = lies_last(a)
+        last = lies or not self._takes_planes or (a.ndim == 4 and lies_either_way(a))
         key = get_num_threads(), last
         with self._lock:
             free = self._programs.setdefault(key, [])
@@ -113,12 +117,15 @@ class Compiled:
             step(*args)
         y = program.result.copy()
         free.append(program)
-        if not finite(y) or not finite(x):
+        if not self._finite(y) or not self._finite(x):
             with self._lock:
                 return self._net.forward(a)  # what is fused and transformed spreads NaN and Inf otherwise
         if len(self.output_shape) == 2:
             return y.reshape(self.output_shape)
-        return returned(y, True, False, False) if lies_last(a) else np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+        return returned(y, True, False, False) if lies else np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+
+    def _finite(self, a: Array) -> bool:
+        return math.isfinite(self._peak(a, get_num_threads()))
 
     def _planned(self, node: Node) -> Conv2dPlan:
         assert node.w is not None

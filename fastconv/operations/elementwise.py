@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,14 +31,6 @@ def activation_into(x: Array, y: Array, name: Activation) -> None:
     """The same into ``y``, which may be ``x``; both C-contiguous, of one shape and dtype."""
     engine, threads = _engine(x)
     engine.activation(x, y, ACTIVATIONS.index(name), threads)
-
-
-def finite(x: Array) -> bool:
-    """Whether no number of a C-contiguous array is NaN or Inf."""
-    if not x.size:
-        return True
-    engine, threads = _engine(x)
-    return math.isfinite(engine.abs_peak(x, threads))
 
 
 def to_channels_last(x: Array, y: Array) -> None:

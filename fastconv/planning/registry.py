@@ -12,6 +12,7 @@ from ..algorithms.fft import Fft
 from ..algorithms.fft_tiled import FftTiled
 from ..algorithms.im2col import Im2col
 from ..algorithms.naive import Naive
+from ..algorithms.pointwise import Pointwise
 from ..algorithms.reference import Reference
 from ..algorithms.separable import Separable
 from ..algorithms.split_bf16 import SplitBf16, SplitBf16x1, SplitBf16x6
@@ -24,6 +25,8 @@ BACKENDS: tuple[tuple[type[Backend], str], ...] = (
     (Depthwise, "numba"),
     (Direct, "cython"),
     (Direct, "numba"),
+    (Pointwise, "cython"),
+    (Pointwise, "numba"),
     (Winograd, "cython"),
     (Winograd, "numba"),
     (FftTiled, "cython"),

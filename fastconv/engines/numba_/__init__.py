@@ -30,6 +30,7 @@ from .nn.activations import activation, activation_backward
 from .nn.channels import channel_affine, channel_moments, channel_products
 from .nn.layer_norm import layer_norm_last, layer_norm_last_backward, layer_norm_planes, layer_norm_planes_backward
 from .nn.rows import affine_last, affine_planes, gate_last, gate_planes
+from .pointwise import pointwise_products, pointwise_sums
 from .pooling.last import (
     avg_pool_last,
     avg_pool_last_backward,
@@ -103,6 +104,8 @@ __all__ = [
     "naive_forward",
     "naive_grad_input",
     "naive_grad_weight",
+    "pointwise_products",
+    "pointwise_sums",
     "separable_rows",
     "spectral_multiply",
     "to_channels_first",

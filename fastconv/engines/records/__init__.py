@@ -18,6 +18,7 @@ from .depthwise import DepthwiseAxis, DepthwiseBands, DepthwiseLast, DepthwisePh
 from .direct import DirectPass, DirectPhase
 from .fft import FftAxis, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
+from .pointwise import PointwisePass
 from .separable import SeparableBands
 from .split_bf16 import SplitCopy, SplitProducts, SplitSums, SplitWeights
 from .windows import ConvGeometry, FilterTasks, PoolWindows
@@ -31,6 +32,7 @@ KINDS = (
     SeparableBands,
     DirectPass,
     DirectPhase,
+    PointwisePass,
     DepthwisePhase,
     DepthwiseBands,
     DepthwiseRows,
@@ -73,6 +75,7 @@ __all__ = [
     "FftSide",
     "FftTiles",
     "FilterTasks",
+    "PointwisePass",
     "PoolWindows",
     "SeparableBands",
     "SplitCopy",

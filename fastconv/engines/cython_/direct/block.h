@@ -16,6 +16,7 @@ typedef struct {
     ptrdiff_t pixel;          /* between neighbouring pixels of the block; in sums: between steps */
     ptrdiff_t out;            /* numbers between neighbouring pixels (sums: numbers) of the result */
     const real *bias;         /* nv vectors, or NULL */
+    const real *each;         /* a number for each of the nr, or NULL */
     int lanes;                /* of the last vector, that are outputs */
     int wide;                 /* not 0: all of it is stored */
     int onto;                 /* 1: the result holds sums to go on from */
@@ -76,8 +77,9 @@ FC_INLINE vec direct_get(const real *y, int lanes) { return lanes == LANES ? vlo
 
 /* What costs more than a comparison is applied to a block that was just stored. */
 static __attribute__((noinline)) void direct_activate(const direct_job *job, int nv, int nr, real *y) {
-    for (int r = 0; r < nr; r++)
-        fc_epilogue_rows(job->activation, y + r * job->out, NULL, NULL, 0, 1, (nv - 1) * LANES + job->lanes, 1, 0);
+    ptrdiff_t n = (nv - 1) * LANES + job->lanes;
+    if (job->out == n) n *= nr, nr = 1; /* pixels that lie side by side */
+    for (int r = 0; r < nr; r++) fc_epilogue_rows(job->activation, y + r * job->out, NULL, NULL, 0, 1, n, 1, 0);
 }
 
 FC_INLINE void direct_products(const int nv, const int nr, const direct_job *job, const real *x, const real *w, real *y,
@@ -94,6 +96,11 @@ FC_INLINE void direct_products(const int nv, const int nr, const direct_job *job
         FC_UNROLL for (int j = 0; j < nv; j++) {
             vec b = direct_get(job->bias + j * LANES, j < nv - 1 ? LANES : job->lanes);
             FC_UNROLL for (int r = 0; r < nr; r++) a[r][j] += b;
+        }
+    if (job->finish && job->each)
+        FC_UNROLL for (int r = 0; r < nr; r++) {
+            vec b = vset(job->each[r]);
+            FC_UNROLL for (int j = 0; j < nv; j++) a[r][j] += b;
         }
     if (job->finish && residual)
         FC_UNROLL for (int r = 0; r < nr; r++) FC_UNROLL for (int j = 0; j < nv; j++)

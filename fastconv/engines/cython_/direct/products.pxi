@@ -112,7 +112,7 @@ cdef void _band_panel(const DirectProducts* a, const View* v, real* tile, real* 
     cdef direct_job job
     job.out, job.wide = nv * LANES if r.yplane else r.ypixel, r.yplane > 0
     job.lanes = <int> (outputs - (nv - 1) * LANES)
-    job.bias, job.activation = _place(a.bias, g * r.og + first), a.activation
+    job.bias, job.each, job.activation = _place(a.bias, g * r.og + first), NULL, a.activation
     if r.yplane and (a.residual != NULL or a.activation > FC_RELU6):
         job.activation = 0                                  # see _turn
     for t in range(chunks):

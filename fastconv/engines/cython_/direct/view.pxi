@@ -9,6 +9,7 @@ cdef extern from "direct/block.h" nogil:
     ctypedef struct direct_job:
         intp rows, taps, n, row, tap, pixel, out
         const real* bias
+        const real* each
         int lanes, wide, onto, finish, activation
     ctypedef void direct_kernel(const direct_job* job, const real* x, const real* w, real* y,
                                 const real* residual) noexcept

@@ -138,8 +138,9 @@ def _phase(r, phases, f, view, weights, bias, residual, y, work, tile, nv, outpu
                                target, address(bias, o), address(residual, to + j * out), bottom - top, taps, n, down,
                                tap, over, out, outputs - (nv - 1) * L, adds, inline)  # fmt: skip
                 if last > RELU6 and not plane:
-                    for a in range(to + j * out, to + (j + size) * out, out):
-                        activate_numbers(y, a, outputs, last)
+                    many = size * outputs if out == outputs else outputs  # pixels that lie side by side
+                    for a in range(to + j * out, to + (j + size) * out, max(many, out)):
+                        activate_numbers(y, a, many, last)
         if plane and c1 == cg:
             n_ = min(wide, split(ow, columns, k1)) - j0
             _turn(r, work, place + j0 * out, out, y, to + j0 * r[at.ypixel], outputs, n_, residual, activation)

@@ -1,0 +1,154 @@
+"""1x1 kernels on planes: a matrix product whose lanes are pixels, so that nothing is turned.
+
+With one tap the convolution of an image (C, pixels) is the product of the weights (outputs, C) with it, and that of dy
+with the transposed weights its gradient (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+ACM TOMS 2008: a panel of the right matrix is copied side by side, then met by all rows of the left one). `direct` does
+the same with channels last; on planes it turns what it reads and writes, which costs as much as the product where
+channels are few. In grad_weight the lanes are channels: x is turned, rows of dy are read as they lie.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..core.flops import compulsory_bytes, nominal_flops
+from ..core.problem import ConvProblem
+from ..core.workspace import Scratch
+from ..engines.records import PointwisePass, pack
+from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
+from .direct import BLOCKS
+
+_STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
+_KEPT = 192 << 10  # bytes of pixels that a core brings together at a time
+_ALIKE = 4096  # bytes after which numbers meet in one set of the first cache
+_NOTHING = Epilogue(None, None, "")
+
+# vectors that are multiplied meanwhile, so that direct and this rank as measured on an AMD EPYC 9005 (Zen 5, AVX-512),
+# 2026-12-01
+_LOAD = 9.0  # a vector of pixels comes to its panel
+_LINE = 32.0  # the first of a row that is read
+_TURN = 14.0  # a vector of x is turned
+_BLOCK = 40.0  # a block begins and ends
+_STORE = 12.0  # a vector of results is written
+
+
+class Pointwise(Backend):
+    """Products of weights and planes."""
+
+    algorithm = "pointwise"
+    adds_bias = fuses = True
+
+    def refuse(self, p: ConvProblem, pass_: str) -> str | None:
+        if (p.kh, p.kw, p.sh, p.sw) != (1, 1, 1, 1) or p.x_shape[2:] != p.y_shape[2:]:
+            return "only for 1x1 kernels at stride 1 without padding"
+        if p.ci == p.g or p.co == p.g:
+            return "only for several channels and outputs a group"
+        return None
+
+    def configure(self, p: ConvProblem, pass_: str, threads: int) -> PointwisePass:
+        return _configure(p, pass_, threads, self.vector_bytes)
+
+    def workspace(self, p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int) -> int:
+        return _scratch(p, pass_, cfg, threads).nbytes
+
+    def error_bound(self, p: ConvProblem, pass_: str) -> float:
+        return plain_bound(p, pass_, _STRIP) if pass_ == "grad_weight" else plain_bound(p, pass_)
+
+    def cost(self, p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int, rates: Rates) -> Cost:
+        lanes, moved = self.vector_bytes // p.itemsize, compulsory_bytes(p)
+        cycles = (_sums if pass_ == "grad_weight" else _products)(cfg, lanes, threads)
+        seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) + rates.launch_us * 1e-6 * (threads > 1)
+        weights = p.co * (p.ci // p.g) * p.itemsize
+        extra = (threads + 1) * weights if pass_ == "grad_weight" else 0
+        return Cost(nominal_flops(p), moved + extra, seconds + extra / (rates.copy_gbs * 1e9))
+
+    def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
+        return nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
+
+    def forward(
+        self, p: ConvProblem, cfg: PointwisePass, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
+        threads: int, packed: Array | None = None,
+    ) -> None:  # fmt: skip
+        after, record = bias or _NOTHING, _record(cfg)
+        self.steps(p.dtype).pointwise_products(x, w, after.bias, after.residual, y, work, record, after.code, threads)
+
+    def grad_input(
+        self, p: ConvProblem, cfg: PointwisePass, dy: Array, w: Array, dx: Array, work: Array, threads: int
+    ) -> None:
+        steps = self.steps(p.dtype)
+        steps.pointwise_products(dy, w, None, None, dx, work, _record(cfg), _NOTHING.code, threads)
+
+    def grad_weight(
+        self, p: ConvProblem, cfg: PointwisePass, dy: Array, x: Array, dw: Array, work: Array, threads: int
+    ) -> None:
+        room = _scratch(p, "grad_weight", cfg, threads).take(work)
+        self.steps(p.dtype).pointwise_sums(x, dy, room["sums"], room["own"], _record(cfg), threads)
+        np.add.reduce(room["sums"].reshape(threads, *dw.shape), 0, out=dw)
+
+
+@lru_cache(1024)
+def _configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> PointwisePass:
+    """The block of least work; ways only where pixels are too few for all threads."""
+    most, lanes = BLOCKS.get(vector_bytes, BLOCKS[32]), vector_bytes // p.itemsize
+    channels, outputs, pixels = p.ci // p.g, p.co // p.g, p.oh * p.ow
+    if pass_ == "grad_input":
+        channels, outputs = outputs, channels
+    sums = pass_ == "grad_weight"
+    far = (pixels if sums else channels) * p.itemsize % _ALIKE == 0  # rows that are read side by side
+    options = []
+    for nv, nr in most.items():
+        panel = nv * lanes * (_STRIP if sums else channels)
+        keep = 1 if sums else max(1, min(-(-pixels // (nv * lanes)), _KEPT // (panel * p.itemsize)))
+        sizes = p.n, p.g, channels, outputs, pixels, int(pass_ == "grad_input"), nv, min(nr, 7) if far else nr
+        options += [PointwisePass(*sizes, ways, keep, _STRIP, keep * panel) for ways in ({1} if sums else {1, threads})]
+    return min(options, key=lambda cfg: (_sums if sums else _products)(cfg, lanes, threads))
+
+
+def _rows(outputs: int, nr: int, nv: int) -> float:
+    """Vectors that are multiplied, or the time of so many, while a channel meets all outputs."""
+    blocks = -(-outputs // nr)
+    rows = outputs / blocks
+    return blocks * (max(rows * nv, 4) + 0.1 * (rows + nv))
+
+
+def _products(r: PointwisePass, lanes: int, threads: int) -> float:
+    """Those of the thread that has most."""
+    vectors = -(-r.pixels // lanes)
+    panels, tail = divmod(vectors, r.nv)
+    images, outputs = r.n * r.groups, -(-r.outputs // r.ways)
+
+    def panel(nv: int) -> float:
+        each = r.channels * (_rows(outputs, r.nr, nv) + _LOAD * nv + _LINE / r.keep)
+        return each + -(-outputs // r.nr) * _BLOCK + outputs * nv * _STORE
+
+    units, crews = images * (panels + (tail > 0)), threads // r.ways
+    return images * (panels * panel(r.nv) + (panel(tail) if tail else 0)) * -(-units // crews) / units
+
+
+def _sums(r: PointwisePass, lanes: int, threads: int) -> float:
+    """The same in grad_weight."""
+    strips = -(-r.pixels // r.strip)
+    vectors = -(-r.channels // lanes)
+    panels, tail = divmod(vectors, r.nv)
+    blocks, pixels = -(-r.outputs // r.nr), r.pixels / strips
+    work = panels * _rows(r.outputs, r.nr, r.nv) + (_rows(r.outputs, r.nr, tail) if tail else 0)
+    each = pixels * (work + vectors * _TURN) + (panels + (tail > 0)) * blocks * _BLOCK
+    each += r.outputs * vectors * 2 * _STORE
+    units = r.n * strips
+    return r.groups * each * -(-units // threads)
+
+
+@lru_cache(1024)
+def _record(cfg: PointwisePass) -> Array:
+    return pack(cfg)
+
+
+@lru_cache(1024)
+def _scratch(p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int) -> Scratch:
+    room = Scratch(p.dtype)
+    if pass_ == "grad_weight":
+        room.book("sums", threads, p.co * (p.ci // p.g))
+    room.book("own", threads, cfg.room)
+    return room

@@ -1,0 +1,150 @@
+# 1x1 kernels on planes. The register blocks are those of direct: a row of weights is what a pixel's run of channels is
+# there, and a panel of pixels what packed weights are. Nothing is turned but x in grad_weight.
+
+
+cdef struct Pointwise:
+    const PointwisePass* r
+    const real* x
+    const real* w                                           # rows of weights; in grad_weight dy
+    const real* bias
+    const real* residual
+    real* y
+    real* work
+    int activation
+
+
+cdef inline void _pixels(const PointwisePass* r, const real* x, intp n, intp left, real* d) noexcept nogil:
+    """Panels [channels][nv * LANES] of n pixels of each plane; the next ones are asked for, as far as there are any."""
+    cdef intp c, j, k, vectors = (n + LANES - 1) // LANES, nv, ahead = (min(n, left) * sizeof(real) + 63) // 64
+    cdef real* to
+    for c in range(r.channels):
+        j = 0
+        while j < vectors:                                  # panel by panel
+            nv = min(r.nv, vectors - j)
+            to = d + (j * r.channels + c * nv) * LANES
+            for k in range(nv):
+                if (j + k + 1) * LANES <= n:
+                    vstore(to + k * LANES, vload(x + (j + k) * LANES))
+                else:
+                    vstore(to + k * LANES, vload_part(x + (j + k) * LANES, <int> (n - (j + k) * LANES)))
+            j += nv
+        for j in range(ahead):
+            fetch_l2(<const char*> (x + n) + j * 64)        # planes may meet in one set of the first cache
+        x += r.pixels
+
+
+cdef void _pointwise_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    """Panels of pixels, a few at a time, each with all outputs of a group, or those of one way."""
+    cdef const Pointwise* a = <const Pointwise*> arguments
+    cdef const PointwisePass* r = a.r
+    cdef intp width = r.nv * LANES, panels = (r.pixels + width - 1) // width, total = r.n * r.groups * panels
+    cdef intp way = ithr % r.ways, u = split(total, ithr // r.ways, nthr // r.ways), i, p, n, k
+    cdef intp last = split(total, ithr // r.ways + 1, nthr // r.ways)
+    cdef real* panel = a.work + ithr * r.room
+    while u < last:
+        i, p = u // panels, u % panels * width
+        n = min(min(last - u, r.keep) * width, r.pixels - p)
+        _pixels(r, a.x + i * r.channels * r.pixels + p, n, r.pixels - p - n, panel)
+        for k in range((n + width - 1) // width):
+            _pointwise_panel(a, i, p + k * width, min(width, n - k * width), panel + k * width * r.channels, way)
+            u += 1
+
+
+cdef void _pointwise_panel(const Pointwise* a, intp i, intp p, intp n, const real* panel, intp way) noexcept nogil:
+    """The outputs of a way for n pixels from p on; i: image and group."""
+    cdef const PointwisePass* r = a.r
+    cdef intp blocks = (r.outputs + r.nr - 1) // r.nr, nv = (n + LANES - 1) // LANES, b, o, rows, at, k, j
+    cdef real tile[14 * 4 * LANES]
+    cdef real* y
+    cdef direct_job job
+    memset(&job, 0, sizeof(job))
+    job.rows = job.taps = job.finish = 1
+    job.n = r.channels
+    job.pixel = r.outputs if r.swapped else r.channels
+    job.out, job.activation, job.lanes = r.pixels, a.activation, <int> (n - (nv - 1) * LANES)
+    for b in range(split(blocks, way, r.ways), split(blocks, way + 1, r.ways)):
+        o = split(r.outputs, b, blocks)
+        rows = split(r.outputs, b + 1, blocks) - o
+        at = (i * r.outputs + o) * r.pixels + p
+        y = a.y + at
+        for k in range(rows):
+            for j in range(nv):
+                fetch_w(y + k * r.pixels + j * LANES)
+        if not r.swapped:
+            o += i % r.groups * r.outputs
+            job.each = _place(a.bias, o)
+            direct_of_products[nv][rows](&job, a.w + o * r.channels, panel, y, _place(a.residual, at))
+            continue
+        if n % LANES:                                       # sums are stored whole
+            y, job.out = tile, nv * LANES
+        direct_of_sums[nv][rows](&job, a.w + i % r.groups * r.channels * r.outputs + o, panel, y, NULL)
+        for k in range(rows if n % LANES else 0):
+            memcpy(a.y + at + k * r.pixels, tile + k * nv * LANES, n * sizeof(real))
+
+
+def pointwise_products(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work,
+                       cnp.ndarray record, int activation, int threads):
+    """y OUT (n, co, h, w) = activation(w x + bias + residual) of x IN (n, ci, h, w), w IN (co, ci // groups, 1, 1).
+
+    bias IN (co,), residual IN as y, or None. work WORK [threads][room]. If the record says so y is w^T x.
+    """
+    cdef Pointwise a
+    a.r, a.x, a.w, a.y, a.work = read_PointwisePass(record), data(x), data(w), data(y), data(work)
+    a.activation = activation
+    a.bias = NULL if bias is None else data(bias)
+    a.residual = NULL if residual is None else data(residual)
+    with nogil:
+        launch(_pointwise_share, &a, threads)
+
+
+cdef void _pointwise_sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+    """Strips of pixels: x is turned, rows of dy are read in place."""
+    cdef const Pointwise* a = <const Pointwise*> arguments
+    cdef const PointwisePass* r = a.r
+    cdef intp width = r.nv * LANES, strips = (r.pixels + r.strip - 1) // r.strip, size = r.outputs * r.channels
+    cdef intp blocks = (r.outputs + r.nr - 1) // r.nr, unit, k, i, g, p, q, c, some, nv, j, b, o, rows
+    cdef intp panels = (r.channels + width - 1) // width
+    cdef intp first = split(r.n * strips, ithr, nthr), last = split(r.n * strips, ithr + 1, nthr)
+    cdef real* lanes = a.work + ithr * r.room
+    cdef real* sums = a.y + ithr * r.groups * size
+    cdef real* to
+    cdef direct_job job
+    if first == last:
+        memset(sums, 0, r.groups * size * sizeof(real))
+    memset(&job, 0, sizeof(job))
+    job.rows = job.taps = job.finish = 1
+    job.pixel, job.out = r.pixels, r.channels
+    for unit in range(first, last):
+        k = unit % strips
+        p = split(r.pixels, k, strips)
+        job.n = split(r.pixels, k + 1, strips) - p
+        for g in range(r.groups):
+            i = unit // strips * r.groups + g
+            for q in range(panels):
+                c = q * width
+                some = min(width, r.channels - c)
+                nv = (some + LANES - 1) // LANES
+                job.lanes = <int> (some - (nv - 1) * LANES)
+                for j in range(nv):
+                    planes_to_lanes(1, a.x + (i * r.channels + c + j * LANES) * r.pixels + p, r.pixels,
+                                    min(<intp> LANES, some - j * LANES), 1, job.n, lanes + j * LANES, nv * LANES,
+                                    job.n)
+                for b in range(blocks):
+                    o = split(r.outputs, b, blocks)
+                    rows = split(r.outputs, b + 1, blocks) - o
+                    to = sums + g * size + o * r.channels + c
+                    # a strip's sum is its own: errors grow with the length of a strip only
+                    direct_of_products[nv][rows](
+                        &job, a.w + (i * r.outputs + o) * r.pixels + p, lanes, to, to if unit > first else NULL)
+
+
+def pointwise_sums(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray sums, cnp.ndarray work, cnp.ndarray record,
+                   int threads):
+    """sums OUT [threads][co][ci // groups] of x IN (n, ci, h, w) and dy IN (n, co, h, w).
+
+    work WORK [threads][room].
+    """
+    cdef Pointwise a
+    a.r, a.x, a.w, a.y, a.work = read_PointwisePass(record), data(x), data(dy), data(sums), data(work)
+    with nogil:
+        launch(_pointwise_sums_share, &a, threads)
