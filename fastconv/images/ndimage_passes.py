@@ -1,0 +1,170 @@
+"""Passes along the axes of an array in float64, number by number those of SciPy, ready to be called again.
+
+An array of any rank is an image to the steps. Along axis k it is (A, L, B): A rows of L columns with B channels. That
+is one call for a whole stack of small planes; where a plane fills the cache, each is an image (L, B, 1) of its own.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..core import workspace
+from ..core.borders import sources
+from ..core.typing import Array
+from ..engines import loader
+from . import filtering
+from .filtering import Window
+from .ndimage_calls import Line
+
+#: numbers of planes that are filtered together, so that what lies between two passes stays in the cache
+TOGETHER = 1 << 15
+#: numbers of a plane up to which a stack's planes are rows of one image
+PLANE = 4096
+#: products up to which one thread is faster than two
+SERIAL = 1 << 16
+#: numbers of a row up to which rows are filtered as columns
+NARROW = 12
+#: numbers of a row from which on running sums buffer more than the image holds
+LONGEST = 1 << 16
+EPSILON = np.finfo(np.float64).eps
+
+
+class Pass(Protocol):
+    """One array to another of the same shape."""
+
+    def __call__(self, x: Array, y: Array) -> None: ...
+
+
+class Prepared:
+    """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
+
+    def __init__(
+        self, step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int,
+        threads: int, *weights: Array,
+    ) -> None:  # fmt: skip
+        name, kernels = filtering.steps(dtype)
+        kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
+        threads = threads if prod(output) * (kh + kw if step != "direct" else kh * kw) > SERIAL else 1
+        cut = filtering._Shape(output, kh, kw, see.inside, sign, dtype, loader.vector_bytes(name), threads)
+        self._record, self._nbytes = filtering._tasks(step, cut)
+        self._step, self._dtype, self._threads = getattr(kernels, f"filter_{step}"), dtype, threads
+        self._shape, self._output, self._weights = shape, output, weights
+        self._shown = see.rows, see.cols, see.cval
+
+    def __call__(self, x: Array, y: Array) -> None:
+        work = workspace.borrow(self._dtype, self._nbytes)
+        try:
+            self._step(
+                x.reshape(self._shape), *self._weights, y.reshape(self._output), *self._shown, work, self._record,
+                self._threads,
+            )  # fmt: skip
+        finally:
+            workspace.give_back(self._dtype, work)
+
+
+def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
+    """The pass along one axis of an array of ``shape``."""
+    a, n, b = prod(shape[: line.axis]), shape[line.axis], prod(shape[line.axis + 1 :])
+    running = line.weights is None
+    if running and (n * b > LONGEST or line.size > LONGEST) and b <= NARROW:
+        return partial(running_mean, (a, n, b), line)
+    if a == 1 and (b > NARROW or running):
+        return _down(n, b, line, threads)
+    if b == 1 or n * b <= PLANE or a == 1:
+        image = a, n, b
+        see = filtering.window(image, (0, line.first), (a, n + line.size - 1), (line.mode, line.mode), line.cval)
+        return _step(line, image, see, threads)
+    return partial(each_plane, _down(n, b, line, threads), a)
+
+
+def _down(n: int, b: int, line: Line, threads: int) -> Prepared:
+    image = n, b, 1
+    see = filtering.window(image, (line.first, 0), (n + line.size - 1, b), (line.mode, line.mode), line.cval)
+    return _step(line, image, see, threads)
+
+
+def _step(line: Line, image: tuple[int, ...], see: Window, threads: int) -> Prepared:
+    if line.weights is None:
+        return Prepared("running", image, image, see, "float64", 0, threads)
+    weights = np.ascontiguousarray(line.weights)
+    return Prepared("line", image, image, see, "float64", sign_of(weights), threads, weights)
+
+
+def each_plane(plane: Pass, a: int, x: Array, y: Array) -> None:
+    """The same for each of ``a`` planes."""
+    for source, result in zip(x.reshape(a, -1), y.reshape(a, -1), strict=True):
+        plane(source, result)
+
+
+def running_mean(shape: tuple[int, int, int], line: Line, x: Array, y: Array) -> None:
+    """Running means along the middle axis: each sum is the last one plus (new - old), without a buffer of lanes."""
+    a, n, b = shape
+    size, x = line.size, x.reshape(shape)
+    before, after = -line.first, n + line.size - 1 + line.first
+    seen = np.empty((a, n + size - 1, b))
+    seen[:, before : before + n] = x
+    for place, first, count in ((0, line.first, before), (before + n, n, after - n)):
+        shown = sources(n, first, count, line.mode)
+        seen[:, place : place + count] = np.where(shown[:, None] < 0, line.cval, x[:, shown])
+    sums = np.empty_like(seen)
+    sums[:, :size] = seen[:, :size]
+    np.subtract(seen[:, size:], seen[:, :-size], out=sums[:, size:])
+    del seen, x
+    np.add.accumulate(sums, axis=1, out=sums)
+    means = np.divide(sums[:, size - 1 :], size, out=sums[:, size - 1 :])
+    y.reshape(shape)[...] = as_c_casts(means, y.dtype)
+
+
+def sign_of(weights: Any) -> int:
+    """1 or -1 for weights that SciPy takes for (anti-)symmetric: an odd number of them, equal to within epsilon."""
+    if len(weights) % 2 == 0:
+        return 0
+    left, right = weights[: len(weights) // 2], weights[: len(weights) // 2 : -1]
+    if (np.abs(left - right) <= EPSILON).all():
+        return 1
+    return -1 if (np.abs(left + right) <= EPSILON).all() else 0
+
+
+def as_c_casts(y: Any, dtype: Any) -> Any:
+    """Floats in another dtype; whole numbers by way of 32 bits where these hold all of it: that matters out of range."""
+    if y.dtype.kind != "f" or dtype.kind not in "iu":
+        return y.astype(dtype, copy=False)
+    with np.errstate(invalid="ignore"):
+        return y.astype(np.int32 if np.can_cast(dtype, np.int32) else np.int64).astype(dtype, copy=False)
+
+
+class Chain:
+    """Passes one after the other, each rounded to the dtype of the result as SciPy does: x to y, C-contiguous."""
+
+    def __init__(self, shape: tuple[int, ...], lines: list[Line], to: Any, threads: int) -> None:
+        self._shape, self._passes = shape, [along(shape, line, threads) for line in lines]
+        self._buffer = _result_dtype(to)
+        self._rounded = None if self._buffer == to else to
+        self._nbytes = prod(shape) * self._buffer.itemsize if len(lines) > 1 else 0
+
+    def __call__(self, x: Array, y: Array) -> None:
+        if not self._nbytes:
+            self._passes[0](x, y)
+            return
+        room = workspace.borrow("uint8", self._nbytes)
+        between = room[: self._nbytes].view(self._buffer).reshape(self._shape)
+        try:
+            left = len(self._passes)
+            for one in self._passes:
+                to = y if left % 2 else between
+                one(x, to)
+                left -= 1
+                if self._rounded is not None and left:
+                    to[...] = as_c_casts(to, self._rounded)
+                x = to
+        finally:
+            workspace.give_back("uint8", room)
+
+
+def _result_dtype(to: Any) -> Any:
+    """That in which steps write results for a dtype."""
+    return to if filtering.computable(to) else np.dtype(np.float64)

@@ -1,0 +1,180 @@
+"""What is kept of a call of `ndimage` for the next of its kind: everything but pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import lru_cache, partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..core.threads import get_num_threads
+from ..core.typing import Array
+from . import filtering
+from .ndimage_calls import Line, Odd, Terms, frozen, is_real
+from .ndimage_passes import NARROW, TOGETHER, Chain, Pass, as_c_casts
+
+#: pixels of images whose plans are kept: for larger ones making them costs nothing
+KEPT = 1 << 16
+#: whether float32 images are summed in float32
+single: ContextVar[bool] = ContextVar("single", default=False)
+
+
+class Plan:
+    """A function of an image, of fixed shape and dtypes; a part is None where no axis is filtered."""
+
+    def __init__(self, shape: tuple[int, ...], read: Any, to: Any, parts: list[Pass | None], magnitude: bool = False) -> None:
+        self._shape, self._to, self._parts, self._magnitude = shape, to, parts, magnitude
+        self._read = read if filtering.computable(read) else np.dtype(np.float64)  # exact up to 2**53, as SciPy does it
+        self._as_it_is = self._read == read
+        self._fills = filtering.computable(to)
+
+    def __call__(self, x: Array, output: Array | None) -> Array:
+        """The result, in ``output`` if there is one."""
+        first, *rest = self._parts
+        if output is None:
+            output = self._term(first, x)
+        else:
+            self._fill(first, x, output)
+        if self._magnitude:
+            np.multiply(output, output, output)
+        for part in rest:
+            term = self._term(part, x)
+            np.add(output, np.multiply(term, term, term) if self._magnitude else term, output)
+        if self._magnitude:
+            np.sqrt(output, output, casting="unsafe")
+        return output
+
+    def _image(self, x: Array) -> Array:
+        """As the steps read it."""
+        flags = x.flags
+        return x if self._as_it_is and flags.c_contiguous and flags.aligned else np.require(x, self._read, ("C", "A"))
+
+    def _term(self, part: Pass | None, x: Array) -> Array:
+        if part is None:
+            return x.astype(self._to)  # type: ignore[no-any-return]
+        y = np.empty(self._shape, self._to if self._fills else np.float64)
+        part(self._image(x), y)
+        return y if self._fills else as_c_casts(y, self._to)  # type: ignore[no-any-return]
+
+    def _fill(self, part: Pass | None, x: Array, output: Array) -> None:
+        flags = output.flags
+        if part is None:
+            output[...] = x
+        elif self._fills and flags.c_contiguous and flags.aligned and not np.may_share_memory(x, output):
+            part(self._image(x), output)
+        else:
+            output[...] = self._term(part, x)
+
+
+TermsOf = Callable[..., Terms]
+
+
+def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | None:
+    """The result, or None where SciPy must do it."""
+    return planned(_plan, terms_of, input, output, *args)
+
+
+def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
+    """The result of the plan that ``make`` makes and keeps."""
+    x = np.asarray(input)
+    out = output if isinstance(output, np.ndarray) else None
+    if out is not None:
+        if out.shape != x.shape or not out.flags.writeable:
+            return None
+        output = out.dtype
+    elif not isinstance(output, (type, str, np.dtype, type(None))):
+        return None
+    if x.size > KEPT:
+        make = make.__wrapped__
+    try:
+        plan = make(what, x.shape, x.dtype, output, get_num_threads(), single.get(), *map(frozen, args))
+    except Odd:
+        return None
+    return plan(x, out)  # type: ignore[no-any-return]
+
+
+@lru_cache(1024, typed=True)
+def _plan(terms_of: TermsOf, shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, *args: Any) -> Plan:
+    to = checked(shape, dtype, to)
+    chains, magnitude = terms_of(len(shape), *args)
+    single = single and dtype == to == np.float32
+    return Plan(shape, dtype, to, [chain(shape, lines, to, threads, single) for lines in chains], magnitude)
+
+
+def checked(shape: tuple[int, ...], dtype: Any, to: Any) -> Any:
+    """The dtype of the result for an array that is filtered here."""
+    try:
+        to = np.dtype(dtype.name if to is None else to)
+    except TypeError:
+        raise Odd from None
+    if not prod(shape) or not shape or not is_real(dtype) or not is_real(to):
+        raise Odd
+    return to
+
+
+def chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, single: bool) -> Pass | None:
+    """The passes of one term, cut into slabs that are filtered one after the other."""
+    if not lines:
+        return None
+    lead = min(line.axis for line in lines)
+    slabs, slab = prod(shape[:lead]), shape[lead:]
+    if slabs > 1 and len(lines) > 1:
+        moved = [line._replace(axis=line.axis - lead + 1) for line in lines]
+        some = min(slabs, max(1, TOGETHER // prod(slab)))
+        most, rest = (_chain((n, *slab), moved, to, threads, single) if n else None for n in (some, slabs % some))
+        return partial(_by_slabs, (slabs, *slab), some, most, rest)
+    return _chain(shape, lines, to, threads, single)
+
+
+def _by_slabs(shape: tuple[int, ...], some: int, most: Pass, rest: Pass | None, x: Array, y: Array) -> None:
+    x, y = x.reshape(shape), y.reshape(shape)
+    for i in range(0, shape[0] - some + 1, some):
+        most(x[i : i + some], y[i : i + some])
+    if rest is not None:
+        n = shape[0] % some
+        rest(x[-n:], y[-n:])
+
+
+def _chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, single: bool) -> Pass:
+    if single and len(lines) == 2 and (both := _in_float32(shape, *lines)):
+        return both
+    last = len(shape) - 1
+    narrow = last > 0 and shape[last] <= NARROW < prod(shape[:last])
+    if narrow and any(line.axis == last or line.weights is None for line in lines):
+        turned = shape[last], *shape[:last]
+        moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
+        return partial(_turned, turned, Chain(turned, moved, to, threads))
+    return Chain(shape, lines, to, threads)
+
+
+def _turned(shape: tuple[int, ...], inner: Pass, x: Array, y: Array) -> None:
+    """Rows of a few numbers are filtered as a few long ones."""
+    result = np.empty(shape, y.dtype)
+    inner(np.ascontiguousarray(np.moveaxis(x, -1, 0)), result)
+    y[...] = np.moveaxis(result, 0, -1)
+
+
+def _in_float32(shape: tuple[int, ...], first: Line, second: Line) -> Pass | None:
+    """Both passes at once, if they are along neighbouring axes and commute where ``cval`` stands outside."""
+    down, right = sorted((first, second), key=lambda line: line.axis)
+    if down.weights is None or right.weights is None or right.axis - down.axis != 1:
+        return None
+    outside = [one for one in (first, second) if one.mode == "zeros"]
+    if outside and first.cval and any(abs(float(one.weights.sum()) - 1) > 1e-6 for one in (down, right)):  # type: ignore[union-attr]
+        return None
+    h, w = shape[down.axis], shape[right.axis]
+    image = h, w, prod(shape[right.axis + 1 :])
+    see = filtering.window(
+        image, (down.first, right.first), (h + down.size - 1, w + right.size - 1), (down.mode, right.mode), down.cval
+    )
+    return partial(_planes_in_float32, (-1, *image), down.weights, right.weights, see)
+
+
+def _planes_in_float32(
+    shape: tuple[int, ...], column: Array, row: Array, see: filtering.Window, x: Array, y: Array
+) -> None:
+    for image, result in zip(x.reshape(shape), y.reshape(shape), strict=True):
+        filtering.separable(image, column, row, result, see, "float32")
