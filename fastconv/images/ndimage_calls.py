@@ -52,9 +52,17 @@ class Terms(NamedTuple):
     magnitude: bool = False
 
 
+def freeze(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments that can be looked up."""
+    for value in args:
+        if type(value) not in _PLAIN:
+            return tuple(map(frozen, args))
+    return args
+
+
 def frozen(value: Any) -> Any:
     """An argument that can be looked up."""
-    if type(value) in _PLAIN or isinstance(value, np.generic):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, np.ndarray):
         value = value[()] if value.ndim == 0 else list(value)
@@ -168,4 +176,4 @@ def gaussian_weights(sigma: Any, order: Any, radius: Any, truncate: Any) -> Arra
 def weights_of(weights: Any) -> bytes | None:
     """Real weights along an axis, as the bytes of float64 numbers."""
     w = np.asarray(weights)
-    return w.astype(np.float64).tobytes() if w.ndim == 1 and w.size and w.dtype.kind in "iufb" else None
+    return w.astype(np.float64, copy=False).tobytes() if w.ndim == 1 and w.size and w.dtype.kind in "iufb" else None

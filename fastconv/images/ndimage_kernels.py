@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -10,12 +9,14 @@ import numpy as np
 
 from ..core.typing import Array
 from . import filtering
-from .ndimage_calls import Odd, axes_of, border, each, frozen, number, origin_of, whole
-from .ndimage_passes import EPSILON, TOGETHER, Pass, Prepared
-from .ndimage_plans import Plan, checked, planned
+from .ndimage_calls import Odd, axes_of, border, each, number, origin_of, whole
+from .ndimage_passes import EPSILON, TOGETHER, prepared
+from .ndimage_plans import Plan, checked, kept, planned
 
 #: numbers of a plane up to which planes are filtered as one tall image
 _PLANE = 1 << 14
+#: columns of images for which vectors are too long
+_FEW = 3
 
 
 def kernel(
@@ -45,7 +46,7 @@ def is_finite(x: Array) -> bool:
         return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
 
 
-@lru_cache(1024, typed=True)
+@kept
 def _plan(
     given: tuple[tuple[int, int], bytes], shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool,
     mode: Any, cval: Any, origin: Any, axes: Any, convolution: bool,
@@ -59,6 +60,8 @@ def _plan(
         w = w[::-1, ::-1]
         shifts = [-s - (n % 2 == 0) for s, n in zip(shifts, w.shape, strict=True)]
     first = [-(n // 2) - origin_of(s, n) for s, n in zip(shifts, w.shape, strict=True)]
+    if shape[chosen[1]] * prod(shape[chosen[1] + 1 :]) <= _FEW < shape[chosen[0]]:
+        raise Odd  # lanes are columns: SciPy's loop is as fast
     used = np.abs(w) > EPSILON
     if not used.all() and not np.isfinite(number(cval)):
         raise Odd
@@ -88,7 +91,7 @@ class _Planes:
             output = n * self._height - (kh - 1), width, c
             laid = np.array(w.T[:, ::-1], compute, order="C")
             shown = see._replace(rows=rows)
-            self._steps[n] = Prepared("direct", (n * h, width, c), output, shown, compute, 0, threads, laid)
+            self._steps[n] = prepared("direct", (n * h, width, c), output, shown, compute, 0, threads, laid)
 
     def __call__(self, x: Array, y: Array) -> None:
         if self._planes == 1:

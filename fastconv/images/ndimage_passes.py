@@ -13,12 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..core import workspace
-from ..core.borders import sources
 from ..core.typing import Array
 from ..engines import loader
 from . import filtering
 from .filtering import Window
-from .ndimage_calls import Line
+from .ndimage_calls import Line, Odd
 
 #: numbers of planes that are filtered together, so that what lies between two passes stays in the cache
 TOGETHER = 1 << 15
@@ -30,6 +29,8 @@ SERIAL = 1 << 16
 NARROW = 12
 #: numbers of a row from which on running sums buffer more than the image holds
 LONGEST = 1 << 16
+#: running sums side by side from which on vectors pay, if they are long
+FEW = 7
 EPSILON = np.finfo(np.float64).eps
 
 
@@ -39,40 +40,36 @@ class Pass(Protocol):
     def __call__(self, x: Array, y: Array) -> None: ...
 
 
-class Prepared:
+def prepared(
+    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int,
+    *weights: Array,
+) -> Pass:  # fmt: skip
     """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
+    name, kernels = filtering.steps(dtype)
+    kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
+    threads = threads if prod(output) * (kh * kw if step == "direct" else kh + kw) > SERIAL else 1
+    cut = filtering._Shape(output, kh, kw, see.inside, sign, dtype, loader.vector_bytes(name), threads)
+    record, nbytes = filtering._tasks(step, cut)
+    run = getattr(kernels, f"filter_{step}")
+    rows, cols, cval = see.rows, see.cols, see.cval
+    borrow, give_back = workspace.borrow, workspace.give_back
 
-    def __init__(
-        self, step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int,
-        threads: int, *weights: Array,
-    ) -> None:  # fmt: skip
-        name, kernels = filtering.steps(dtype)
-        kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
-        threads = threads if prod(output) * (kh + kw if step != "direct" else kh * kw) > SERIAL else 1
-        cut = filtering._Shape(output, kh, kw, see.inside, sign, dtype, loader.vector_bytes(name), threads)
-        self._record, self._nbytes = filtering._tasks(step, cut)
-        self._step, self._dtype, self._threads = getattr(kernels, f"filter_{step}"), dtype, threads
-        self._shape, self._output, self._weights = shape, output, weights
-        self._shown = see.rows, see.cols, see.cval
-
-    def __call__(self, x: Array, y: Array) -> None:
-        work = workspace.borrow(self._dtype, self._nbytes)
+    def call(x: Array, y: Array) -> None:
+        work = borrow(dtype, nbytes)
         try:
-            self._step(
-                x.reshape(self._shape), *self._weights, y.reshape(self._output), *self._shown, work, self._record,
-                self._threads,
-            )  # fmt: skip
+            run(x.reshape(shape), *weights, y.reshape(output), rows, cols, cval, work, record, threads)
         finally:
-            workspace.give_back(self._dtype, work)
+            give_back(dtype, work)
+
+    return call
 
 
 def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
     """The pass along one axis of an array of ``shape``."""
     a, n, b = prod(shape[: line.axis]), shape[line.axis], prod(shape[line.axis + 1 :])
-    running = line.weights is None
-    if running and (n * b > LONGEST or line.size > LONGEST) and b <= NARROW:
-        return partial(running_mean, (a, n, b), line)
-    if a == 1 and (b > NARROW or running):
+    if line.weights is None and _scipys_mean(a, n, b, line.size):
+        raise Odd
+    if a == 1 and (b > NARROW or line.weights is None):
         return _down(n, b, line, threads)
     if b == 1 or n * b <= PLANE or a == 1:
         image = a, n, b
@@ -81,42 +78,28 @@ def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
     return partial(each_plane, _down(n, b, line, threads), a)
 
 
-def _down(n: int, b: int, line: Line, threads: int) -> Prepared:
+def _scipys_mean(a: int, n: int, b: int, size: int) -> bool:
+    """Whether SciPy's loop takes less time for running means, or less memory: few long sums, or buffers of long rows."""
+    return size == 1 or size > LONGEST or (a * b < FEW and n > 256) or (b == 1 and n > LONGEST)
+
+
+def _down(n: int, b: int, line: Line, threads: int) -> Pass:
     image = n, b, 1
     see = filtering.window(image, (line.first, 0), (n + line.size - 1, b), (line.mode, line.mode), line.cval)
     return _step(line, image, see, threads)
 
 
-def _step(line: Line, image: tuple[int, ...], see: Window, threads: int) -> Prepared:
+def _step(line: Line, image: tuple[int, ...], see: Window, threads: int) -> Pass:
     if line.weights is None:
-        return Prepared("running", image, image, see, "float64", 0, threads)
+        return prepared("running", image, image, see, "float64", 0, threads)
     weights = np.ascontiguousarray(line.weights)
-    return Prepared("line", image, image, see, "float64", sign_of(weights), threads, weights)
+    return prepared("line", image, image, see, "float64", sign_of(weights), threads, weights)
 
 
 def each_plane(plane: Pass, a: int, x: Array, y: Array) -> None:
     """The same for each of ``a`` planes."""
     for source, result in zip(x.reshape(a, -1), y.reshape(a, -1), strict=True):
         plane(source, result)
-
-
-def running_mean(shape: tuple[int, int, int], line: Line, x: Array, y: Array) -> None:
-    """Running means along the middle axis: each sum is the last one plus (new - old), without a buffer of lanes."""
-    a, n, b = shape
-    size, x = line.size, x.reshape(shape)
-    before, after = -line.first, n + line.size - 1 + line.first
-    seen = np.empty((a, n + size - 1, b))
-    seen[:, before : before + n] = x
-    for place, first, count in ((0, line.first, before), (before + n, n, after - n)):
-        shown = sources(n, first, count, line.mode)
-        seen[:, place : place + count] = np.where(shown[:, None] < 0, line.cval, x[:, shown])
-    sums = np.empty_like(seen)
-    sums[:, :size] = seen[:, :size]
-    np.subtract(seen[:, size:], seen[:, :-size], out=sums[:, size:])
-    del seen, x
-    np.add.accumulate(sums, axis=1, out=sums)
-    means = np.divide(sums[:, size - 1 :], size, out=sums[:, size - 1 :])
-    y.reshape(shape)[...] = as_c_casts(means, y.dtype)
 
 
 def sign_of(weights: Any) -> int:

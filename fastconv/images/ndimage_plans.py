@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ..core import workspace
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
-from .ndimage_calls import Line, Odd, Terms, frozen, is_real
+from .ndimage_calls import Line, Odd, Terms, freeze, is_real
 from .ndimage_passes import NARROW, TOGETHER, Chain, Pass, as_c_casts
 
-#: pixels of images whose plans are kept: for larger ones making them costs nothing
-KEPT = 1 << 16
+#: longest axis of images whose plans are kept: they hold tables of positions
+KEPT = 1 << 15
 #: whether float32 images are summed in float32
 single: ContextVar[bool] = ContextVar("single", default=False)
 
@@ -79,24 +80,37 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
     """The result of the plan that ``make`` makes and keeps."""
-    x = np.asarray(input)
-    out = output if isinstance(output, np.ndarray) else None
-    if out is not None:
+    x, out = np.asarray(input), None
+    if isinstance(output, np.ndarray):
+        out, output = output, output.dtype
         if out.shape != x.shape or not out.flags.writeable:
             return None
-        output = out.dtype
-    elif not isinstance(output, (type, str, np.dtype, type(None))):
+    elif output is not None and not isinstance(output, (type, str, np.dtype)):
         return None
-    if x.size > KEPT:
+    if x.size > KEPT and max(x.shape) > KEPT:
         make = make.__wrapped__
     try:
-        plan = make(what, x.shape, x.dtype, output, get_num_threads(), single.get(), *map(frozen, args))
+        args = freeze(args)
     except Odd:
         return None
-    return plan(x, out)  # type: ignore[no-any-return]
+    plan = make(what, x.shape, x.dtype, output, get_num_threads(), single.get(), *args)
+    return None if plan is None else plan(x, out)  # type: ignore[no-any-return]
 
 
-@lru_cache(1024, typed=True)
+def kept(make: Callable[..., Any]) -> Any:
+    """Plans by their arguments, and None for those that SciPy must judge."""
+
+    @lru_cache(512, typed=True)
+    def plan_of(*args: Any) -> Any:
+        try:
+            return make(*args)
+        except Odd:
+            return None
+
+    return plan_of
+
+
+@kept
 def _plan(terms_of: TermsOf, shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, *args: Any) -> Plan:
     to = checked(shape, dtype, to)
     chains, magnitude = terms_of(len(shape), *args)
@@ -146,15 +160,32 @@ def _chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, sin
     if narrow and any(line.axis == last or line.weights is None for line in lines):
         turned = shape[last], *shape[:last]
         moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
-        return partial(_turned, turned, Chain(turned, moved, to, threads))
+        return partial(_turned, (prod(shape[:last]), shape[last]), turned, Chain(turned, moved, to, threads))
     return Chain(shape, lines, to, threads)
 
 
-def _turned(shape: tuple[int, ...], inner: Pass, x: Array, y: Array) -> None:
+def _turned(matrix: tuple[int, int], turned: tuple[int, ...], inner: Pass, x: Array, y: Array) -> None:
     """Rows of a few numbers are filtered as a few long ones."""
-    result = np.empty(shape, y.dtype)
-    inner(np.ascontiguousarray(np.moveaxis(x, -1, 0)), result)
-    y[...] = np.moveaxis(result, 0, -1)
+    n = prod(matrix)
+    room = workspace.borrow("int8", n * (x.itemsize + y.itemsize))  # a chain takes its own from "uint8"
+    try:
+        source = room[: n * x.itemsize].view(x.dtype).reshape(turned)
+        result = room[n * x.itemsize : n * (x.itemsize + y.itemsize)].view(y.dtype).reshape(turned)
+        transpose(x.reshape(matrix), source.reshape(matrix[::-1]))
+        inner(source, result)
+        transpose(result.reshape(matrix[::-1]), y.reshape(matrix))
+    finally:
+        workspace.give_back("int8", room)
+
+
+def transpose(x: Array, y: Array) -> None:
+    """Fill a matrix whose rows are the columns of another; both are C-contiguous."""
+    if x.itemsize < 4:
+        y[...] = x.T
+    else:  # any numbers of this size pass for floats
+        floats = "float64" if x.itemsize == 8 else "float32"
+        kernels = filtering.steps(floats)[1]
+        kernels.to_channels_first(x.view(floats)[None, :, None], y.view(floats)[None, :, :, None], 1)
 
 
 def _in_float32(shape: tuple[int, ...], first: Line, second: Line) -> Pass | None:
