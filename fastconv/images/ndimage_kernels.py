@@ -10,7 +10,7 @@ import numpy as np
 from ..core.typing import Array
 from . import filtering
 from .ndimage_calls import Odd, axes_of, border, each, number, origin_of, whole
-from .ndimage_passes import EPSILON, TOGETHER, prepared
+from .ndimage_passes import EPSILON, TOGETHER, prepared, readable
 from .ndimage_plans import Plan, checked, kept, planned
 
 #: numbers of a plane up to which planes are filtered as one tall image
@@ -68,7 +68,7 @@ def _plan(
     compute = "float32" if single and dtype == to == np.float32 else "float64"
     planes, (h, width), c = prod(shape[: chosen[0]]), shape[chosen[0] : chosen[1] + 1], prod(shape[chosen[1] + 1 :])
     step = _Planes(planes, (h, width, c), np.where(used, w, 0.0), first, border(mode), number(cval), compute, threads)
-    plan = Plan(shape, dtype, to, [step])
+    plan = Plan(shape, to, readable(step, dtype, to))
     return plan if used.all() else Finite(plan)
 
 

@@ -20,7 +20,7 @@ from .filtering import Window
 from .ndimage_calls import Line, Odd
 
 #: numbers of planes that are filtered together, so that what lies between two passes stays in the cache
-TOGETHER = 1 << 15
+TOGETHER = 1 << 17
 #: numbers of a plane up to which a stack's planes are rows of one image
 PLANE = 4096
 #: products up to which one thread is faster than two
@@ -120,34 +120,36 @@ def as_c_casts(y: Any, dtype: Any) -> Any:
         return y.astype(np.int32 if np.can_cast(dtype, np.int32) else np.int64).astype(dtype, copy=False)
 
 
-class Chain:
-    """Passes one after the other, each rounded to the dtype of the result as SciPy does: x to y, C-contiguous."""
-
-    def __init__(self, shape: tuple[int, ...], lines: list[Line], to: Any, threads: int) -> None:
-        self._shape, self._passes = shape, [along(shape, line, threads) for line in lines]
-        self._buffer = _result_dtype(to)
-        self._rounded = None if self._buffer == to else to
-        self._nbytes = prod(shape) * self._buffer.itemsize if len(lines) > 1 else 0
-
-    def __call__(self, x: Array, y: Array) -> None:
-        if not self._nbytes:
-            self._passes[0](x, y)
-            return
-        room = workspace.borrow("uint8", self._nbytes)
-        between = room[: self._nbytes].view(self._buffer).reshape(self._shape)
-        try:
-            left = len(self._passes)
-            for one in self._passes:
-                to = y if left % 2 else between
-                one(x, to)
-                left -= 1
-                if self._rounded is not None and left:
-                    to[...] = as_c_casts(to, self._rounded)
-                x = to
-        finally:
-            workspace.give_back("uint8", room)
+def readable(one: Pass, read: Any, to: Any) -> Pass:
+    """A pass for arrays of any dtypes: what steps cannot read or write goes through float64, as SciPy does it."""
+    return one if filtering.computable(read) and filtering.computable(to) else partial(_through_float64, one)
 
 
-def _result_dtype(to: Any) -> Any:
-    """That in which steps write results for a dtype."""
-    return to if filtering.computable(to) else np.dtype(np.float64)
+def _through_float64(one: Pass, x: Array, y: Array) -> None:
+    x = x if filtering.computable(x.dtype) else x.astype(np.float64)
+    if filtering.computable(y.dtype):
+        one(x, y)
+        return
+    sums = np.empty(y.shape)
+    one(x, sums)
+    y[...] = as_c_casts(sums, y.dtype)
+
+
+def chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, threads: int) -> Pass:
+    """Passes one after the other, each rounded to the dtype of the result as SciPy does."""
+    reads = [read, *(to for _ in lines)]
+    passes = [readable(along(shape, line, threads), dtype, to) for line, dtype in zip(lines, reads, strict=False)]
+    return passes[0] if len(passes) == 1 else partial(_in_turn, passes)
+
+
+def _in_turn(passes: list[Pass], x: Array, y: Array) -> None:
+    room = workspace.borrow("uint8", y.nbytes)
+    between = room[: y.nbytes].view(y.dtype).reshape(y.shape)
+    try:
+        left = len(passes)
+        for one in passes:
+            to = y if left % 2 else between
+            one(x, to)
+            x, left = to, left - 1
+    finally:
+        workspace.give_back("uint8", room)

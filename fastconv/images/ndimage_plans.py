@@ -15,7 +15,7 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
-from .ndimage_passes import NARROW, TOGETHER, Chain, Pass, as_c_casts
+from .ndimage_passes import NARROW, TOGETHER, Pass, chain
 
 #: longest axis of images whose plans are kept: they hold tables of positions
 KEPT = 1 << 15
@@ -24,50 +24,27 @@ single: ContextVar[bool] = ContextVar("single", default=False)
 
 
 class Plan:
-    """A function of an image, of fixed shape and dtypes; a part is None where no axis is filtered."""
+    """A function of an image, of fixed shape and dtypes."""
 
-    def __init__(self, shape: tuple[int, ...], read: Any, to: Any, parts: list[Pass | None], magnitude: bool = False) -> None:
-        self._shape, self._to, self._parts, self._magnitude = shape, to, parts, magnitude
-        self._read = read if filtering.computable(read) else np.dtype(np.float64)  # exact up to 2**53, as SciPy does it
-        self._as_it_is = self._read == read
-        self._fills = filtering.computable(to)
+    def __init__(self, shape: tuple[int, ...], to: Any, one: Pass, terms: int = 1) -> None:
+        self._shape, self._to, self._pass, self._terms = shape, to, one, terms
 
-    def __call__(self, x: Array, output: Array | None) -> Array:
+    def __call__(self, x: Array, output: Array | None) -> Array | None:
         """The result, in ``output`` if there is one."""
-        first, *rest = self._parts
-        if output is None:
-            output = self._term(first, x)
-        else:
-            self._fill(first, x, output)
-        if self._magnitude:
-            np.multiply(output, output, output)
-        for part in rest:
-            term = self._term(part, x)
-            np.add(output, np.multiply(term, term, term) if self._magnitude else term, output)
-        if self._magnitude:
-            np.sqrt(output, output, casting="unsafe")
-        return output
-
-    def _image(self, x: Array) -> Array:
-        """As the steps read it."""
         flags = x.flags
-        return x if self._as_it_is and flags.c_contiguous and flags.aligned else np.require(x, self._read, ("C", "A"))
-
-    def _term(self, part: Pass | None, x: Array) -> Array:
-        if part is None:
-            return x.astype(self._to)  # type: ignore[no-any-return]
-        y = np.empty(self._shape, self._to if self._fills else np.float64)
-        part(self._image(x), y)
-        return y if self._fills else as_c_casts(y, self._to)  # type: ignore[no-any-return]
-
-    def _fill(self, part: Pass | None, x: Array, output: Array) -> None:
-        flags = output.flags
-        if part is None:
-            output[...] = x
-        elif self._fills and flags.c_contiguous and flags.aligned and not np.may_share_memory(x, output):
-            part(self._image(x), output)
+        image = x if flags.c_contiguous and flags.aligned else np.require(x, None, ("C", "A"))
+        if output is None:
+            y = np.empty(self._shape, self._to)
+            self._pass(image, y)
+            return y
+        flags, shared = output.flags, np.may_share_memory(x, output)
+        if shared and self._terms > 1:
+            return None  # SciPy's second term reads the first
+        if flags.c_contiguous and flags.aligned and not shared:
+            self._pass(image, output)
         else:
-            output[...] = self._term(part, x)
+            output[...] = self(x, None)
+        return output
 
 
 TermsOf = Callable[..., Terms]
@@ -115,7 +92,7 @@ def _plan(terms_of: TermsOf, shape: tuple[int, ...], dtype: Any, to: Any, thread
     to = checked(shape, dtype, to)
     chains, magnitude = terms_of(len(shape), *args)
     single = single and dtype == to == np.float32
-    return Plan(shape, dtype, to, [chain(shape, lines, to, threads, single) for lines in chains], magnitude)
+    return Plan(shape, to, by_slabs(shape, chains, magnitude, dtype, to, threads, single), len(chains))
 
 
 def checked(shape: tuple[int, ...], dtype: Any, to: Any) -> Any:
@@ -129,30 +106,55 @@ def checked(shape: tuple[int, ...], dtype: Any, to: Any) -> Any:
     return to
 
 
-def chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, single: bool) -> Pass | None:
-    """The passes of one term, cut into slabs that are filtered one after the other."""
-    if not lines:
-        return None
-    lead = min(line.axis for line in lines)
+def by_slabs(
+    shape: tuple[int, ...], chains: list[list[Line]], magnitude: bool, read: Any, to: Any, threads: int, single: bool
+) -> Pass:  # fmt: skip
+    """All passes on some planes of a stack after the other: what lies between passes stays in the cache."""
+    if not all(chains):
+        raise Odd  # a copy
+    lead = min(line.axis for lines in chains for line in lines)
     slabs, slab = prod(shape[:lead]), shape[lead:]
-    if slabs > 1 and len(lines) > 1:
-        moved = [line._replace(axis=line.axis - lead + 1) for line in lines]
-        some = min(slabs, max(1, TOGETHER // prod(slab)))
-        most, rest = (_chain((n, *slab), moved, to, threads, single) if n else None for n in (some, slabs % some))
-        return partial(_by_slabs, (slabs, *slab), some, most, rest)
-    return _chain(shape, lines, to, threads, single)
+    if slabs == 1 or len(chains) == len(chains[0]) == 1:
+        return _sum(shape, chains, magnitude, read, to, threads, single)
+    moved = [[line._replace(axis=line.axis - lead + 1) for line in lines] for lines in chains]
+    some = min(slabs, max(1, TOGETHER // prod(slab)))
+    most, rest = (_sum((n, *slab), moved, magnitude, read, to, threads, single) for n in (some, slabs % some or some))
+    return partial(_by_slabs, (slabs, *slab), some, most, rest)
 
 
-def _by_slabs(shape: tuple[int, ...], some: int, most: Pass, rest: Pass | None, x: Array, y: Array) -> None:
+def _by_slabs(shape: tuple[int, ...], some: int, most: Pass, rest: Pass, x: Array, y: Array) -> None:
     x, y = x.reshape(shape), y.reshape(shape)
     for i in range(0, shape[0] - some + 1, some):
         most(x[i : i + some], y[i : i + some])
-    if rest is not None:
-        n = shape[0] % some
+    if n := shape[0] % some:
         rest(x[-n:], y[-n:])
 
 
-def _chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, single: bool) -> Pass:
+def _sum(
+    shape: tuple[int, ...], chains: list[list[Line]], magnitude: bool, read: Any, to: Any, threads: int, single: bool
+) -> Pass:  # fmt: skip
+    parts = [_chain(shape, lines, read, to, threads, single) for lines in chains]
+    return partial(_add, parts, magnitude) if magnitude or len(parts) > 1 else parts[0]
+
+
+def _add(parts: list[Pass], magnitude: bool, x: Array, y: Array) -> None:
+    """The sum of terms in the dtype of the result, or the root of the sum of their squares, as SciPy adds them."""
+    parts[0](x, y)
+    if magnitude:
+        np.multiply(y, y, y)
+    room = workspace.borrow("int16", y.nbytes)  # chains take theirs from other dtypes
+    try:
+        term = room[: -(-y.nbytes // 2)].view("uint8")[: y.nbytes].view(y.dtype).reshape(y.shape)
+        for part in parts[1:]:
+            part(x, term)
+            np.add(y, np.multiply(term, term, term) if magnitude else term, y)
+    finally:
+        workspace.give_back("int16", room)
+    if magnitude:
+        np.sqrt(y, y, casting="unsafe")
+
+
+def _chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, threads: int, single: bool) -> Pass:
     if single and len(lines) == 2 and (both := _in_float32(shape, *lines)):
         return both
     last = len(shape) - 1
@@ -160,8 +162,8 @@ def _chain(shape: tuple[int, ...], lines: list[Line], to: Any, threads: int, sin
     if narrow and any(line.axis == last or line.weights is None for line in lines):
         turned = shape[last], *shape[:last]
         moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
-        return partial(_turned, (prod(shape[:last]), shape[last]), turned, Chain(turned, moved, to, threads))
-    return Chain(shape, lines, to, threads)
+        return partial(_turned, (prod(shape[:last]), shape[last]), turned, chain(turned, moved, read, to, threads))
+    return chain(shape, lines, read, to, threads)
 
 
 def _turned(matrix: tuple[int, int], turned: tuple[int, ...], inner: Pass, x: Array, y: Array) -> None:
