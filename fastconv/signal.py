@@ -2,7 +2,8 @@
 
 Real arrays of two axes are computed here: floats in their own precision, integers exactly (in float64, where no sum
 can reach 2**53). Everything else (other ranks and dtypes, complex numbers, odd arguments) is handed to SciPy, whose
-errors are therefore the ones that a caller sees. scipy.signal is imported on the first call that needs it.
+errors are therefore the ones that a caller sees; every other name of the module is SciPy's own object.
+scipy.signal is imported on the first use that needs it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
 from .core.typing import Array
-from .images import filtering
-from .images.correlation import correlate
+from .images import correlation, filtering
+from .images.originals import names, or_scipys, passed_through
 
-__all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
+__all__ = ["convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
+
+#: elements of a kernel up to which sums of integers take less time than transforms
+_LARGEST_EXACT = 32 * 32
 
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
@@ -30,14 +34,13 @@ _BOUNDARIES = {
 }
 
 
-def _scipy(name: str, *args: Any, **kwargs: Any) -> Array:
-    from scipy import signal
-
-    found: Array = getattr(signal, name)(*args, **kwargs)
-    return found
+door = or_scipys("scipy.signal")
 
 
-def convolve2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+@door
+def convolve2d(
+    in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0
+) -> Array | None:
     """Convolve two arrays.
 
     Parameters
@@ -58,11 +61,13 @@ def convolve2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "
     TypeError, ValueError
         As SciPy does.
     """
-    found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)
-    return _scipy("convolve2d", in1, in2, mode, boundary, fillvalue) if found is None else found
+    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)  # type: ignore[no-any-return]
 
 
-def correlate2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+@door
+def correlate2d(
+    in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0
+) -> Array | None:
     """Correlate two arrays.
 
     Parameters
@@ -83,11 +88,13 @@ def correlate2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = 
     TypeError, ValueError
         As SciPy does.
     """
-    found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)
-    return _scipy("correlate2d", in1, in2, mode, boundary, fillvalue) if found is None else found
+    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)  # type: ignore[no-any-return]
 
 
-def fftconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+@door
+def fftconvolve(
+    in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None
+) -> Array | None:
     """Convolve two arrays by FFTs, or by what is faster.
 
     Parameters
@@ -108,11 +115,11 @@ def fftconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequ
     TypeError, ValueError
         As SciPy does.
     """
-    found = _by_size(in1, in2, mode, axes)
-    return _scipy("fftconvolve", in1, in2, mode, axes) if found is None else found
+    return _by_size(in1, in2, mode, axes) if _whole(axes) else None
 
 
-def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+@door
+def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array | None:
     """Convolve two arrays in tiles, or by what is faster.
 
     Parameters
@@ -133,8 +140,86 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
     TypeError, ValueError
         As SciPy does.
     """
-    found = _by_size(in1, in2, mode, axes)
-    return _scipy("oaconvolve", in1, in2, mode, axes) if found is None else found
+    return _by_size(in1, in2, mode, axes) if _whole(axes) else None
+
+
+@door
+def convolve(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "auto") -> Array | None:
+    """Convolve two arrays.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, method
+        As in `scipy.signal.convolve`; the way is chosen here.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype; integers are exact.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
+    return _by_method(in1, in2, mode, method, convolution=True)  # type: ignore[no-any-return]
+
+
+@door
+def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "auto") -> Array | None:
+    """Correlate two arrays.
+
+    Parameters
+    ----------
+    in1 : array (H, W) of real numbers
+    in2 : array (KH, KW) of real numbers
+        Of other ranks and dtypes both are SciPy's.
+    mode, method
+        As in `scipy.signal.correlate`; the way is chosen here.
+
+    Returns
+    -------
+    ndarray (OH, OW)
+        Of the promoted dtype; integers are exact.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As SciPy does.
+    """
+    return _by_method(in1, in2, mode, method, convolution=False)  # type: ignore[no-any-return]
+
+
+def __getattr__(name: str) -> Any:
+    """Any other public name is SciPy's."""
+    return passed_through("scipy.signal", __name__, name)
+
+
+def __dir__() -> list[str]:
+    """SciPy's public names and those here."""
+    return names("scipy.signal", __all__)
+
+
+def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: bool) -> Any:
+    """The result of `convolve` or `correlate`, or None for SciPy to do it."""
+    x, w = np.asarray(in1), np.asarray(in2)
+    if method not in ("auto", "direct", "fft") or not _plain(x, w, mode):
+        return None
+    if np.result_type(x, w).kind in "iu":
+        return _sliding(x, w, mode, "fill", 0, convolution) if w.size <= _LARGEST_EXACT else None
+    if method == "fft":
+        return _by_size(x, w if convolution else w[::-1, ::-1], mode, None)
+    y = _sliding(x, w, mode, "fill", 0, convolution)
+    # SciPy may choose transforms, which spread what is not finite
+    return y if y is None or method == "direct" or np.isfinite(y).all() else None
+
+
+def _whole(axes: Any) -> bool:
+    """None or integers: SciPy refuses others, also those that equal an axis."""
+    return axes is None or np.asarray(axes).dtype.kind in "iu"
 
 
 def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
@@ -142,6 +227,8 @@ def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: An
     x, w = np.asarray(in1), np.asarray(in2)
     if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
+    if isinstance(fillvalue, np.ndarray) and fillvalue.size == 1:
+        fillvalue = fillvalue.reshape(())[()]
     if not isinstance(fillvalue, (int, float, np.integer, np.floating)):
         return None
     dtype = np.result_type(x, w)
@@ -167,7 +254,7 @@ def _plain(x: Any, w: Any, mode: Any) -> bool:
 
 def _exact(x: Any, w: Any, fillvalue: Any, dtype: Any) -> bool:
     """Whether every sum is an integer below 2**53 that also fits the dtype of the result."""
-    if int(fillvalue) != fillvalue:
+    if not np.isfinite(fillvalue) or int(fillvalue) != fillvalue:
         return False
     largest = max(abs(int(x.max())), abs(int(x.min())), abs(int(fillvalue)))
     bound = largest * int(np.abs(w.astype(np.float64)).sum())
@@ -196,7 +283,7 @@ def _correlate(
     if dtype.kind in "iu":
         filtering.direct(image, w, y, see, compute.name)
     else:
-        correlate(image, w.astype(np.float64), y, see)
+        correlation.correlate(image, w.astype(np.float64), y, see)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 

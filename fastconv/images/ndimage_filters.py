@@ -36,18 +36,14 @@ def line(ndim: int, weights: bytes | None, axis: Any, mode: Any, cval: Any, orig
     return Terms([[correlation(axis_of(axis, ndim), w, mode, cval, origin)]])
 
 
-def gaussian1d(
-    ndim: int, sigma: Any, axis: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any
-) -> Terms:
+def gaussian1d(ndim: int, sigma: Any, axis: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any) -> Terms:
     """One pass, also for a sigma that `gaussian` leaves out."""
     if isinstance(radius, Listed) or not number(sigma) > 1e-15:
         raise Odd
     return Terms([gaussian_lines([axis_of(axis, ndim)], sigma, order, mode, cval, truncate, radius)])
 
 
-def gaussian(
-    ndim: int, sigma: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any
-) -> Terms:
+def gaussian(ndim: int, sigma: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any) -> Terms:
     """One line of weights after the other."""
     return Terms([gaussian_lines(axes_of(axes, ndim), sigma, order, mode, cval, truncate, radius)])
 

@@ -79,7 +79,7 @@ def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
 
 
 def _scipys_mean(a: int, n: int, b: int, size: int) -> bool:
-    """Whether SciPy's loop takes less time for running means, or less memory: few long sums, or buffers of long rows."""
+    """Whether SciPy's loop takes less time for running means (few long sums), or less memory (long rows)."""
     return size == 1 or size > LONGEST or (a * b < FEW and n > 256) or (b == 1 and n > LONGEST)
 
 
@@ -113,7 +113,7 @@ def sign_of(weights: Any) -> int:
 
 
 def as_c_casts(y: Any, dtype: Any) -> Any:
-    """Floats in another dtype; whole numbers by way of 32 bits where these hold all of it: that matters out of range."""
+    """Another dtype; whole numbers by way of 32 bits where these hold all of it: that matters out of range."""
     if y.dtype.kind != "f" or dtype.kind not in "iu":
         return y.astype(dtype, copy=False)
     with np.errstate(invalid="ignore"):

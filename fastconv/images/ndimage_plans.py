@@ -88,7 +88,9 @@ def kept(make: Callable[..., Any]) -> Any:
 
 
 @kept
-def _plan(terms_of: TermsOf, shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, *args: Any) -> Plan:
+def _plan(
+    terms_of: TermsOf, shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, *args: Any
+) -> Plan:
     to = checked(shape, dtype, to)
     chains, magnitude = terms_of(len(shape), *args)
     single = single and dtype == to == np.float32

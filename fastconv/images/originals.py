@@ -1,7 +1,7 @@
 """What is SciPy's: functions that a door hands calls on to, and names that it passes through.
 
-A program may put a door's functions in SciPy's place (`fastconv.patch_scipy`, or by hand). What is handed on goes to the
-functions as SciPy defines them, whatever stands under their names by then.
+A program may put a door's functions in SciPy's place (`fastconv.patch_scipy`, or by hand). What is handed on goes to
+the functions as SciPy defines them, whatever stands under their names by then.
 """
 
 from __future__ import annotations
@@ -51,3 +51,8 @@ def passed_through(package: str, door: str, name: str) -> Any:
     if not name.startswith("_") and hasattr(module := import_module(package), name):
         return getattr(module, name)
     raise AttributeError(f"module {door!r} has no attribute {name!r}")
+
+
+def names(package: str, own: list[str]) -> list[str]:
+    """The public names of SciPy's module and those of a door, for its ``__dir__``."""
+    return sorted({*own, *(name for name in dir(import_module(package)) if not name.startswith("_"))})

@@ -14,7 +14,7 @@ results here are those of `numpy.pad` then.
 
 from typing import Any
 
-from ..images.originals import passed_through
+from ..images.originals import names, passed_through
 from .arguments import PACKAGE
 from .correlations import convolve, convolve1d, correlate, correlate1d, uniform_filter, uniform_filter1d
 from .derivatives import generic_gradient_magnitude, generic_laplace, laplace, prewitt, sobel
@@ -48,6 +48,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """SciPy's public names and those here."""
-    from scipy import ndimage
-
-    return sorted({*__all__, *(name for name in dir(ndimage) if not name.startswith("_"))})
+    return names(PACKAGE, __all__)

@@ -102,7 +102,7 @@ def generic_laplace(
     Parameters
     ----------
     input : array (..., H, W) of numbers
-    derivative2 : callable
+    derivative2 : callable, as SciPy calls it
         Of SciPy's filters, those of this module are called instead.
     output, mode, cval, extra_arguments, extra_keywords, axes
         As in `scipy.ndimage.generic_laplace`.
@@ -132,7 +132,7 @@ def generic_gradient_magnitude(
     Parameters
     ----------
     input : array (..., H, W) of numbers
-    derivative : callable
+    derivative : callable, as SciPy calls it
         Of SciPy's filters, those of this module are called instead.
     output, mode, cval, extra_arguments, extra_keywords, axes
         As in `scipy.ndimage.generic_gradient_magnitude`.
