@@ -15,10 +15,12 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
-from .ndimage_passes import NARROW, TOGETHER, Pass, chain
+from .ndimage_passes import NARROW, TOGETHER, Pass, chain, each_plane, prepared
 
 #: longest axis of images whose plans are kept: they hold tables of positions
 KEPT = 1 << 15
+#: pixels of images below which sums in float64 take less time, and are better anyway
+SMALL = 1 << 14
 #: whether float32 images are summed in float32
 single: ContextVar[bool] = ContextVar("single", default=False)
 
@@ -157,7 +159,7 @@ def _add(parts: list[Pass], magnitude: bool, x: Array, y: Array) -> None:
 
 
 def _chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, threads: int, single: bool) -> Pass:
-    if single and len(lines) == 2 and (both := _in_float32(shape, *lines)):
+    if single and len(lines) == 2 and (both := _in_float32(shape, lines[0], lines[1], threads)):
         return both
     last = len(shape) - 1
     narrow = last > 0 and shape[last] <= NARROW < prod(shape[:last])
@@ -192,7 +194,7 @@ def transpose(x: Array, y: Array) -> None:
         kernels.to_channels_first(x.view(floats)[None, :, None], y.view(floats)[None, :, :, None], 1)
 
 
-def _in_float32(shape: tuple[int, ...], first: Line, second: Line) -> Pass | None:
+def _in_float32(shape: tuple[int, ...], first: Line, second: Line, threads: int) -> Pass | None:
     """Both passes at once, if they are along neighbouring axes and commute where ``cval`` stands outside."""
     down, right = sorted((first, second), key=lambda line: line.axis)
     if down.weights is None or right.weights is None or right.axis - down.axis != 1:
@@ -201,15 +203,12 @@ def _in_float32(shape: tuple[int, ...], first: Line, second: Line) -> Pass | Non
     if outside and first.cval and any(abs(float(one.weights.sum()) - 1) > 1e-6 for one in (down, right)):  # type: ignore[union-attr]
         return None
     h, w = shape[down.axis], shape[right.axis]
-    image = h, w, prod(shape[right.axis + 1 :])
+    if h * w < SMALL:
+        return None
+    planes, image = prod(shape[: down.axis]), (h, w, prod(shape[right.axis + 1 :]))
     see = filtering.window(
         image, (down.first, right.first), (h + down.size - 1, w + right.size - 1), (down.mode, right.mode), down.cval
     )
-    return partial(_planes_in_float32, (-1, *image), down.weights, right.weights, see)
-
-
-def _planes_in_float32(
-    shape: tuple[int, ...], column: Array, row: Array, see: filtering.Window, x: Array, y: Array
-) -> None:
-    for image, result in zip(x.reshape(shape), y.reshape(shape), strict=True):
-        filtering.separable(image, column, row, result, see, "float32")
+    column, line = np.array(down.weights[::-1], np.float32), np.array(right.weights, np.float32)
+    both = prepared("separable", image, image, see, "float32", 0, threads, column, line)
+    return both if planes == 1 else partial(each_plane, both, planes)
