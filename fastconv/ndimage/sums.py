@@ -18,25 +18,25 @@ def precision(kind: Literal["single", "double"]) -> Iterator[None]:
     more, input and result float32; all other calls give SciPy's numbers as ever.
 
     Parameters
-        ----------
-        kind : {"single", "double"}
-            "double" gives SciPy's numbers, which is the default.
+    ----------
+    kind : {"single", "double"}
+        "double" gives SciPy's numbers, which is the default.
 
-        Yields
-        ------
-        None
+    Yields
+    ------
+    None
 
-        Raises
-        ------
-        ValueError
-            For another kind.
+    Raises
+    ------
+    ValueError
+        For another kind.
 
-        Notes
-        -----
-        Every result y of a kernel w of KH x KW taps (for two passes: of their outer product) on pixels x is within
-        ``(n + 4) * 2**-24 * sum |w| |x|`` of the exact sum, where n is KH * KW, or KH + KW for two passes: each product
-        and each addition rounds once, and so do weights and factors (Higham, Accuracy and Stability of Numerical
-        Algorithms, 2002, section 3.1). A context of its own thread or task (`contextvars`).
+    Notes
+    -----
+    Every result y of a kernel w of KH x KW taps (for two passes: of their outer product) on pixels x is within
+    ``(n + 4) * 2**-24 * sum |w| |x|`` of the exact sum, where n is KH * KW, or KH + KW for two passes: each product
+    and each addition rounds once, and so do weights and factors (Higham, Accuracy and Stability of Numerical
+    Algorithms, 2002, section 3.1). A context of its own thread or task (`contextvars`).
     """
     if kind not in ("single", "double"):
         raise ValueError(f"kind must be 'single' or 'double', got {kind!r}")

@@ -234,7 +234,8 @@ def test_what_is_no_argument() -> None:
     for axes in ((0, 0), (0, 2), 5, (0.0, 1), "ab", (), (-1, 0)):
         both("gaussian_filter", image, 1.0, axes=axes)
         both("uniform_filter", image, 3, axes=axes)
-    for sigma in ("a", None, (1, 2, 3), [[1, 2]], {}, -1.0):
+    odd: list[Any] = ["a", None, (1, 2, 3), [[1, 2]], {}, -1.0]
+    for sigma in odd:
         both("gaussian_filter", image, sigma)
     both("gaussian_filter", image, 1.0, order=(0, -1))
     both("gaussian_filter", image, 1.0, output=np.empty((3, 3)))
