@@ -208,11 +208,14 @@ def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: 
     x, w = np.asarray(in1), np.asarray(in2)
     if method not in ("auto", "direct", "fft") or not _plain(x, w, mode):
         return None
+    if any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
+        return None  # SciPy swaps them
+    w = w if convolution else w[::-1, ::-1]  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
     if np.result_type(x, w).kind in "iu":
-        return _sliding(x, w, mode, "fill", 0, convolution) if w.size <= _LARGEST_EXACT else None
+        return _sliding(x, w, mode, "fill", 0, True) if w.size <= _LARGEST_EXACT else None
     if method == "fft":
-        return _by_size(x, w if convolution else w[::-1, ::-1], mode, None)
-    y = _sliding(x, w, mode, "fill", 0, convolution)
+        return _by_size(x, w, mode, None)
+    y = _sliding(x, w, mode, "fill", 0, True)
     # SciPy may choose transforms, which spread what is not finite
     return y if y is None or method == "direct" or np.isfinite(y).all() else None
 
