@@ -1,10 +1,4 @@
-"""Drop-in for the 2-D convolutions of `scipy.signal`: same arguments, same results, many times as fast.
-
-Real arrays of two axes are computed here: floats in their own precision, integers exactly (in float64, where no sum
-can reach 2**53). Everything else (other ranks and dtypes, complex numbers, odd arguments) is handed to SciPy, whose
-errors are therefore the ones that a caller sees; every other name of the module is SciPy's own object.
-scipy.signal is imported on the first use that needs it.
-"""
+"""Convolutions of two arrays: those that slide a window, and those by size."""
 
 from __future__ import annotations
 
@@ -14,15 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
-from .core.typing import Array
-from .images import correlation, filtering
-from .images.originals import names, or_scipys, passed_through
+from ..core.typing import Array
+from ..images import correlation, filtering
+from ..images.originals import or_scipys
 
-__all__ = ["convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
 
-#: elements of a kernel up to which sums of integers take less time than transforms
-_LARGEST_EXACT = 32 * 32
-
+PACKAGE = "scipy.signal"
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
     "fill": "zeros",
@@ -34,7 +25,7 @@ _BOUNDARIES = {
 }
 
 
-door = or_scipys("scipy.signal")
+door = or_scipys(PACKAGE)
 
 
 @door
@@ -141,83 +132,6 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
         As SciPy does.
     """
     return _by_size(in1, in2, mode, axes) if _whole(axes) else None
-
-
-@door
-def convolve(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "auto") -> Array | None:
-    """Convolve two arrays.
-
-    Parameters
-    ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
-        Of other ranks and dtypes both are SciPy's.
-    mode, method
-        As in `scipy.signal.convolve`; the way is chosen here.
-
-    Returns
-    -------
-    ndarray (OH, OW)
-        Of the promoted dtype; integers are exact.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As SciPy does.
-    """
-    return _by_method(in1, in2, mode, method, convolution=True)  # type: ignore[no-any-return]
-
-
-@door
-def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "auto") -> Array | None:
-    """Correlate two arrays.
-
-    Parameters
-    ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
-        Of other ranks and dtypes both are SciPy's.
-    mode, method
-        As in `scipy.signal.correlate`; the way is chosen here.
-
-    Returns
-    -------
-    ndarray (OH, OW)
-        Of the promoted dtype; integers are exact.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As SciPy does.
-    """
-    return _by_method(in1, in2, mode, method, convolution=False)  # type: ignore[no-any-return]
-
-
-def __getattr__(name: str) -> Any:
-    """Any other public name is SciPy's."""
-    return passed_through("scipy.signal", __name__, name)
-
-
-def __dir__() -> list[str]:
-    """SciPy's public names and those here."""
-    return names("scipy.signal", __all__)
-
-
-def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: bool) -> Any:
-    """The result of `convolve` or `correlate`, or None for SciPy to do it."""
-    x, w = np.asarray(in1), np.asarray(in2)
-    if method not in ("auto", "direct", "fft") or not _plain(x, w, mode):
-        return None
-    if any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
-        return None  # SciPy swaps them
-    w = w if convolution else w[::-1, ::-1]  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
-    if np.result_type(x, w).kind in "iu":
-        return _sliding(x, w, mode, "fill", 0, True) if w.size <= _LARGEST_EXACT else None
-    if method == "fft":
-        return _by_size(x, w, mode, None)
-    y = _sliding(x, w, mode, "fill", 0, True)
-    # SciPy may choose transforms, which spread what is not finite
-    return y if y is None or method == "direct" or np.isfinite(y).all() else None
 
 
 def _whole(axes: Any) -> bool:
