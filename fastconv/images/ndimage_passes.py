@@ -25,8 +25,9 @@ TOGETHER = 1 << 17
 PLANE = 4096
 #: products up to which one thread is faster than two
 SERIAL = 1 << 16
-#: numbers of a row up to which rows are filtered as columns
+#: numbers of a row up to which many rows, at least TALL, are filtered as columns
 NARROW = 12
+TALL = 512
 #: numbers of a row from which on running sums buffer more than the image holds
 LONGEST = 1 << 16
 #: running sums side by side from which on vectors pay, if they are long

@@ -15,7 +15,7 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
-from .ndimage_passes import NARROW, TOGETHER, Pass, chain, each_plane, prepared
+from .ndimage_passes import NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
 
 #: longest axis of images whose plans are kept: they hold tables of positions
 KEPT = 1 << 15
@@ -162,36 +162,40 @@ def _chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, thread
     if single and len(lines) == 2 and (both := _in_float32(shape, lines[0], lines[1], threads)):
         return both
     last = len(shape) - 1
-    narrow = last > 0 and shape[last] <= NARROW < prod(shape[:last])
+    narrow = shape[last] <= NARROW and prod(shape[:last]) >= TALL
     if narrow and any(line.axis == last or line.weights is None for line in lines):
         turned = shape[last], *shape[:last]
         moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
-        return partial(_turned, (prod(shape[:last]), shape[last]), turned, chain(turned, moved, read, to, threads))
+        return _turned((prod(shape[:last]), shape[last]), turned, chain(turned, moved, read, to, threads), read, to)
     return chain(shape, lines, read, to, threads)
 
 
-def _turned(matrix: tuple[int, int], turned: tuple[int, ...], inner: Pass, x: Array, y: Array) -> None:
+def _turned(matrix: tuple[int, int], turned: tuple[int, ...], inner: Pass, read: Any, to: Any) -> Pass:
     """Rows of a few numbers are filtered as a few long ones."""
-    n = prod(matrix)
-    room = workspace.borrow("int8", n * (x.itemsize + y.itemsize))  # a chain takes its own from "uint8"
-    try:
-        source = room[: n * x.itemsize].view(x.dtype).reshape(turned)
-        result = room[n * x.itemsize : n * (x.itemsize + y.itemsize)].view(y.dtype).reshape(turned)
-        transpose(x.reshape(matrix), source.reshape(matrix[::-1]))
-        inner(source, result)
-        transpose(result.reshape(matrix[::-1]), y.reshape(matrix))
-    finally:
-        workspace.give_back("int8", room)
+    there, back, n = transposition(read), transposition(to), prod(matrix)
+    half, whole, flipped = n * read.itemsize, n * (read.itemsize + to.itemsize), matrix[::-1]
+
+    def call(x: Array, y: Array) -> None:
+        room = workspace.borrow("int8", whole)  # a chain takes its own from "uint8"
+        try:
+            source = room[:half].view(read).reshape(flipped)
+            result = room[half:whole].view(to).reshape(flipped)
+            there(x.reshape(matrix), source)
+            inner(source.reshape(turned), result.reshape(turned))
+            back(result, y.reshape(matrix))
+        finally:
+            workspace.give_back("int8", room)
+
+    return call
 
 
-def transpose(x: Array, y: Array) -> None:
-    """Fill a matrix whose rows are the columns of another; both are C-contiguous."""
-    if x.itemsize < 4:
-        y[...] = x.T
-    else:  # any numbers of this size pass for floats
-        floats = "float64" if x.itemsize == 8 else "float32"
-        kernels = filtering.steps(floats)[1]
-        kernels.to_channels_first(x.view(floats)[None, :, None], y.view(floats)[None, :, :, None], 1)
+def transposition(dtype: Any) -> Pass:
+    """What fills a matrix whose rows are the columns of another; both are C-contiguous."""
+    if dtype.itemsize < 4:
+        return lambda x, y: np.copyto(y, x.T)
+    floats = "float64" if dtype.itemsize == 8 else "float32"  # any numbers of this size pass for floats
+    flip = filtering.steps(floats)[1].to_channels_first
+    return lambda x, y: flip(x.view(floats)[None, None], y.view(floats)[None, :, None], 1)
 
 
 def _in_float32(shape: tuple[int, ...], first: Line, second: Line, threads: int) -> Pass | None:

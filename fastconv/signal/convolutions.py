@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
 from ..core.typing import Array
-from ..images import correlation, filtering
+from ..images import filtering
+from ..images.correlation import correlate
 from ..images.originals import or_scipys
-
 
 PACKAGE = "scipy.signal"
 #: SciPy's names of borders: their names in `core.borders`
@@ -200,7 +200,7 @@ def _correlate(
     if dtype.kind in "iu":
         filtering.direct(image, w, y, see, compute.name)
     else:
-        correlation.correlate(image, w.astype(np.float64), y, see)
+        correlate(image, w.astype(np.float64), y, see)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 

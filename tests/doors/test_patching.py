@@ -93,7 +93,7 @@ def test_a_program(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("WORD = 'found'")
     done = child.run("-m", "fastconv", "patch", str(script), "--size", "3")
     first, second = done.stdout.splitlines()
-    assert first == "__main__ ['--size', '3'] fastconv.ndimage.gaussians fastconv.signal found"
+    assert first == "__main__ ['--size', '3'] fastconv.ndimage.gaussians fastconv.signal.convolutions found"
     assert second == "complex128"
 
 
