@@ -27,7 +27,7 @@ def kernel(
     if w.dtype.kind not in "iufb" or w.ndim != 2 or not w.size:
         return None
     w = w.astype(np.float64, copy=False)
-    return planned(_plan, (w.shape, w.tobytes()), input, output, mode, cval, origin, axes, convolution)
+    return planned(_plan, w.shape, input, output, w.tobytes(), mode, cval, origin, axes, convolution)
 
 
 class Finite:
@@ -48,11 +48,11 @@ def is_finite(x: Array) -> bool:
 
 @kept
 def _plan(
-    given: tuple[tuple[int, int], bytes], shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool,
+    taps: tuple[int, int], shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, weights: bytes,
     mode: Any, cval: Any, origin: Any, axes: Any, convolution: bool,
 ) -> Any:  # fmt: skip
     to = checked(shape, dtype, to)
-    w = np.frombuffer(given[1]).reshape(given[0])
+    w = np.frombuffer(weights).reshape(taps)
     chosen, shifts = axes_of(axes, len(shape)), [whole(o) for o in each(origin, 2)]
     if len(chosen) != 2 or chosen[1] - chosen[0] != 1:
         raise Odd

@@ -20,7 +20,7 @@ from .filtering import Window
 from .ndimage_calls import Line, Odd
 
 #: numbers of planes that are filtered together, so that what lies between two passes stays in the cache
-TOGETHER = 1 << 17
+TOGETHER = 1 << 18
 #: numbers of a plane up to which a stack's planes are rows of one image
 PLANE = 4096
 #: products up to which one thread is faster than two

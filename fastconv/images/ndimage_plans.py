@@ -17,7 +17,7 @@ from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
 from .ndimage_passes import NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
 
-#: longest axis of images whose plans are kept: they hold tables of positions
+#: longest axis of images, and bytes of weights, whose plans are kept: they hold them, and tables of positions
 KEPT = 1 << 15
 #: pixels of images below which sums in float64 take less time, and are better anyway
 SMALL = 1 << 14
@@ -58,7 +58,7 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
-    """The result of the plan that ``make`` makes and keeps."""
+    """The result of the plan that ``make`` makes and keeps; weights, if there are any, come first."""
     x, out = np.asarray(input), None
     if isinstance(output, np.ndarray):
         out, output = output, output.dtype
@@ -66,7 +66,7 @@ def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array 
             return None
     elif output is not None and not isinstance(output, (type, str, np.dtype)):
         return None
-    if x.size > KEPT and max(x.shape) > KEPT:
+    if (x.size > KEPT and max(x.shape) > KEPT) or (type(args[0]) is bytes and len(args[0]) > KEPT):
         make = make.__wrapped__
     try:
         args = freeze(args)

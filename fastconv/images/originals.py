@@ -24,7 +24,7 @@ def original(package: str, name: str) -> Any:
     module = import_module(package)
     below = [m for key, m in sorted(sys.modules.items()) if key.startswith(f"{package}.")]
     places = [vars(m).get(name) for m in (module, *below) if isinstance(m, ModuleType)]
-    owned = [f for f in places if callable(f) and str(getattr(f, "__module__", "")).startswith("scipy.")]
+    owned = [f for f in places if callable(f) and str(getattr(f, "__module__", "")).startswith(f"{package}.")]
     if not owned:
         raise AttributeError(f"module {package!r} has no function {name!r}")
     return owned[0]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import ndimage
+from fastconv.images import ndimage_kernels, ndimage_plans
 from tests import child
 
 MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap", "grid-constant"]
@@ -179,7 +180,7 @@ def test_stacks(name: str, dtype: str) -> None:
     """Whatever two axes: as many calls with an image each; with planes of which many, few or one fit the cache."""
     rng = np.random.default_rng(3)
     rest = (rng.standard_normal((3, 4)),) if name in ("correlate", "convolve") else REST.get(name, ())
-    for shape in ((70, 9, 11), (40, 70, 70), (3, 200, 190)):
+    for shape in ((70, 9, 11), (75, 60, 70), (2, 300, 900)):
         stack = (rng.standard_normal(shape) * 50).astype(dtype)
         if name == "gaussian_gradient_magnitude":  # SciPy takes the sigma of all axes
             want = np.stack([getattr(scipy.ndimage, name)(image, 1.5) for image in stack])
@@ -266,6 +267,16 @@ def test_derivatives_of_the_caller(name: str) -> None:
     np.testing.assert_array_equal(
         getattr(ndimage, name)(image, ndimage.sobel), getattr(scipy.ndimage, name)(image, scipy.ndimage.sobel)
     )
+
+
+def test_many_weights_are_not_kept() -> None:
+    image, rng = np.random.default_rng(11).random((9, 30)), np.random.default_rng(12)
+    kept = ndimage_plans._plan.cache_info().currsize
+    both("correlate1d", image, rng.random(6000), mode="nearest")
+    assert ndimage_plans._plan.cache_info().currsize == kept
+    before = ndimage_kernels._plan.cache_info().currsize
+    both("correlate", np.tile(image, (8, 3)), rng.random((71, 65)), mode="nearest")
+    assert ndimage_kernels._plan.cache_info().currsize == before
 
 
 def test_every_other_name_is_scipys() -> None:
