@@ -15,6 +15,8 @@ from ..core.typing import Array
 from .filtering import MODES
 
 _PLAIN = {str, bytes, int, float, bool, type(None)}
+#: radius of the longest weights that are kept
+_LONGEST = 1 << 14
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
@@ -149,13 +151,15 @@ def gaussian_lines(
     ]
 
 
-@lru_cache(1024, typed=True)
+@lru_cache(256, typed=True)
 def gaussian_weights(sigma: Any, order: Any, radius: Any, truncate: Any) -> Array:
     """SciPy's weights for a correlation, by its own formula in the precision of ``sigma``."""
     number(truncate)
-    if not np.isfinite(sigma) or not np.isfinite(truncate) or number(sigma) > 1e9:
+    if not np.isfinite(sigma) or not np.isfinite(truncate):
         raise Odd
     o, r = whole(order, 0), whole(int(truncate * float(sigma) + 0.5) if radius is None else radius, 0)
+    if r > _LONGEST:
+        raise Odd
     with np.errstate(all="ignore"):
         x, variance = np.arange(-r, r + 1), sigma * sigma
         phi = np.exp(-0.5 / variance * x**2)

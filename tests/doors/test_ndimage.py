@@ -269,6 +269,11 @@ def test_derivatives_of_the_caller(name: str) -> None:
     )
 
 
+def test_nothing_beside_arrays() -> None:
+    """Image, result and scratch memory between forbidden pages."""
+    child.run("-m", "tests.guard_ndimage")
+
+
 def test_many_weights_are_not_kept() -> None:
     image, rng = np.random.default_rng(11).random((9, 30)), np.random.default_rng(12)
     kept = ndimage_plans._plan.cache_info().currsize
