@@ -1,4 +1,4 @@
-"""Filters of arrays of many shapes that lie between forbidden pages, scratch memory too: a byte too far ends this process.
+"""Filters of arrays between forbidden pages, scratch memory too: one byte too far ends this process.
 
 python -m tests.guard_ndimage
 """
