@@ -19,6 +19,7 @@ from .images.correlation import correlate
 
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
+_FLOAT64 = np.dtype(np.float64)
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
     "fill": "zeros",
@@ -186,17 +187,21 @@ def _lead(shape: tuple[int, ...], mode: str, convolution: bool) -> tuple[int, ..
 
 
 def _correlate(
-    x: Any, w: Any, dtype: Any, lead: tuple[int, ...], count: tuple[int, ...], mode: str, fill: float
+    x: Any,
+    w: Any,
+    dtype: Any,
+    lead: tuple[int, ...],
+    count: tuple[int, ...],
+    mode: str,
+    fill: float,
+    spreads: bool = False,
 ) -> Any:
     """The windows of ``w`` over ``x``, the first of them ``lead`` positions before it, in ``dtype``."""
-    compute = np.dtype(np.float64) if dtype.kind in "iu" else dtype.newbyteorder("=")
-    image = np.require(x, compute, ("C", "A"))[:, :, None]
+    compute = _FLOAT64 if dtype.kind in "iu" else dtype.newbyteorder("=")
+    image = filtering.readable(x, compute)[:, :, None]
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), float(fill))
     y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1, 1), compute)
-    if dtype.kind in "iu":
-        filtering.direct(image, w, y, see, compute.name)
-    else:
-        correlate(image, w.astype(np.float64), y, see)
+    correlate(image, w.astype(np.float64), y, see, "direct" if dtype.kind in "iu" else "auto", spreads=spreads)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 
@@ -210,7 +215,7 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
-    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0)
+    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
     return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then
 
 

@@ -2,32 +2,95 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from ..core.errors import BackendRefused
+from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..planning.rates import rates
 from . import filtering, spectral
-from .filtering import Window
+from .filtering import Bound, Window
+
+_FEW = 4096  # elements of a kernel whose preparation is kept
+# Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
+_DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
+_HELP = 0.7  # what each thread more adds to the first
+_LOOK = 50e-6  # seconds below which a transform is not thought of
 
 
-def correlate(x: Array, kernel: Array, y: Array, see: Window, how: str = "auto", engine: str | None = None) -> None:
-    """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read."""
+def correlate(
+    x: Array,
+    kernel: Array,
+    y: Array,
+    see: Window,
+    how: str = "auto",
+    engine: str | None = None,
+    spreads: bool = False,
+) -> None:
+    """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read.
+
+    ``kernel`` (KH, KW) is float64. What is not finite stays where it is seen, unless it may spread.
+    """
     dtype = "float64" if x.dtype == np.float64 else "float32"
-    small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
+    sizes: tuple[Any, ...] = kernel.shape, x.shape, y.shape, dtype, x.dtype, get_num_threads()
+    if kernel.size <= _FEW and see.kept:
+        way = _kept(kernel.tobytes(), *sizes, see, how, engine)
+    else:
+        way = _way(kernel, *sizes, see, how, engine)
+    if not isinstance(way, str):
+        way(x, y)
+    elif not spectral.filter_bands(x, kernel, y, see, dtype, way, engine) and not spreads:
+        filtering.direct(x, kernel, y, see, dtype, engine)
+
+
+@lru_cache(512)
+def _kept(kernel: bytes, shape: tuple[int, ...], *rest: Any) -> Bound | str:
+    return _way(np.frombuffer(kernel).reshape(shape), shape, *rest)
+
+
+def _way(
+    kernel: Array,
+    shape: tuple[int, int],
+    image: tuple[int, ...],
+    output: tuple[int, ...],
+    dtype: str,
+    stored: Any,
+    threads: int,
+    see: Window,
+    how: str,
+    engine: str | None,
+) -> Bound | str:
+    """A step that only needs the arrays; or "fft", or a backend of `conv2d`."""
+    small = kernel.size <= (8 if stored == np.uint8 else 15) or 1 in shape  # two passes would not pay
     factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and factors is None:
         raise BackendRefused("method 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
-        how = choose(kernel.shape, factors is not None, x.shape[2])
+        how = choose(image, shape, output, see.zeros, dtype, threads, factors is not None)
     if how == "separable" and factors is not None:
-        filtering.separable(x, *factors, y, see, dtype, engine)
-    elif how == "direct" or not spectral.filter_bands(x, kernel, y, see, dtype, how, engine):
-        filtering.direct(x, kernel, y, see, dtype, engine)
+        return filtering.bind_separable(*factors, output, see, dtype, engine)
+    return filtering.bind_direct(kernel, output, see, dtype, engine) if how == "direct" else how
 
 
-def choose(shape: tuple[int, int], separable: bool, channels: int = 1) -> str:
-    """The algorithm for a kernel of ``shape``: where each begins to pay, from measurements of 1024x1024 images."""
-    kh, kw = shape
+def choose(
+    image: tuple[int, ...],
+    kernel: tuple[int, int],
+    output: tuple[int, ...],
+    zeros: tuple[int, int] | None,
+    dtype: str,
+    threads: int,
+    separable: bool,
+) -> str:
+    """The algorithm that takes the least time by a model: "separable", "direct" or "fft"."""
+    (kh, kw), (oh, ow, c) = kernel, output
+    speed = rates(dtype).fma_gflops * 1e9 / 2 * (1 + _HELP * (threads - 1))  # multiplications
     if separable:
-        return "separable"
-    return "fft" if kh * kw >= spectral.pays_from(channels) and min(kh, kw) > 8 else "direct"
+        how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (_SEPARABLE * speed)
+    else:
+        how, seconds = "direct", oh * ow * c * kh * kw / (_DIRECT * speed)
+    if seconds < _LOOK:
+        return how
+    return "fft" if spectral.cheaper(image, kernel, output, zeros, dtype, threads)[1] < seconds else how
