@@ -19,7 +19,7 @@ import fastconv
 SHAPES = ((8, 8), (32, 32), (96, 96), (512, 512), (2048, 2048), (4096, 4), (4, 4096))
 DTYPES = ("uint8", "uint16", "float32", "float64")
 WHOLE = 0  #: a kernel of the size of the image
-_MOST = 2.5e8
+_MOST = 1e8
 
 Call = Callable[..., Any]
 

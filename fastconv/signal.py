@@ -20,6 +20,11 @@ from .images.correlation import correlate
 __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 
 _FLOAT64 = np.dtype(np.float64)
+_FLOATS = {np.dtype(np.float32), _FLOAT64}
+#: multiplications below which SciPy is as fast, for floats and for integers
+_SMALL, _SMALL_WHOLE = 4000, 16000
+#: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
+_ROUNDED = 2**30
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
     "fill": "zeros",
@@ -141,19 +146,24 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
 def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
     x, w = np.asarray(in1), np.asarray(in2)
+    if x.size * w.size < (_SMALL if x.dtype.kind == "f" else _SMALL_WHOLE):
+        return None  # SciPy is done before arguments are looked at
     if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
     if not isinstance(fillvalue, (int, float, np.integer, np.floating)):
         return None
     dtype = np.result_type(x, w)
-    if dtype.kind in "iu" and not _exact(x, w, fillvalue, dtype):
+    whole = dtype.kind in "iu"
+    bound = _largest_sum(x, w, fillvalue, dtype) if whole else 0
+    if bound is None:
         return None
     if convolution:
         w = w[::-1, ::-1]
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
     lead = _lead(w.shape, mode, convolution)
-    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue))
+    how = "auto" if bound < _ROUNDED else "direct"
+    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue), how)
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
@@ -162,19 +172,20 @@ def _plain(x: Any, w: Any, mode: Any) -> bool:
         x.ndim == w.ndim == 2
         and bool(x.size and w.size)
         and mode in ("full", "same", "valid")
-        and all(a.dtype.kind in "iu" or a.dtype in (np.dtype("f4"), np.dtype("f8")) for a in (x, w))
+        and (x.dtype.kind in "iu" or x.dtype in _FLOATS)
+        and (w.dtype.kind in "iu" or w.dtype in _FLOATS)
     )
 
 
-def _exact(x: Any, w: Any, fillvalue: Any, dtype: Any) -> bool:
-    """Whether every sum is an integer below 2**53 that also fits the dtype of the result."""
+def _largest_sum(x: Any, w: Any, fillvalue: Any, dtype: Any) -> int | None:
+    """What no sum of integers exceeds, if that is below 2**53 and they all fit the dtype of the result."""
     if int(fillvalue) != fillvalue:
-        return False
-    largest = max(abs(int(x.max())), abs(int(x.min())), abs(int(fillvalue)))
-    bound = largest * int(np.abs(w.astype(np.float64)).sum())
-    low = 0 if min(int(x.min()), int(w.min()), int(fillvalue)) >= 0 else -bound
+        return None
+    least, most = min(int(x.min()), int(fillvalue)), max(int(x.max()), int(fillvalue))
+    bound = max(most, -least) * int(np.abs(w.astype(np.float64)).sum())
+    low = 0 if least >= 0 and int(w.min()) >= 0 else -bound
     limits = np.iinfo(dtype)
-    return bound < min(2**53, int(limits.max) + 1) and low >= int(limits.min)
+    return bound if bound < min(2**53, int(limits.max) + 1) and low >= int(limits.min) else None
 
 
 def _lead(shape: tuple[int, ...], mode: str, convolution: bool) -> tuple[int, ...]:
@@ -194,6 +205,7 @@ def _correlate(
     count: tuple[int, ...],
     mode: str,
     fill: float,
+    how: str = "auto",
     spreads: bool = False,
 ) -> Any:
     """The windows of ``w`` over ``x``, the first of them ``lead`` positions before it, in ``dtype``."""
@@ -201,7 +213,9 @@ def _correlate(
     image = filtering.readable(x, compute)[:, :, None]
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), float(fill))
     y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1, 1), compute)
-    correlate(image, w.astype(np.float64), y, see, "direct" if dtype.kind in "iu" else "auto", spreads=spreads)
+    correlate(image, w.astype(np.float64), y, see, how, spreads=spreads)
+    if dtype.kind in "iu" and how == "auto":
+        np.rint(y, out=y)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 

@@ -14,6 +14,7 @@ from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
 
+_NARROW, _TALL = 8, 64  # columns and rows of an image that is computed lying on its side
 _FEW = 4096  # elements of a kernel whose preparation is kept
 # Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
 _DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
@@ -34,16 +35,24 @@ def correlate(
 
     ``kernel`` (KH, KW) is float64. What is not finite stays where it is seen, unless it may spread.
     """
-    dtype = "float64" if x.dtype == np.float64 else "float32"
-    sizes: tuple[Any, ...] = kernel.shape, x.shape, y.shape, dtype, x.dtype, get_num_threads()
-    if kernel.size <= _FEW and see.kept:
-        way = _kept(kernel.tobytes(), *sizes, see, how, engine)
-    else:
-        way = _way(kernel, *sizes, see, how, engine)
+    if how == "auto" and x.shape[1] <= _NARROW and x.shape[0] >= _TALL:  # rows of a few numbers fill no vector
+        turned = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
+        correlate(np.ascontiguousarray(x.transpose(1, 0, 2)), kernel.T, turned, see.turned, how, engine, spreads)
+        y[...] = turned.transpose(1, 0, 2)
+        return
+    given = kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads()
+    keep = see.kept and kernel.size <= _FEW
+    way = _kept(kernel.tobytes(), *given) if keep else _way(kernel, *given)
     if not isinstance(way, str):
         way(x, y)
-    elif not spectral.filter_bands(x, kernel, y, see, dtype, way, engine) and not spreads:
+        return
+    dtype = _computed(x.dtype.char)
+    if not spectral.filter_bands(x, kernel, y, see, dtype, way, engine) and not spreads:
         filtering.direct(x, kernel, y, see, dtype, engine)
+
+
+def _computed(char: str) -> str:
+    return "float64" if char == "d" else "float32"
 
 
 @lru_cache(512)
@@ -55,16 +64,15 @@ def _way(
     kernel: Array,
     shape: tuple[int, int],
     image: tuple[int, ...],
-    output: tuple[int, ...],
-    dtype: str,
-    stored: Any,
-    threads: int,
+    char: str,
     see: Window,
     how: str,
     engine: str | None,
+    threads: int,
 ) -> Bound | str:
     """A step that only needs the arrays; or "fft", or a backend of `conv2d`."""
-    small = kernel.size <= (8 if stored == np.uint8 else 15) or 1 in shape  # two passes would not pay
+    dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
+    small = kernel.size <= (8 if char == "B" else 15) or 1 in shape  # two passes would not pay
     factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and factors is None:
         raise BackendRefused("method 'separable' refuses: the kernel is not a column times a row")

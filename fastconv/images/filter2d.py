@@ -97,12 +97,13 @@ def filter2d(
     how, engine = _method(method) if backend is None else _backend(backend)
     dtype = _DTYPES[given.dtype]
     compute = _FLOAT32 if dtype == "float16" else given.dtype
-    result = destination(out, given.shape, dtype, (given,), compute)
+    result = np.empty(given.shape, compute) if out is None else destination(out, given.shape, dtype, (given,), compute)
     x = filtering.readable(given, compute)
     if x.size:
         planes = x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
         see = _window(planes, w.shape, MODES[mode], outside, flip)
-        correlate(x.reshape(planes), w[::-1, ::-1] if flip else w, result.reshape(planes), see, how, engine)
+        w = w[::-1, ::-1] if flip else w
+        correlate(x.reshape(planes), w, result.reshape(planes), see, how, engine)
     return delivered(result, out, dtype)
 
 
@@ -114,7 +115,7 @@ def _window(image: tuple[int, ...], kernel: tuple[int, ...], mode: str, outside:
 
 
 def _image(image: ArrayLike) -> Array:
-    x = foreign("image", image)
+    x = image if type(image) is np.ndarray else foreign("image", image)
     if x.dtype not in _DTYPES:
         if x.dtype.newbyteorder("=") not in _DTYPES:
             *most, last = _DTYPES.values()
@@ -133,7 +134,7 @@ def _kernel(kernel: Numbers) -> Array:
         raise ValueError(f"kernel must have shape (KH, KW), got {w.shape}")
     if not w.size:
         raise ValueError(f"kernel must not be empty, got shape {w.shape}")
-    return w.astype(np.float64)
+    return w.astype(np.float64, copy=False)
 
 
 def _method(name: Any) -> tuple[str, str | None]:

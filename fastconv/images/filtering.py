@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,14 +49,17 @@ class Window:
 
     rows: Array
     cols: Array
-    inside: tuple[int, int]  # these columns of the table are neighbours in the image
+    inside_rows: tuple[int, int]  # these rows of the table are neighbours in the image
+    inside: tuple[int, int]  # these columns
     cval: float
     zeros: tuple[int, int] | None  # rows and columns before the image, where zeros lie around all of it
+    kept: bool  # whether an equal call gets this very window again
 
-    @property
-    def kept(self) -> bool:
-        """Whether an equal call gets this very window again."""
-        return len(self.rows) + len(self.cols) <= _KEPT
+    @cached_property
+    def turned(self) -> Window:
+        """The same of the image lying on its side."""
+        zeros = self.zeros and (self.zeros[1], self.zeros[0])
+        return Window(self.cols, self.rows, self.inside, self.inside_rows, self.cval, zeros, self.kept)
 
 
 def window(
@@ -66,19 +69,27 @@ def window(
 
     ``mode`` holds names of `core.borders`; "zeros" stands for ``cval``.
     """
-    few = count[0] + count[1] <= _KEPT
-    return (_window if few else _window.__wrapped__)(shape[:2], first, count, mode, cval)
+    kept = count[0] + count[1] <= _KEPT
+    return (_kept_window if kept else _window)(shape[:2], first, count, mode, float(cval), kept)
 
 
-@lru_cache(1024)
 def _window(
-    shape: tuple[int, ...], first: tuple[int, int], count: tuple[int, int], mode: tuple[str, str], cval: float
+    shape: tuple[int, ...],
+    first: tuple[int, int],
+    count: tuple[int, int],
+    mode: tuple[str, str],
+    cval: float,
+    kept: bool,
 ) -> Window:
     rows, cols = (sources(shape[k], first[k], count[k], mode[k]) for k in (0, 1))
-    start = min(max(-first[1], 0), count[1])
+    starts = [min(max(-a, 0), n) for a, n in zip(first, count, strict=True)]
+    inside_rows, inside = ((s, max(s, min(shape[k] - first[k], count[k]))) for k, s in enumerate(starts))
     all_seen = all(a <= 0 and a + n >= size for a, n, size in zip(first, count, shape, strict=True))
     zeros = (-first[0], -first[1]) if all_seen and mode == ("zeros", "zeros") and cval == 0 else None
-    return Window(rows, cols, (start, max(start, min(shape[1] - first[1], count[1]))), float(cval), zeros)
+    return Window(rows, cols, inside_rows, inside, cval, zeros, kept)
+
+
+_kept_window = lru_cache(1024)(_window)
 
 
 def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
@@ -120,7 +131,7 @@ class _Shape(NamedTuple):
         if strips > 1:
             strip = -(-ow // strips)
             strip = min(ow, -(-strip // lanes) * lanes)
-        bands = max(1, 4 * self.threads // max(1, min(strips, self.threads)))
+        bands = 1 if self.threads == 1 else max(1, 4 * self.threads // max(1, min(strips, self.threads)))
         band = -(-max(1, -(-oh // bands)) // unit) * unit
         pitch = (-(-((strip + self.kw - 1) * c) // lanes) + 15) * lanes
         if pitch * np.dtype(self.dtype).itemsize % 4096 == 0:  # rows must not share their places in the cache
@@ -175,11 +186,12 @@ class Bound(NamedTuple):
     threads: int
 
     def __call__(self, x: Array, y: Array) -> Any:
-        work = workspace.borrow(self.dtype, self.nbytes)
+        step, weights, shown, record, dtype, nbytes, threads = self
+        work = workspace.borrow(dtype, nbytes)
         try:
-            return self.step(x, *self.weights, y, *self.shown, work, self.record, self.threads)
+            return step(x, *weights, y, *shown, work, record, threads)
         finally:
-            workspace.give_back(self.dtype, work)
+            workspace.give_back(dtype, work)
 
 
 def _bind(
@@ -203,9 +215,7 @@ def _bind(
     return Bound(getattr(kernels, f"filter_{step}"), weights, shown, record, dtype, nbytes, threads)
 
 
-def bind_direct(
-    kernel: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None
-) -> Bound:
+def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None) -> Bound:
     """What fills ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel`` (KH, KW).
 
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
@@ -280,7 +290,7 @@ def factors(kernel: Array, dtype: str) -> tuple[Array, Array] | None:
 def readable(a: Array, dtype: Any) -> Array:
     """``a`` as the steps read it: C-contiguous, aligned, native, of ``dtype``."""
     flags = a.flags
-    if a.dtype is dtype and flags.c_contiguous and flags.aligned and dtype.isnative:
+    if a.dtype == dtype and flags.c_contiguous and flags.aligned and dtype.isnative:
         return a
     return np.require(a, dtype, ("C", "A"))
 

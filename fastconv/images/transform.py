@@ -15,8 +15,8 @@ from ..core.blas import no_fork
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 
-_SHORT = 1 << 15  # numbers of an image from which on a second thread pays
 # Measured on an AMD EPYC 9005 (Zen 5), 2026-12-01
+_SHORT = {"float32": 1 << 20, "float64": 1 << 17}  # numbers from which on a second thread pays
 _CALLS = 60e-6  # of the transforms' Python
 _NUMBER = {"float32": 4.6e-9, "float64": 8e-9}  # each, there and back, in cache
 _CACHE = 4 << 20  # bytes; beyond, it takes twice as long
@@ -42,7 +42,7 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], output: tuple[int,
     from scipy import fft
 
     sides = _circle(x.shape[-2:], kernel.shape, lead, output)
-    threads = 1 if math.prod(sides) < _SHORT else get_num_threads()
+    threads = 1 if math.prod(sides) < _SHORT[x.dtype.name] else get_num_threads()
     rows, cols = (slice(k - 1 - n, k - 1 - n + m) for k, n, m in zip(kernel.shape, lead, output, strict=True))
     turned = np.ascontiguousarray(kernel[::-1, ::-1], x.dtype)
     with no_fork(threads):
