@@ -6,7 +6,8 @@ peer would take long are left out: `_MOST` multiplications.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
@@ -42,8 +43,12 @@ class Task(NamedTuple):
         return "OpenCV" if self.function.startswith("filter2d") else "SciPy"
 
 
-def tasks() -> Iterator[Task]:
-    """All cells."""
+def tasks() -> Iterable[Task]:
+    """All cells; where a kernel of some size is cut to the image it may be another one's equal."""
+    return {task.name: task for task in _tasks()}.values()
+
+
+def _tasks() -> Iterator[Task]:
     for shape, dtype in product(SHAPES, DTYPES):
         yield from _ndimage(shape, dtype)
         yield from _signal(shape, dtype)
@@ -153,7 +158,7 @@ def _opencv(shape: tuple[int, ...], dtype: str) -> Iterator[Task]:
         if (k < min(shape[:2]) or k == 7) and kh * kw > 1 and (k or shape[0] * shape[1] <= 2**14):
             kernel = f"{kh}x{kw}"
             function = "filter2d separable" if separable else "filter2d"
-            yield Task(function, shape, kernel, dtype, lambda a=shape, b=(kh, kw), s=separable: _pair(a, b, dtype, s))
+            yield Task(function, shape, kernel, dtype, partial(_pair, shape, (kh, kw), dtype, separable))
 
 
 def _pair(shape: tuple[int, ...], sides: tuple[int, int], dtype: str, separable: bool) -> tuple[Call, Call]:

@@ -213,7 +213,7 @@ def _correlate(
     image = filtering.readable(x, compute)[:, :, None]
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), float(fill))
     y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1, 1), compute)
-    correlate(image, w.astype(np.float64), y, see, how, spreads=spreads)
+    correlate(image, w, y, see, how, spreads=spreads)
     if dtype.kind in "iu" and how == "auto":
         np.rint(y, out=y)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)

@@ -33,16 +33,19 @@ def correlate(
 ) -> None:
     """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read.
 
-    ``kernel`` (KH, KW) is float64. What is not finite stays where it is seen, unless it may spread.
+    ``kernel`` (KH, KW) holds real numbers. What is not finite stays where it is seen, unless it may spread.
     """
     if how == "auto" and x.shape[1] <= _NARROW and x.shape[0] >= _TALL:  # rows of a few numbers fill no vector
         turned = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
         correlate(np.ascontiguousarray(x.transpose(1, 0, 2)), kernel.T, turned, see.turned, how, engine, spreads)
         y[...] = turned.transpose(1, 0, 2)
         return
-    given = kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads()
-    keep = see.kept and kernel.size <= _FEW
-    way = _kept(kernel.tobytes(), *given) if keep else _way(kernel, *given)
+    if see.kept and kernel.size <= _FEW:
+        way = _kept(
+            kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads()
+        )
+    else:
+        way = _way(kernel, kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads())
     if not isinstance(way, str):
         way(x, y)
         return
@@ -56,8 +59,8 @@ def _computed(char: str) -> str:
 
 
 @lru_cache(512)
-def _kept(kernel: bytes, shape: tuple[int, ...], *rest: Any) -> Bound | str:
-    return _way(np.frombuffer(kernel).reshape(shape), shape, *rest)
+def _kept(kernel: bytes, dtype: Any, shape: tuple[int, ...], *rest: Any) -> Bound | str:
+    return _way(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
 
 
 def _way(
@@ -71,6 +74,7 @@ def _way(
     threads: int,
 ) -> Bound | str:
     """A step that only needs the arrays; or "fft", or a backend of `conv2d`."""
+    kernel = kernel.astype(np.float64, copy=False)
     dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
     small = kernel.size <= (8 if char == "B" else 15) or 1 in shape  # two passes would not pay
     factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None

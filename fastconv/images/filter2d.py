@@ -100,10 +100,9 @@ def filter2d(
     result = np.empty(given.shape, compute) if out is None else destination(out, given.shape, dtype, (given,), compute)
     x = filtering.readable(given, compute)
     if x.size:
-        planes = x.shape[0], x.shape[1], x.size // (x.shape[0] * x.shape[1])
-        see = _window(planes, w.shape, MODES[mode], outside, flip)
-        w = w[::-1, ::-1] if flip else w
-        correlate(x.reshape(planes), w, result.reshape(planes), see, how, engine)
+        see = _window(x.shape[:2], w.shape, MODES[mode], outside, flip)
+        planes = (x, result) if x.ndim == 3 else (x[:, :, None], result[:, :, None])
+        correlate(planes[0], w[::-1, ::-1] if flip else w, planes[1], see, how, engine)
     return delivered(result, out, dtype)
 
 
@@ -134,7 +133,7 @@ def _kernel(kernel: Numbers) -> Array:
         raise ValueError(f"kernel must have shape (KH, KW), got {w.shape}")
     if not w.size:
         raise ValueError(f"kernel must not be empty, got shape {w.shape}")
-    return w.astype(np.float64, copy=False)
+    return w
 
 
 def _method(name: Any) -> tuple[str, str | None]:

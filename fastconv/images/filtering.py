@@ -8,9 +8,10 @@ that every size of output and any kernel larger than the image are the same thin
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -174,24 +175,8 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
     return pack(FilterTasks(kh, kw, *s.inside, s.sign, strip, band, pitch, **at)), room.nbytes * s.threads
 
 
-class Bound(NamedTuple):
-    """A step with all its arguments but the image and the result."""
-
-    step: Any
-    weights: tuple[Array, ...]
-    shown: tuple[Any, ...]  # of the window, if it has one
-    record: Array
-    dtype: str
-    nbytes: int
-    threads: int
-
-    def __call__(self, x: Array, y: Array) -> Any:
-        step, weights, shown, record, dtype, nbytes, threads = self
-        work = workspace.borrow(dtype, nbytes)
-        try:
-            return step(x, *weights, y, *shown, work, record, threads)
-        finally:
-            workspace.give_back(dtype, work)
+#: a step with all its arguments but the image and the result
+Bound: TypeAlias = Callable[[Array, Array], Any]
 
 
 def _bind(
@@ -212,7 +197,16 @@ def _bind(
     taps = kh * kw if step == "direct" else kh + kw
     threads = 1 if math.prod(output) * max(taps, 8) < _SHORT else get_num_threads()
     record, nbytes = _tasks(step, _Shape(output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads))
-    return Bound(getattr(kernels, f"filter_{step}"), weights, shown, record, dtype, nbytes, threads)
+    run, borrow, give_back = getattr(kernels, f"filter_{step}"), workspace.borrow, workspace.give_back
+
+    def bound(x: Array, y: Array) -> Any:
+        work = borrow(dtype, nbytes)
+        try:
+            return run(x, *weights, y, *shown, work, record, threads)
+        finally:
+            give_back(dtype, work)
+
+    return bound
 
 
 def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None) -> Bound:
