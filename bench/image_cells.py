@@ -165,8 +165,9 @@ def _pair(shape: tuple[int, ...], sides: tuple[int, int], dtype: str, separable:
     import cv2
 
     border = cv2.BORDER_REFLECT
-    x, (column, row) = image_of(shape, dtype), (_bell(n).astype(np.float32) for n in sides)
-    w = np.outer(column, row) if separable else _any(sides).astype(np.float32)
+    x, real = image_of(shape, dtype), "float64" if dtype == "float64" else "float32"
+    column, row = (_bell(n).astype(real) for n in sides)
+    w = np.outer(column, row) if separable else _any(sides).astype(real)
     if separable:
         return lambda: fastconv.filter2d(x, w), lambda: cv2.sepFilter2D(x, -1, row, column, borderType=border)
     return lambda: fastconv.filter2d(x, w), lambda: cv2.filter2D(x, -1, w, borderType=border)

@@ -23,6 +23,7 @@ from .filtering import Window
 BAND_BYTES = 1 << 25  # of the bordered copy
 _WHOLE_BYTES = 1 << 28  # of an image that is transformed at once, where it needs no bordered copy
 _CALLS = 15e-6  # of borders, plan and tiles
+_SHORT = 150e-6  # seconds of tiles with one thread, below which a second one is of no help
 
 
 def filter_bands(x: Array, kernel: Array, y: Array, see: Window, dtype: str, how: str, engine: str | None) -> bool:
@@ -74,11 +75,16 @@ def cheaper(
         one = oh / band * transform.seconds((c, *bordered), kernel, (0, 0), (band, ow), dtype)
     p = ConvProblem.from_shapes((c, 1, *bordered), (1, 1, *kernel), dtype=dtype)
     try:
-        tiles = planner.plan(p, "forward", "fft_tiled", None, threads).row.predicted_seconds
+        tiles = planner.plan(p, "forward", "fft_tiled", None, _threads(p, threads)).row.predicted_seconds
     except BackendRefused:  # kernels too large for tiles in cache
         return False, one
     tiles = _CALLS + oh / band * tiles
     return tiles < one, min(tiles, one)
+
+
+def _threads(p: ConvProblem, threads: int) -> int:
+    """Threads for tiles."""
+    return 1 if planner.plan(p, "forward", "fft_tiled", None, 1).row.predicted_seconds < _SHORT else threads
 
 
 def _at_once(output: tuple[int, ...], zeros: tuple[int, int] | None, dtype: str) -> bool:
@@ -94,7 +100,8 @@ def _band(kernel: tuple[int, ...], output: tuple[int, ...], dtype: str) -> int:
 
 def _convolve(names: list[str], x: Array, w: Array, y: Array) -> None:
     """Fill ``y`` by the first backend that can; the last one says why not."""
-    p, threads = ConvProblem.from_shapes(x.shape, w.shape, dtype=w.dtype.name), get_num_threads()
+    p = ConvProblem.from_shapes(x.shape, w.shape, dtype=w.dtype.name)
+    threads = _threads(p, get_num_threads()) if "fft_tiled" in names else get_num_threads()
     for name in names:
         try:
             plan = planner.plan(p, "forward", name, None, threads, w=w)
