@@ -230,7 +230,7 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
-    return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then
+    return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then
 
 
 _BOTH = ([0, 1], [-2, -1], [-1, 0], [-2, 1])

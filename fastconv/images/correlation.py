@@ -14,8 +14,13 @@ from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
 
-_NARROW, _TALL = 8, 64  # columns and rows of an image that is computed lying on its side
+_NARROW, _TALL = (
+    24,
+    64,
+)  # numbers of a row that fill no vector, and rows, of an image that is computed lying on its side
+_LYING = "lying"
 _FEW = 4096  # elements of a kernel whose preparation is kept
+_GAIN = 0.8  # of the time, for which factors of larger ones are looked for
 # Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
 _DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
 _HELP = 0.7  # what each thread more adds to the first
@@ -35,11 +40,6 @@ def correlate(
 
     ``kernel`` (KH, KW) holds real numbers. What is not finite stays where it is seen, unless it may spread.
     """
-    if how == "auto" and x.shape[1] <= _NARROW and x.shape[0] >= _TALL:  # rows of a few numbers fill no vector
-        turned = np.empty((y.shape[1], y.shape[0], y.shape[2]), y.dtype)
-        correlate(np.ascontiguousarray(x.transpose(1, 0, 2)), kernel.T, turned, see.turned, how, engine, spreads)
-        y[...] = turned.transpose(1, 0, 2)
-        return
     if see.kept and kernel.size <= _FEW:
         way = _kept(
             kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads()
@@ -49,9 +49,25 @@ def correlate(
     if not isinstance(way, str):
         way(x, y)
         return
+    if way == _LYING:
+        lying, turned = (np.empty((a.shape[1], a.shape[0], a.shape[2]), a.dtype) for a in (x, y))
+        _turn(x, lying)
+        correlate(lying, kernel.T, turned, see.turned, how, engine, spreads)
+        _turn(turned, y)
+        return
     dtype = _computed(x.dtype.char)
-    if not spectral.filter_bands(x, kernel, y, see, dtype, way, engine) and not spreads:
+    if not spectral.filter_bands(x, kernel, y, see, dtype, way, engine, spreads):
         filtering.direct(x, kernel, y, see, dtype, engine)
+
+
+def _turn(x: Array, y: Array) -> None:
+    """Fill ``y`` (W, H, C) with ``x`` (H, W, C), along the longer side."""
+    tall = x.shape[0] > x.shape[1]
+    for j, c in np.ndindex(min(x.shape[:2]), x.shape[2]):
+        if tall:
+            y[j, :, c] = x[:, j, c]
+        else:
+            y[:, j, c] = x[j, :, c]
 
 
 def _computed(char: str) -> str:
@@ -73,21 +89,28 @@ def _way(
     engine: str | None,
     threads: int,
 ) -> Bound | str:
-    """A step that only needs the arrays; or "fft", or a backend of `conv2d`."""
+    """A step that only needs the arrays; or "fft", a backend of `conv2d`, or that the image has to lie down."""
+    if how == "auto" and image[1] * image[2] <= _NARROW and image[0] >= _TALL:
+        return _LYING
     kernel = kernel.astype(np.float64, copy=False)
     dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
-    small = kernel.size <= (8 if char == "B" else 15) or 1 in shape  # two passes would not pay
-    factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
+    sizes = image, shape, output, see.zeros, dtype, threads
+    if how == "auto":
+        small = kernel.size <= (8 if char == "B" else 15) or 1 in shape  # two passes would not pay
+        look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
+    else:
+        look = how == "separable"
+    factors = filtering.factors(kernel, dtype) if look else None
     if how == "separable" and factors is None:
         raise BackendRefused("method 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
-        how = choose(image, shape, output, see.zeros, dtype, threads, factors is not None)
+        how = estimate(*sizes, factors is not None)[0]
     if how == "separable" and factors is not None:
         return filtering.bind_separable(*factors, output, see, dtype, engine)
     return filtering.bind_direct(kernel, output, see, dtype, engine) if how == "direct" else how
 
 
-def choose(
+def estimate(
     image: tuple[int, ...],
     kernel: tuple[int, int],
     output: tuple[int, ...],
@@ -95,14 +118,13 @@ def choose(
     dtype: str,
     threads: int,
     separable: bool,
-) -> str:
-    """The algorithm that takes the least time by a model: "separable", "direct" or "fft"."""
+) -> tuple[str, float]:
+    """The algorithm that takes the least time by a model, "separable", "direct" or "fft", and its seconds."""
     (kh, kw), (oh, ow, c) = kernel, output
     speed = rates(dtype).fma_gflops * 1e9 / 2 * (1 + _HELP * (threads - 1))  # multiplications
     if separable:
         how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (_SEPARABLE * speed)
     else:
         how, seconds = "direct", oh * ow * c * kh * kw / (_DIRECT * speed)
-    if seconds < _LOOK:
-        return how
-    return "fft" if spectral.cheaper(image, kernel, output, zeros, dtype, threads)[1] < seconds else how
+    other = spectral.cheaper(image, kernel, output, zeros, dtype, threads)[1] if seconds > _LOOK else seconds
+    return ("fft", other) if other < seconds else (how, seconds)

@@ -268,6 +268,12 @@ def join(planes: Array, y: Array, engine: str | None = None) -> bool:
     return bool(_bind("join", (), y.shape, None, planes.dtype.name, engine)(planes, y))
 
 
+def finite(a: Array) -> bool:
+    """Whether all numbers are finite, and not so large that their sum is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(a.sum()))
+
+
 def _symmetry(kernel: Array) -> int:
     """1 if a kernel equals its mirror image (left and right), -1 if it equals its negative, else 0."""
     mirrored = kernel[:, ::-1]

@@ -26,10 +26,13 @@ _CALLS = 15e-6  # of borders, plan and tiles
 _SHORT = 150e-6  # seconds of tiles with one thread, below which a second one is of no help
 
 
-def filter_bands(x: Array, kernel: Array, y: Array, see: Window, dtype: str, how: str, engine: str | None) -> bool:
+def filter_bands(
+    x: Array, kernel: Array, y: Array, see: Window, dtype: str, how: str, engine: str | None, spreads: bool = False
+) -> bool:
     """Fill ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel``; False if a result is not finite.
 
-    ``how`` is "fft", or a backend of `conv2d`, whose results stand as they are.
+    ``how`` is "fft", or a backend of `conv2d`, whose results stand as they are; others too if what is not finite may
+    spread.
     """
     if how != "fft" or engine is not None:
         names = [how if engine is None else f"{how}/{engine}"]
@@ -40,19 +43,21 @@ def filter_bands(x: Array, kernel: Array, y: Array, see: Window, dtype: str, how
     (kh, kw), (oh, ow, c) = kernel.shape, y.shape
     if not names and _at_once(y.shape, see.zeros, dtype):
         planes = np.ascontiguousarray(x.transpose(2, 0, 1), dtype)
-        return filtering.join(transform.correlate(planes, kernel, see.zeros or (0, 0), (oh, ow)), y)
+        out = y.transpose(2, 0, 1) if y.dtype == dtype else np.empty((c, oh, ow), dtype)
+        transform.correlate(planes, kernel, see.zeros or (0, 0), out)
+        return (spreads or filtering.finite(y)) if y.dtype == dtype else filtering.join(out, y)
     w = np.ascontiguousarray(kernel, dtype)[None, None]
     band = _band(kernel.shape, y.shape, dtype)
     for i in range(0, oh, band):
         n = min(band, oh - i)
         planes = np.empty((c, 1, n + kh - 1, ow + kw - 1), dtype)
         filtering.split(x, planes[:, 0], replace(see, rows=see.rows[i : i + n + kh - 1]), engine)
+        out = np.empty((c, 1, n, ow), dtype)
         if names:
-            out = np.empty((c, 1, n, ow), dtype)
             _convolve(names, planes, w, out)
         else:
-            out = transform.correlate(planes, kernel, (0, 0), (n, ow))
-        if not filtering.join(out[:, 0], y[i : i + n], engine) and how == "fft":
+            transform.correlate(planes, kernel, (0, 0), out)
+        if not filtering.join(out[:, 0], y[i : i + n], engine) and how == "fft" and not spreads:
             return False
     return True
 
