@@ -23,6 +23,8 @@ _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: multiplications below which SciPy is as fast, for floats and for integers
 _SMALL, _SMALL_WHOLE = 4000, 16000
+#: pixels of an image and multiplications from which on only a transform is of use, and a small one
+_THUMBNAIL, _MANY = 1 << 11, 1 << 19
 #: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
 _ROUNDED = 2**30
 #: SciPy's names of borders: their names in `core.borders`
@@ -227,7 +229,9 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     if any(not a >= b > 1 for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy has rules of its own for axes of one element
     floats = x.dtype.kind == w.dtype.kind == "f"
-    dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
+    dtype = np.result_type(x, w) if floats else _FLOAT64
+    if dtype == _FLOAT64 and x.size <= _THUMBNAIL and x.size * w.size > _MANY:
+        return None  # SciPy's transform takes as long as ours
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
     return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then

@@ -8,17 +8,20 @@ The convolution theorem on a circle that is just long enough (Stockham, "High-sp
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from ..core.blas import no_fork
 from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..core.workspace import Scratch, borrow, give_back
 
 # Measured on an AMD EPYC 9005 (Zen 5), 2026-12-01
 _SHORT = {"float32": 1 << 20, "float64": 1 << 17}  # numbers from which on a second thread pays
 _CALLS = 25e-6  # of the transforms' Python
 _NUMBER = {"float32": 4.6e-9, "float64": 8e-9}  # each, there and back, in cache
+_KEPT_BYTES = 1 << 26  # of scratch memory that the next call finds again
 _CACHE = 4 << 20  # bytes; beyond, it takes twice as long
 
 
@@ -36,18 +39,33 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], y: Array) -> None:
     """
     from scipy import fft
 
-    output = y.shape[-2:]
+    (h, w), (kh, kw), (oh, ow) = x.shape[-2:], kernel.shape, y.shape[-2:]
+    sides = th, tw = _circle((h, w), (kh, kw), lead, (oh, ow))
+    threads = 1 if th * tw < _SHORT[x.dtype.name] else get_num_threads()
+    room = _room(x.dtype.name, max(h, kh), th, tw)
+    work = borrow(x.dtype.name, room.nbytes)
+    try:
+        with no_fork(threads):
+            parts = room.take(work)
+            turned = _forward(kernel[::-1, ::-1], sides, parts["rows"], parts["kernel"], threads)
+            for plane in np.ndindex(x.shape[:-2]):  # one by one they stay in cache
+                spectra = _forward(x[plane], sides, parts["rows"], parts["image"], threads)
+                spectra *= turned
+                spectra = fft.ifft(spectra, axis=0, overwrite_x=True, workers=threads)[kh - 1 - lead[0] :][:oh]
+                rows = fft.irfft(spectra, tw, axis=1, overwrite_x=True, workers=threads)
+                y[plane] = rows[:, kw - 1 - lead[1] :][:, :ow]
+    finally:
+        if work.nbytes <= _KEPT_BYTES:
+            give_back(x.dtype.name, work)
 
-    sides = _circle(x.shape[-2:], kernel.shape, lead, output)
-    threads = 1 if math.prod(sides) < _SHORT[x.dtype.name] else get_num_threads()
-    rows, cols = (slice(k - 1 - n, k - 1 - n + m) for k, n, m in zip(kernel.shape, lead, output, strict=True))
-    with no_fork(threads):
-        turned = _forward(np.ascontiguousarray(kernel[::-1, ::-1], x.dtype), sides, threads)
-        for plane in np.ndindex(x.shape[:-2]):  # one by one they stay in cache
-            spectra = _forward(x[plane], sides, threads)
-            spectra *= turned
-            spectra = fft.ifft(spectra, axis=0, overwrite_x=True, workers=threads)[rows]
-            y[plane] = fft.irfft(spectra, sides[1], axis=1, overwrite_x=True, workers=threads)[:, cols]
+
+@lru_cache(256)
+def _room(dtype: str, rows: int, th: int, tw: int) -> Scratch:
+    room = Scratch(dtype)
+    room.book("rows", rows, tw)
+    room.book("kernel", th, 2 * (tw // 2 + 1))
+    room.book("image", th, 2 * (tw // 2 + 1))
+    return room
 
 
 def seconds(
@@ -70,10 +88,14 @@ def _circle(
     return [fft.next_fast_len(least[0]), fft.next_fast_len(least[1], real=True)]
 
 
-def _forward(a: Array, sides: list[int], threads: int) -> Array:
-    """Real to half-complex: first the rows that there are, then all columns."""
+def _forward(a: Array, sides: list[int], rows: Array, spectra: Array, threads: int) -> Array:
+    """Real to half-complex: first the rows that there are, then all columns. What is returned lies in ``spectra``."""
     from scipy import fft
 
-    rows = fft.rfft(a, sides[1], axis=1, workers=threads)
-    spectra: Array = fft.fft(rows, sides[0], axis=0, overwrite_x=True, workers=threads)
-    return spectra
+    (h, w), full = a.shape, spectra.view(np.result_type(spectra, 1j))
+    rows[:h, :w] = a
+    rows[:h, w:] = 0
+    full[:h] = fft.rfft(rows[:h], axis=1, workers=threads)
+    full[h:] = 0
+    found: Array = fft.fft(full, axis=0, overwrite_x=True, workers=threads)
+    return found
