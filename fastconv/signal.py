@@ -7,7 +7,8 @@ errors are therefore the ones that a caller sees. scipy.signal is imported on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: multiplications below which SciPy is as fast, for floats and for integers
-_SMALL, _SMALL_WHOLE = 4000, 16000
+_SMALL, _SMALL_WHOLE = 4000, 8000
 #: pixels of an image and multiplications from which on only a transform is of use, and a small one
 _THUMBNAIL, _MANY = 1 << 11, 1 << 19
 #: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
@@ -38,10 +39,16 @@ _BOUNDARIES = {
 }
 
 
-def _scipy(name: str, *args: Any, **kwargs: Any) -> Array:
+def _scipy(name: str, *args: Any) -> Array:
+    found: Array = _function(name)(*args)
+    return found
+
+
+@cache
+def _function(name: str) -> Callable[..., Any]:
     from scipy import signal
 
-    found: Array = getattr(signal, name)(*args, **kwargs)
+    found: Callable[..., Any] = getattr(signal, name)
     return found
 
 
