@@ -23,7 +23,7 @@ __all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
 _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: multiplications below which SciPy is as fast, for floats and for integers
-_SMALL, _SMALL_WHOLE = 4000, 8000
+_SMALL, _SMALL_WHOLE = 1500, 6000
 #: pixels of an image and multiplications from which on only a transform is of use, and a small one
 _THUMBNAIL, _MANY = 1 << 11, 1 << 19
 #: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them

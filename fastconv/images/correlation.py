@@ -75,7 +75,7 @@ def _computed(char: str) -> str:
 
 
 @lru_cache(512)
-def _kept(kernel: bytes, dtype: Any, shape: tuple[int, ...], *rest: Any) -> Bound | str:
+def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Bound | str:
     return _way(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
 
 
