@@ -2,7 +2,8 @@
 
 filter2d.py       the public call: arguments
 correlation.py    an image, a kernel, a border: direct, separable, or a transform
-spectral.py       large kernels by tiles of transforms, through plans of convolutions
+spectral.py       large kernels by tiles of transforms, through plans of convolutions, or by one transform
+transform.py      one transform of the whole image
 filtering.py      windows, borders and dtypes become calls of the engines' filter steps
 
 ndimage_kernels.py  scipy.ndimage's kernels of two dimensions

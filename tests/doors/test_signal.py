@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv import signal
+from fastconv.signal import convolutions
 from tests import child
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_small() -> Iterator[None]:
+    """Small arrays are computed here too, where SciPy would be as fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_SMALL", 0)
+        patch.setattr(convolutions, "_SMALL_WHOLE", 0)
+        yield
 
 
 def both(name: str, *args: Any, **kwargs: Any) -> None:
@@ -135,6 +146,24 @@ def test_integers_are_exact_or_scipys() -> None:
     both("convolve2d", np.full((5, 5), 200, np.uint8), np.full((3, 3), 3, np.uint8))
     both("convolve2d", np.full((5, 5), 2**53 + 1), np.ones((2, 2), np.int64))
     both("convolve2d", np.arange(25, dtype=np.uint8).reshape(5, 5), np.eye(3, dtype=np.uint8))
+
+
+def test_whole_numbers_by_transforms() -> None:
+    """Large kernels: rounded sums of transforms are the exact ones, and sums too large for that are not rounded."""
+    rng = np.random.default_rng(5)
+    for most in (9, 2**20):
+        x, w = rng.integers(0, 256, (120, 110)), rng.integers(-most, most, (70, 75))
+        for boundary in ("fill", "symm"):
+            both("convolve2d", x, w, "same", boundary)
+
+
+def test_small_arrays_are_handed_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(convolutions, "_SMALL", x.size * w.size + 1)
+        patch.setattr(convolutions, "correlate", None)  # what would compute it here
+        both("convolve2d", x, w)
+        both("correlate2d", x, w, "same", "symm")
 
 
 def test_what_is_handed_to_scipy() -> None:
