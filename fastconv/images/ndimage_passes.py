@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -41,8 +41,17 @@ class Pass(Protocol):
     def __call__(self, x: Array, y: Array) -> None: ...
 
 
+class Seen(NamedTuple):
+    """What a step is told of a `Window`."""
+
+    rows: Array
+    cols: Array
+    inside: tuple[int, int]
+    cval: float
+
+
 def prepared(
-    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int,
+    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window | Seen, dtype: str, sign: int, threads: int,
     *weights: Array,
 ) -> Pass:  # fmt: skip
     """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
