@@ -11,10 +11,11 @@ The way of the data, one way::
     charts, report, tables   drawn from the JSON alone
 
 `run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `networks` does so for
-all convolutions of whole networks, `others` for pooling and transposed convolution, `transposed` for the latter alone;
-`regret` judges the planner's choices, `overhead` the price of a call, `threads` that of threads; `gallery` draws the
-lectures, `calibrate` measures the machine. `whole` runs whole networks (`zoo`, translated by `zoo_torch` and
-`zoo_onnx`) for all contestants (`whole_peers`), or steps of training (`whole_training`).
+all convolutions of whole networks, `others` for pooling and transposed convolution, `transposed` for the latter
+alone; `regret` judges the planner's choices, `overhead` the price of a call, `threads` that of threads; `gallery`
+draws the lectures, `calibrate` measures the machine. `images` filters images (`image_table` over all of
+`image_cells`). `whole` runs whole networks (`zoo`, translated by `zoo_torch` and `zoo_onnx`) for all contestants
+(`whole_peers`), or steps of training (`whole_training`).
 ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
 

@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
     images = subparsers.add_parser("images", help="image filters against OpenCV and SciPy over kernel sizes")
     images.set_defaults(command=commands.images)
+    images.add_argument("--full", action="store_true", help="a table of all SciPy's filters and OpenCV's, 8 minutes")
+    images.add_argument("--filter", nargs="+", default=[], metavar="PATTERN", help="cells, e.g. 'signal.*' '* 8x8 *'")
+    images.add_argument("--json", type=Path, metavar="FILE", help="write the cells of --full there")
     images.add_argument("--sizes", type=int, nargs="+", metavar="K", help="kernel sizes (default: 3 to 63)")
     images.add_argument("--seconds", type=float, default=12.0, help="for each of the four panels (default: 12)")
     images.add_argument("--threads", type=int, help="default: as fastconv chooses")

@@ -202,8 +202,10 @@ def threads(arguments: argparse.Namespace) -> int:
 
 def images(arguments: argparse.Namespace) -> int:
     import fastconv
-    from bench import images, records
+    from bench import image_table, images, records
 
+    if arguments.full:
+        return image_table.command(arguments, console)
     threads = arguments.threads or fastconv.get_num_threads()
     sizes = tuple(arguments.sizes or images.SIZES)
     rows = []

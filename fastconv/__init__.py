@@ -44,6 +44,7 @@ from .operations.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max
 from .operations.prepared import Conv2dPlan, plan_conv2d
 from .operations.separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
 from .operations.unfold import conv2d_matrix, fold, unfold
+from .patching import Patch, patch_scipy
 from .planning.config import show_config
 from .planning.explain import Explanation, explain
 from .planning.registry import get_backend, list_backends, register_backend, unregister_backend
@@ -60,6 +61,7 @@ __all__ = [
     "Cost",
     "DepthwiseSeparableGradients",
     "Explanation",
+    "Patch",
     "ReceptiveField",
     "SeparableConv2dGradients",
     "WorkspaceError",
@@ -90,6 +92,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "num_threads",
+    "patch_scipy",
     "plan_conv2d",
     "receptive_field",
     "register_backend",

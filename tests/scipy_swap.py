@@ -14,8 +14,8 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
-import fastconv.ndimage
-import fastconv.signal
+import fastconv
+from fastconv.images.originals import original
 
 calls: Counter[str] = Counter()
 
@@ -29,24 +29,15 @@ def _counted(name: str, function: Any) -> Any:
     return call
 
 
-class _Original:
-    """What the drop-ins hand over to must stay SciPy's."""
-
-    def __init__(self, package: Any, names: list[str]) -> None:
-        self._package, self._kept = package, {name: getattr(package, name) for name in names}
-
-    def __getattr__(self, name: str) -> Any:
-        return self._kept.get(name) or getattr(self._package, name)
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    for ours, theirs in ((fastconv.ndimage, scipy.ndimage), (fastconv.signal, scipy.signal)):
-        original = _Original(theirs, ours.__all__)
-        ours._scipy = lambda name, *args, _from=original, **kwargs: getattr(_from, name)(*args, **kwargs)  # type: ignore[attr-defined]
+    fastconv.patch_scipy()
+    doors: list[tuple[Any, Any]] = [(fastconv.ndimage, scipy.ndimage), (fastconv.signal, scipy.signal)]
+    for ours, theirs in doors:
         for name in ours.__all__:
-            call = _counted(name, getattr(ours, name))
-            _known_as(call, getattr(theirs, name))
-            setattr(theirs, name, call)
+            if hasattr(theirs, name):
+                call = _counted(name, getattr(ours, name))
+                _known_as(call, original(theirs.__name__, name))
+                setattr(theirs, name, call)
 
 
 def _known_as(call: Any, replaced: Any) -> None:

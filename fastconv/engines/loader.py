@@ -27,11 +27,12 @@ def load(engine: str, dtype: str) -> Kernels:
     ImportError
         With the reason, if the engine is absent.
     """
-    return cast("Kernels", heard(_load(engine, dtype)))
+    return cast("Kernels", heard(unrecorded(engine, dtype)))
 
 
 @cache
-def _load(engine: str, dtype: str) -> Kernels:
+def unrecorded(engine: str, dtype: str) -> Kernels:
+    """The same for callers that keep steps, whoever records meanwhile."""
     if engine == "cython":
         if isa() is None:
             raise ImportError(absent("cython"))

@@ -2,11 +2,16 @@
 
 filter2d.py       the public call: arguments
 correlation.py    an image, a kernel, a border: direct, separable, or a transform
-spectral.py       large kernels by tiles of transforms, through plans of convolutions
+spectral.py       large kernels by tiles of transforms, through plans of convolutions, or by one transform
+transform.py      one transform of the whole image
 filtering.py      windows, borders and dtypes become calls of the engines' filter steps
 
-ndimage_filters.py  the filters of scipy.ndimage, where they can be computed here
+ndimage_kernels.py  scipy.ndimage's kernels of two dimensions
+ndimage_filters.py  what its filters ask for, axis by axis
+ndimage_plans.py    passes for an image or a stack, kept between calls
+ndimage_passes.py   a pass along an axis as a step of the engines
 ndimage_calls.py    its arguments
+originals.py        SciPy's own functions, for what is handed on
 
 Each imports only those below it; `fastconv.ndimage` and `fastconv.signal` stand above them.
 """

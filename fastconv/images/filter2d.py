@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .filtering import MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
 _DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
+_FLOAT32 = np.dtype(np.float32)
 
 
 def filter2d(
@@ -94,26 +96,25 @@ def filter2d(
         raise TypeError(f"cval must be a real number, got {cval!r}") from None
     how, engine = _method(method) if backend is None else _backend(backend)
     dtype = _DTYPES[given.dtype]
-    compute = "float32" if dtype == "float16" else dtype
-    result = destination(out, given.shape, dtype, (given,), compute)
-    x = np.require(given, compute, ("C", "A"))
+    compute = _FLOAT32 if dtype == "float16" else given.dtype
+    result = np.empty(given.shape, compute) if out is None else destination(out, given.shape, dtype, (given,), compute)
+    x = filtering.readable(given, compute)
     if x.size:
-        before = tuple((k - 1) // 2 if flip else k // 2 for k in w.shape)
-        name = MODES[mode]
-        see = filtering.window(
-            x.shape,
-            (-before[0], -before[1]),
-            (x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1),
-            (name, name),
-            outside,
-        )
-        planes = *x.shape[:2], x.size // (x.shape[0] * x.shape[1])
-        correlate(x.reshape(planes), w[::-1, ::-1] if flip else w, result.reshape(planes), see, how, engine)
+        see = _window(x.shape[:2], w.shape, MODES[mode], outside, flip)
+        planes = (x, result) if x.ndim == 3 else (x[:, :, None], result[:, :, None])
+        correlate(planes[0], w[::-1, ::-1] if flip else w, planes[1], see, how, engine)
     return delivered(result, out, dtype)
 
 
+@lru_cache(256)
+def _window(image: tuple[int, ...], kernel: tuple[int, ...], mode: str, outside: float, flip: bool) -> filtering.Window:
+    before = tuple((k - 1) // 2 if flip else k // 2 for k in kernel)
+    count = image[0] + kernel[0] - 1, image[1] + kernel[1] - 1
+    return filtering.window(image, (-before[0], -before[1]), count, (mode, mode), outside)
+
+
 def _image(image: ArrayLike) -> Array:
-    x = foreign("image", image)
+    x = image if type(image) is np.ndarray else foreign("image", image)
     if x.dtype not in _DTYPES:
         if x.dtype.newbyteorder("=") not in _DTYPES:
             *most, last = _DTYPES.values()
@@ -132,11 +133,13 @@ def _kernel(kernel: Numbers) -> Array:
         raise ValueError(f"kernel must have shape (KH, KW), got {w.shape}")
     if not w.size:
         raise ValueError(f"kernel must not be empty, got shape {w.shape}")
-    return w.astype(np.float64)
+    return w
 
 
 def _method(name: Any) -> tuple[str, str | None]:
     """Algorithm and engine."""
+    if name is METHODS[0]:
+        return name, None
     if not isinstance(name, str):
         raise TypeError(f"method must be a string, got {name!r}")
     how, slash, engine = name.partition("/")

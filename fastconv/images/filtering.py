@@ -7,8 +7,11 @@ that every size of output and any kernel larger than the image are the same thin
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 RING_BYTES = 400_000
 #: columns of a kernel up to which transposed blocks do not pay, by bytes of a vector
 NARROW = {64: 21, 32: 11, 16: 11}
+#: positions of a window whose tables are kept
+_KEPT = 1 << 14
+#: multiplications from which on a second thread pays
+_SHORT = 1 << 20
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 
 
@@ -37,13 +44,23 @@ MODES = {
 }  # fmt: skip
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Window:
     """Which image row and column is seen where; output (i, j) sees rows[i : i + kh] and cols[j : j + kw]."""
 
     rows: Array
     cols: Array
-    inside: tuple[int, int]  # these columns of the table are neighbours in the image
+    inside_rows: tuple[int, int]  # these rows of the table are neighbours in the image
+    inside: tuple[int, int]  # these columns
     cval: float
+    zeros: tuple[int, int] | None  # rows and columns before the image, where zeros lie around all of it
+    kept: bool  # whether an equal call gets this very window again
+
+    @cached_property
+    def turned(self) -> Window:
+        """The same of the image lying on its side."""
+        zeros = self.zeros and (self.zeros[1], self.zeros[0])
+        return Window(self.cols, self.rows, self.inside, self.inside_rows, self.cval, zeros, self.kept)
 
 
 def window(
@@ -53,15 +70,33 @@ def window(
 
     ``mode`` holds names of `core.borders`; "zeros" stands for ``cval``.
     """
+    kept = count[0] + count[1] <= _KEPT
+    return (_kept_window if kept else _window)(shape[:2], first, count, mode, float(cval), kept)
+
+
+def _window(
+    shape: tuple[int, ...],
+    first: tuple[int, int],
+    count: tuple[int, int],
+    mode: tuple[str, str],
+    cval: float,
+    kept: bool,
+) -> Window:
     rows, cols = (sources(shape[k], first[k], count[k], mode[k]) for k in (0, 1))
-    start = min(max(-first[1], 0), count[1])
-    return Window(rows, cols, (start, max(start, min(shape[1] - first[1], count[1]))), float(cval))
+    starts = [min(max(-a, 0), n) for a, n in zip(first, count, strict=True)]
+    inside_rows, inside = ((s, max(s, min(shape[k] - first[k], count[k]))) for k, s in enumerate(starts))
+    all_seen = all(a <= 0 and a + n >= size for a, n, size in zip(first, count, shape, strict=True))
+    zeros = (-first[0], -first[1]) if all_seen and mode == ("zeros", "zeros") and cval == 0 else None
+    return Window(rows, cols, inside_rows, inside, cval, zeros, kept)
+
+
+_kept_window = lru_cache(1024)(_window)
 
 
 def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
     """The engine in use and its steps: compiled ones where they are built."""
     engine = engine or ("numba" if loader.absent("cython") else "cython")
-    return engine, loader.load(engine, dtype)
+    return engine, loader.unrecorded(engine, dtype)
 
 
 def _height(vector: int) -> int:
@@ -97,7 +132,7 @@ class _Shape(NamedTuple):
         if strips > 1:
             strip = -(-ow // strips)
             strip = min(ow, -(-strip // lanes) * lanes)
-        bands = max(1, 4 * self.threads // max(1, min(strips, self.threads)))
+        bands = 1 if self.threads == 1 else max(1, 4 * self.threads // max(1, min(strips, self.threads)))
         band = -(-max(1, -(-oh // bands)) // unit) * unit
         pitch = (-(-((strip + self.kw - 1) * c) // lanes) + 15) * lanes
         if pitch * np.dtype(self.dtype).itemsize % 4096 == 0:  # rows must not share their places in the cache
@@ -140,32 +175,42 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
     return pack(FilterTasks(kh, kw, *s.inside, s.sign, strip, band, pitch, **at)), room.nbytes * s.threads
 
 
-def _run(
+#: a step with all its arguments but the image and the result
+Bound: TypeAlias = Callable[[Array, Array], Any]
+
+
+def _bind(
     step: str,
-    arrays: tuple[Array, ...],
+    weights: tuple[Array, ...],
     output: tuple[int, ...],
     see: Window | None,
     dtype: str,
     engine: str | None = None,
     sign: int = 0,
-) -> Any:
-    """Run a step on its arrays and the window, if it has one."""
+) -> Bound:
     name, kernels = steps(dtype, engine)
-    threads, kh, kw, inside = get_num_threads(), 1, 1, (0, 0)
+    kh, kw, inside = 1, 1, (0, 0)
     shown: tuple[Any, ...] = ()
     if see is not None:
         kh, kw, inside = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1, see.inside
         shown = see.rows, see.cols, see.cval
+    taps = kh * kw if step == "direct" else kh + kw
+    threads = 1 if math.prod(output) * max(taps, 8) < _SHORT else get_num_threads()
     record, nbytes = _tasks(step, _Shape(output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads))
-    work = workspace.borrow(dtype, nbytes)
-    try:
-        return getattr(kernels, f"filter_{step}")(*arrays, *shown, work, record, threads)
-    finally:
-        workspace.give_back(dtype, work)
+    run, borrow, give_back = getattr(kernels, f"filter_{step}"), workspace.borrow, workspace.give_back
+
+    def bound(x: Array, y: Array) -> Any:
+        work = borrow(dtype, nbytes)
+        try:
+            return run(x, *weights, y, *shown, work, record, threads)
+        finally:
+            give_back(dtype, work)
+
+    return bound
 
 
-def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: str | None = None) -> None:
-    """Fill ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel`` (KH, KW), computed in ``dtype``.
+def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None) -> Bound:
+    """What fills ``y`` (OH, OW, C) with the correlation of ``x`` (H, W, C) with ``kernel`` (KH, KW).
 
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
     image, or its negative, take half the multiplications.
@@ -175,14 +220,27 @@ def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: s
     w = np.array(kernel.T[: (kw + 1) // 2 if sign else kw, ::-1], dtype, order="C")
     if sign and kw % 2:
         w[-1] /= 2
-    _run("direct", (x, w, y), y.shape, see, dtype, engine, sign)
+    return _bind("direct", (w,), output, see, dtype, engine, sign)
+
+
+def bind_separable(
+    column: Array, row: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None
+) -> Bound:
+    """The same for the kernel ``outer(column, row)``: sums along columns of a few rows, then along those rows."""
+    weights = np.array(column[::-1], dtype), np.array(row, dtype)
+    return _bind("separable", weights, output, see, dtype, engine)
+
+
+def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: str | None = None) -> None:
+    """Fill ``y`` as `bind_direct` says, computed in ``dtype``."""
+    bind_direct(kernel, y.shape, see, dtype, engine)(x, y)
 
 
 def separable(
     x: Array, column: Array, row: Array, y: Array, see: Window, dtype: str, engine: str | None = None
 ) -> None:
-    """The same for the kernel ``outer(column, row)``: sums along columns of a few rows, then along those rows."""
-    _run("separable", (x, np.array(column[::-1], dtype), np.array(row, dtype), y), y.shape, see, dtype, engine)
+    """Fill ``y`` as `bind_separable` says, computed in ``dtype``."""
+    bind_separable(column, row, y.shape, see, dtype, engine)(x, y)
 
 
 def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str | None = None) -> None:
@@ -191,23 +249,29 @@ def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str
     The axis is the one whose table is longer than ``y``; ``sign`` 1 or -1 tells that the weights equal plus or
     minus their reverse.
     """
-    _run("line", (x, np.ascontiguousarray(weights, np.float64), y), y.shape, see, "float64", engine, sign)
+    _bind("line", (np.ascontiguousarray(weights, np.float64),), y.shape, see, "float64", engine, sign)(x, y)
 
 
 def running(x: Array, y: Array, see: Window, engine: str | None = None) -> None:
     """Means along one axis in float64, number by number those of `scipy.ndimage.uniform_filter1d`."""
-    _run("running", (x, y), y.shape, see, "float64", engine)
+    _bind("running", (), y.shape, see, "float64", engine)(x, y)
 
 
 def split(x: Array, planes: Array, see: Window, engine: str | None = None) -> None:
     """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
     c, rows, columns = planes.shape
-    _run("split", (x, planes), (rows, columns, c), see, planes.dtype.name, engine)
+    _bind("split", (), (rows, columns, c), see, planes.dtype.name, engine)(x, planes)
 
 
 def join(planes: Array, y: Array, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
-    return bool(_run("join", (planes, y), y.shape, None, planes.dtype.name, engine))
+    return bool(_bind("join", (), y.shape, None, planes.dtype.name, engine)(planes, y))
+
+
+def finite(a: Array) -> bool:
+    """Whether all numbers are finite, and not so large that their sum is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(a.sum()))
 
 
 def _symmetry(kernel: Array) -> int:
@@ -221,6 +285,14 @@ def _symmetry(kernel: Array) -> int:
 def factors(kernel: Array, dtype: str) -> tuple[Array, Array] | None:
     """Column and row whose outer product is the kernel to within rounding in ``dtype``; None if there are none."""
     return outer_factors(kernel, 4 * float(np.finfo(dtype).eps))
+
+
+def readable(a: Array, dtype: Any) -> Array:
+    """``a`` as the steps read it: C-contiguous, aligned, native, of ``dtype``."""
+    flags = a.flags
+    if a.dtype == dtype and flags.c_contiguous and flags.aligned and dtype.isnative:
+        return a
+    return np.require(a, dtype, ("C", "A"))
 
 
 def computable(dtype: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The filters of scipy.ndimage on images of two axes; each returns None where SciPy must do it."""
+"""The filters of scipy.ndimage that are passes along axes: what each of them asks for, axis by axis."""
 
 from __future__ import annotations
 
@@ -6,135 +6,102 @@ from typing import Any
 
 import numpy as np
 
-from ..core.typing import Array
-from . import filtering
-from .filtering import MODES
 from .ndimage_calls import (
-    EPSILON,
-    Call,
-    along,
+    Line,
+    Listed,
+    Odd,
+    Terms,
+    axes_of,
     axis_of,
-    call_of,
-    each_axis,
-    gaussian_weights,
-    image_of,
-    in_turn,
-    is_finite,
+    border,
+    correlation,
+    each,
+    gaussian_lines,
+    number,
     origin_of,
-    pair_of,
-    real_weights,
-    sequence_of,
-    window_of,
+    whole,
 )
-
-#: pixels of a window or of a row from which on running sums buffer more than the image holds
-LONGEST = 1 << 16
-
-
-def line(
-    input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, convolution: bool
-) -> Array | None:
-    """A correlation or convolution along one axis."""
-    call, w, k = call_of(input, output, mode, cval), real_weights(weights), axis_of(axis)
-    if call is None or w is None or w.ndim != 1 or k is None:
-        return None
-    if convolution and isinstance(origin, (int, np.integer)):
-        w, origin = w[::-1], -origin - (len(w) % 2 == 0)
-    shift = origin_of(origin, len(w))
-    return None if shift is None else along(call, w, k, mode, cval, shift)
-
-
-_BOTH = ((0, 1), (-2, -1), (0, -1), (-2, 1))
-
-
-def kernel(
-    input: Any, weights: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any, convolution: bool
-) -> Array | None:
-    """The result, or None for SciPy to do it."""
-    call, w = call_of(input, output, mode, cval), real_weights(weights)
-    if call is None or w is None or w.ndim != 2 or (axes is not None and tuple(np.atleast_1d(axes)) not in _BOTH):
-        return None
-    shifts = pair_of(origin)
-    if shifts is None:
-        return None
-    if convolution:
-        w = w[::-1, ::-1]
-        shifts = tuple(-s - (n % 2 == 0) for s, n in zip(shifts, w.shape, strict=True))
-    if any(origin_of(s, n) is None for s, n in zip(shifts, w.shape, strict=True)):
-        return None
-    used = np.abs(w) > EPSILON
-    shape, name = call.x.shape, MODES[mode]
-    see = filtering.window(
-        shape,
-        (-(w.shape[0] // 2) - shifts[0], -(w.shape[1] // 2) - shifts[1]),
-        (shape[0] + w.shape[0] - 1, shape[1] + w.shape[1] - 1),
-        (name, name),
-        cval,
-    )
-    if not used.all() and not (is_finite(call.x) and np.isfinite(cval)):
-        return None  # SciPy leaves out what it takes for zero, and so does not make NaN of 0 * Inf
-    y = call.results()
-    filtering.direct(image_of(call.x), np.where(used, w, 0.0), y, see, "float64")
-    return call.finish(y)
-
-
-def gaussian(
-    input: Any, sigma: Any, order: Any, output: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any
-) -> Array | None:
-    """One line of weights after the other."""
-    lines = each_axis(axes, sigma, order, mode, radius)
-    call = None if lines is None else call_of(input, output, lines[0][3] if lines else "reflect", cval)
-    if lines is None or call is None or any(m not in MODES for *_, m, _ in lines):
-        return None
-    kernels = [gaussian_weights(s, o, r, truncate) for _, s, o, _, r in lines]
-    if any(k is None for k in kernels):
-        return None
-    return in_turn(call, [(k, axis, m) for k, (axis, _, _, m, _) in zip(kernels, lines, strict=True)], cval)
-
-
-def uniform(input: Any, size: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any) -> Array | None:
-    """One running mean after the other."""
-    lines = each_axis(axes, size, origin, mode, None)
-    call = None if lines is None else call_of(input, output, lines[0][3] if lines else "reflect", cval)
-    if lines is None or call is None:
-        return None
-    lines = [one for one in lines if not one[1] <= 1]
-    for axis, n, o, m, _ in lines:
-        if not isinstance(n, (int, np.integer)) or m not in MODES or origin_of(o, int(n)) is None:
-            return None
-        if n > LONGEST or (axis == 1 and call.x.shape[1] > LONGEST):
-            return None
-    if not lines:
-        call.output[...] = call.x
-    for axis, n, shift, m, _ in lines:
-        y = call.results()
-        filtering.running(image_of(call.x), y, window_of(call, int(n), axis, m, cval, int(shift)))
-        call.finish(y)
-        call = Call(call.output, call.output)
-    return call.output
-
 
 _DIFFERENCE, _SECOND = np.array([-1.0, 0.0, 1.0]), np.array([1.0, -2.0, 1.0])
 _ACROSS = {"sobel": np.array([1.0, 2.0, 1.0]), "prewitt": np.array([1.0, 1.0, 1.0])}
 
 
-def gradient(name: str, input: Any, axis: Any, output: Any, mode: Any, cval: Any) -> Array | None:
-    """Differences along an axis, smoothed along the other."""
-    k, modes = axis_of(axis), sequence_of(mode, 2)
-    call = None if k is None or modes is None else call_of(input, output, modes[k], cval)
-    if call is None or k is None or modes is None or not isinstance(modes[1 - k], str) or modes[1 - k] not in MODES:
-        return None
-    return in_turn(call, [(_DIFFERENCE, k, modes[k]), (_ACROSS[name], 1 - k, modes[1 - k])], cval)
+def line(ndim: int, weights: bytes | None, axis: Any, mode: Any, cval: Any, origin: Any, convolution: bool) -> Terms:
+    """A correlation or convolution along one axis, by the bytes of float64 weights."""
+    if not isinstance(weights, bytes):
+        raise Odd
+    w = np.frombuffer(weights)
+    if convolution:
+        w, origin = w[::-1], -whole(origin) - (len(w) % 2 == 0)
+    return Terms([[correlation(axis_of(axis, ndim), w, mode, cval, origin)]])
 
 
-def laplace(input: Any, output: Any, mode: Any, cval: Any, axes: Any) -> Array | None:
+def gaussian1d(ndim: int, sigma: Any, axis: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any) -> Terms:
+    """One pass, also for a sigma that `gaussian` leaves out."""
+    if isinstance(radius, Listed) or not number(sigma) > 1e-15:
+        raise Odd
+    return Terms([gaussian_lines([axis_of(axis, ndim)], sigma, order, mode, cval, truncate, radius)])
+
+
+def gaussian(ndim: int, sigma: Any, order: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any) -> Terms:
+    """One line of weights after the other."""
+    return Terms([gaussian_lines(axes_of(axes, ndim), sigma, order, mode, cval, truncate, radius)])
+
+
+def uniform1d(ndim: int, size: Any, axis: Any, mode: Any, cval: Any, origin: Any) -> Terms:
+    """A running mean."""
+    n = whole(size, 1)
+    return Terms([[Line(axis_of(axis, ndim), None, n, border(mode), number(cval), origin_of(origin, n))]])
+
+
+def uniform(ndim: int, size: Any, mode: Any, cval: Any, origin: Any, axes: Any) -> Terms:
+    """One running mean after the other; SciPy cuts sizes to whole numbers."""
+    chosen = axes_of(axes, ndim)
+    asked = zip(chosen, *(each(v, len(chosen)) for v in (size, origin, mode)), strict=True)
+    kept = [(axis, int(n), o, m) for axis, n, o, m in asked if 1 < number(n) < float("inf")]
+    return Terms([[Line(axis, None, n, border(m), number(cval), origin_of(o, n)) for axis, n, o, m in kept]])
+
+
+def gradient(ndim: int, name: str, axis: Any, mode: Any, cval: Any) -> Terms:
+    """Differences along an axis, smoothed along the others."""
+    k, modes = axis_of(axis, ndim), each(mode, ndim)
+    others = [correlation(j, _ACROSS[name], modes[j], cval) for j in range(ndim) if j != k]
+    return Terms([[correlation(k, _DIFFERENCE, modes[k], cval), *others]])
+
+
+def laplace(ndim: int, mode: Any, cval: Any, axes: Any) -> Terms:
     """The sum of second differences."""
-    lines = each_axis(axes, 1, 0, mode, None)
-    call = call_of(input, output, lines[0][3], cval) if lines else None
-    if call is None or not lines or any(m not in MODES for *_, m, _ in lines):
-        return None
-    along(call, _SECOND, lines[0][0], lines[0][3], cval, 0)
-    for axis, _, _, m, _ in lines[1:]:
-        more = Call(call.x, np.empty_like(call.output, order="C"))
-        np.add(call.output, along(more, _SECOND, axis, m, cval, 0), call.output, casting="unsafe")
-    return call.output
+    chosen = axes_of(axes, ndim)
+    modes = zip(chosen, each(mode, len(chosen)), strict=True)
+    return Terms([[correlation(k, _SECOND, m, cval)] for k, m in modes] or [[]])
+
+
+def gaussian_laplace(ndim: int, sigma: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any) -> Terms:
+    """The sum of second Gaussian derivatives; other axes than those named have a sigma of nought."""
+    chosen = axes_of(axes, ndim)
+    sigmas: list[Any] = [0] * ndim
+    for axis, s in zip(chosen, each(sigma, len(chosen)), strict=True):
+        sigmas[axis] = s
+    return _derivatives(2, ndim, chosen, sigmas, mode, cval, truncate, radius)
+
+
+def gaussian_gradient_magnitude(
+    ndim: int, sigma: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any
+) -> Terms:
+    """The root of the sum of squared first Gaussian derivatives; sigma is that of all axes."""
+    chosen = axes_of(axes, ndim)
+    if not chosen:
+        return Terms([[]])
+    terms = _derivatives(1, ndim, chosen, each(sigma, ndim), mode, cval, truncate, radius)
+    return Terms(terms.chains, magnitude=True)
+
+
+def _derivatives(
+    order: int, ndim: int, chosen: list[int], sigmas: list[Any], mode: Any, cval: Any, truncate: Any, radius: Any
+) -> Terms:
+    """A Gaussian derivative along each chosen axis, smoothed along all; its mode is that of all its passes."""
+    sigma, chains = Listed(tuple(sigmas), ()), []
+    for axis, m in zip(chosen, each(mode, len(chosen)), strict=True):
+        orders = Listed(tuple(order if k == axis else 0 for k in range(ndim)), ())
+        chains.append(gaussian_lines(list(range(ndim)), sigma, orders, m, cval, truncate, radius))
+    return Terms(chains or [[]])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import ndimage
+from fastconv.images import ndimage_kernels, ndimage_plans
 from tests import child
 
 MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap", "grid-constant"]
@@ -99,12 +100,27 @@ def test_filters_made_of_these(call: tuple[str, tuple[Any, ...], dict[str, Any]]
     both(call[0], *call[1], **call[2])
 
 
-@pytest.mark.parametrize("name", ndimage.__all__)
+#: what comes after the image
+REST: dict[str, tuple[Any, ...]] = {
+    "convolve": (np.ones((2, 3)),),
+    "convolve1d": ([1.0, 2, 3],),
+    "correlate": (np.ones((3, 3)),),
+    "correlate1d": ([1.0, 2, 3],),
+    "gaussian_filter": (1.5,),
+    "gaussian_filter1d": (1.5,),
+    "gaussian_gradient_magnitude": (1.5,),
+    "gaussian_laplace": (1.5,),
+    "generic_gradient_magnitude": (scipy.ndimage.sobel,),
+    "generic_laplace": (scipy.ndimage.prewitt,),
+    "uniform_filter1d": (3,),
+}
+FILTERS = [name for name in ndimage.__all__ if name != "precision"]
+
+
+@pytest.mark.parametrize("name", FILTERS)
 def test_output_arrays(name: str) -> None:
     """A given array is filled and returned, whatever its strides and dtype, also if it is the input."""
-    rng = np.random.default_rng(0)
-    second: dict[str, Any] = {"correlate": [np.ones((3, 3))], "convolve": [np.ones((2, 3))], "gaussian_filter": [1.5]}
-    rest: Any = second.get(name, [[1.0, 2, 3]] if name.endswith("1d") else [])
+    rng, rest = np.random.default_rng(0), REST.get(name, ())
     image = rng.standard_normal((20, 31)) * 50
     for out in (np.empty((20, 31)), np.empty((31, 20), np.float32).T, np.empty((20, 62), np.int32)[:, ::2]):
         got = getattr(ndimage, name)(image, *rest, output=out)
@@ -112,9 +128,227 @@ def test_output_arrays(name: str) -> None:
         want = getattr(scipy.ndimage, name)(image, *rest, output=out.dtype)
         np.testing.assert_array_equal(out, want)
     ours, theirs = image.copy(), image.copy()
-    getattr(ndimage, name)(ours, *rest, output=ours)
-    getattr(scipy.ndimage, name)(theirs, *rest, output=theirs)
+    with np.errstate(invalid="ignore"):
+        getattr(ndimage, name)(ours, *rest, output=ours)
+        getattr(scipy.ndimage, name)(theirs, *rest, output=theirs)
     np.testing.assert_array_equal(ours, theirs)
+
+
+ALONG = ("correlate1d", "convolve1d", "gaussian_filter1d", "uniform_filter1d")
+SEPARABLE = ("gaussian_filter", "uniform_filter", "laplace", "gaussian_laplace", "gaussian_gradient_magnitude")
+
+
+@st.composite
+def of_any_rank(draw: Any) -> tuple[str, Any, tuple[Any, ...], dict[str, Any]]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = draw(st.lists(st.sampled_from([1, 2, 3, 5, 8, 13, 33]), min_size=1, max_size=4))
+    if draw(st.integers(0, 4)) == 0:  # tall or wide
+        shape = draw(st.permutations([draw(st.integers(1, 9)), draw(st.integers(500, 3000))]))
+    image = (rng.standard_normal(shape) * 40 + 60).astype(draw(st.sampled_from(DTYPES)))
+    kind = draw(st.integers(0, 3))
+    image = [image, np.asfortranarray(image), image[::-1], image.astype(image.dtype.newbyteorder())][kind]
+    name = draw(st.sampled_from([*ALONG, *SEPARABLE, "sobel", "prewitt"]))
+    kwargs: dict[str, Any] = {"mode": draw(st.sampled_from(MODES)), "cval": draw(st.sampled_from([0.0, 3.5]))}
+    if name in SEPARABLE:
+        axes = draw(st.permutations(range(len(shape))))[: draw(st.integers(1, len(shape)))]
+        kwargs["axes"] = draw(st.sampled_from([None, tuple(axes)]))
+    else:
+        kwargs["axis"] = draw(st.integers(-len(shape), len(shape) - 1))
+    kwargs["output"] = draw(st.sampled_from([None, "float32", np.uint8, np.int32]))
+    if name in ("gaussian_filter", "gaussian_filter1d"):
+        kwargs["order"] = draw(st.integers(0, 2))
+    rest: tuple[Any, ...] = ()
+    if name in ("correlate1d", "convolve1d"):
+        rest, kwargs["origin"] = (rng.standard_normal(draw(st.integers(1, 7))),), draw(st.integers(-1, 1))
+    elif "gaussian" in name:
+        rest = (draw(st.sampled_from([0.5, 1, 2.3])),)
+    elif "uniform" in name:
+        rest = (draw(st.integers(1, 7)),)
+    return name, image, rest, kwargs
+
+
+@given(of_any_rank(), st.integers(1, 3))
+def test_any_rank(call: tuple[str, Any, tuple[Any, ...], dict[str, Any]], threads: int) -> None:
+    name, image, rest, kwargs = call
+    with fastconv.num_threads(threads), np.errstate(invalid="ignore"):
+        both(name, image, *rest, **kwargs)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
+@pytest.mark.parametrize("name", ["correlate", "convolve", *SEPARABLE])
+def test_stacks(name: str, dtype: str) -> None:
+    """Whatever two axes: as many calls with an image each; with planes of which many, few or one fit the cache."""
+    rng = np.random.default_rng(3)
+    rest = (rng.standard_normal((3, 4)),) if name in ("correlate", "convolve") else REST.get(name, ())
+    for shape in ((70, 9, 11), (75, 60, 70), (2, 300, 900)):
+        stack = (rng.standard_normal(shape) * 50).astype(dtype)
+        if name == "gaussian_gradient_magnitude":  # SciPy takes the sigma of all axes
+            want = np.stack([getattr(scipy.ndimage, name)(image, 1.5) for image in stack])
+            np.testing.assert_array_equal(getattr(ndimage, name)(stack, (0, 1.5, 1.5), axes=(1, 2)), want)
+            continue
+        want = np.stack([getattr(scipy.ndimage, name)(image, *rest) for image in stack])
+        np.testing.assert_array_equal(getattr(ndimage, name)(stack, *rest, axes=(1, 2)), want)
+        last = np.moveaxis(stack, 0, -1)
+        np.testing.assert_array_equal(getattr(ndimage, name)(last, *rest, axes=(0, 1)), np.moveaxis(want, 0, -1))
+
+
+def test_a_sigma_of_nought_and_a_size_of_one_leave_an_axis_alone() -> None:
+    stack = np.random.default_rng(4).random((5, 12, 13))
+    both("gaussian_filter", stack, (0, 1.0, 2.0))
+    both("uniform_filter", stack, (1, 3, 4))
+    both("gaussian_filter", stack, 0)
+    both("uniform_filter", stack, 1, output=np.uint8)
+    both("gaussian_laplace", stack, (1.0, 0, 0))
+    both("uniform_filter", stack, 2.9)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.array, float, int])
+def test_numbers_of_any_type(kind: Any) -> None:
+    """SciPy computes a Gaussian in the precision of sigma; equal numbers of other types are told apart."""
+    image = np.random.default_rng(5).random((20, 21)) * 100
+    for value in (1.7, 2):
+        sigmas: list[Any] = [value, kind(value), [kind(value), value], (value, kind(value))]
+        for sigma in sigmas:
+            both("gaussian_filter", image, sigma)
+            both("gaussian_filter1d", image, sigma)
+            both("gaussian_laplace", image, sigma)
+    both("uniform_filter", image, kind(3))
+    both("correlate", image, np.ones((2, 3)), cval=kind(1), mode="constant")
+    both("gaussian_filter", image, 1.0, truncate=kind(3))
+
+
+def test_whole_numbers_without_dimensions() -> None:
+    image, zero, one, three = np.random.default_rng(6).random((20, 21)), *map(np.array, (0, 1, 3))
+    both("gaussian_filter", image, 1.0, order=one)
+    both("gaussian_filter1d", image, 1.0, zero, order=one)
+    both("uniform_filter", image, three, origin=one)
+    both("uniform_filter1d", image, three, zero, origin=one)
+    both("correlate1d", image, [1, 2, 3], zero, origin=one)
+    both("correlate", image, np.ones((3, 3)), origin=one)
+
+
+def test_what_is_no_argument() -> None:
+    """SciPy's errors, also after a legal call that looks the same."""
+    image = np.random.default_rng(7).random((9, 10))
+    for radius in ((2, 3), (2.0, 3), 2, 2.0):
+        both("gaussian_filter", image, 1.0, radius=radius)
+    for axes in ((0, 0), (0, 2), 5, (0.0, 1), "ab", (), (-1, 0)):
+        both("gaussian_filter", image, 1.0, axes=axes)
+        both("uniform_filter", image, 3, axes=axes)
+    odd: list[Any] = ["a", None, (1, 2, 3), [[1, 2]], {}, -1.0]
+    for sigma in odd:
+        both("gaussian_filter", image, sigma)
+    both("gaussian_filter", image, 1.0, order=(0, -1))
+    both("gaussian_filter", image, 1.0, output=np.empty((3, 3)))
+    both("correlate", image, np.ones((3, 3)), axes=(0,))
+    both("uniform_filter1d", image, 0)
+    both("uniform_filter1d", image, 3, 2)
+
+
+def test_a_border_longer_than_the_image() -> None:
+    """SciPy 1.17.1 reads beside an axis of 2 with 21 taps; here it is as `numpy.pad` says."""
+    image, weights = np.random.default_rng(8).random((2, 30)), np.random.default_rng(9).random(21)
+    for mode, name in (("reflect", "symmetric"), ("mirror", "reflect"), ("nearest", "edge"), ("wrap", "wrap")):
+        padded = np.pad(image, ((10, 10), (0, 0)), name)  # type: ignore[call-overload]
+        want = np.stack([weights @ padded[i : i + 21] for i in range(2)])
+        np.testing.assert_allclose(ndimage.correlate1d(image, weights, 0, mode=mode), want, rtol=1e-13)
+        np.testing.assert_allclose(ndimage.correlate(image, weights[:, None], mode=mode), want, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["generic_laplace", "generic_gradient_magnitude"])
+def test_derivatives_of_the_caller(name: str) -> None:
+    image = np.random.default_rng(10).random((12, 13))
+
+    def derivative(x: Any, axis: int, output: Any, mode: str, cval: float, scale: float) -> Any:
+        return scipy.ndimage.correlate1d(x, [-scale, 0, scale], axis, output, mode, cval)
+
+    both(name, image, derivative, extra_arguments=(2.0,))
+    both(name, image, scipy.ndimage.sobel, mode=["wrap", "nearest"])
+    np.testing.assert_array_equal(
+        getattr(ndimage, name)(image, ndimage.sobel), getattr(scipy.ndimage, name)(image, scipy.ndimage.sobel)
+    )
+
+
+def test_nothing_beside_arrays() -> None:
+    """Image, result and scratch memory between forbidden pages."""
+    child.run("-m", "tests.guard_ndimage")
+
+
+def test_many_weights_are_not_kept() -> None:
+    image, rng = np.random.default_rng(11).random((9, 30)), np.random.default_rng(12)
+    kept = ndimage_plans._plan.cache_info().currsize
+    both("correlate1d", image, rng.random(6000), mode="nearest")
+    assert ndimage_plans._plan.cache_info().currsize == kept
+    before = ndimage_kernels._plan.cache_info().currsize
+    both("correlate", np.tile(image, (8, 3)), rng.random((71, 65)), mode="nearest")
+    assert ndimage_kernels._plan.cache_info().currsize == before
+
+
+def test_every_other_name_is_scipys() -> None:
+    assert ndimage.median_filter is scipy.ndimage.median_filter
+    public = {name for name in dir(scipy.ndimage) if not name.startswith("_")}
+    assert public | {"precision"} == set(dir(ndimage))
+    for name in public - set(ndimage.__all__):
+        assert getattr(ndimage, name) is getattr(scipy.ndimage, name)
+    for name in ("_filters", "__path_of_scipy__", "gaussian"):
+        assert not hasattr(ndimage, name)
+
+
+class TestPrecision:
+    """Sums in float32 are within the bound that `precision` states, of float32 images only."""
+
+    @staticmethod
+    def bound(x: Any, w: Any, n: int, **kwargs: Any) -> Any:
+        return (n + 4) * 2.0**-24 * scipy.ndimage.correlate(np.abs(x).astype(float), np.abs(w), **kwargs)
+
+    @given(st.integers(0, 2**32), st.sampled_from(MODES), st.sampled_from([0.6, 1, 2.5, (1, 3)]), st.integers(0, 2))
+    def test_gaussians(self, seed: int, mode: str, sigma: Any, order: int) -> None:
+        x = (np.random.default_rng(seed).standard_normal((130, 153)) * 10.0 ** (seed % 9)).astype(np.float32)
+        want = scipy.ndimage.gaussian_filter(x.astype(float), sigma, order, mode=mode)
+        with ndimage.precision("single"):
+            got = ndimage.gaussian_filter(x, sigma, order, mode=mode)
+        impulse = np.zeros((41, 41))
+        impulse[20, 20] = 1
+        w = scipy.ndimage.gaussian_filter(impulse, sigma, order, mode="constant")[::-1, ::-1]
+        taps = [2 * int(4 * s + 0.5) + 1 for s in np.broadcast_to(sigma, 2)]
+        assert got.dtype == np.float32
+        assert (np.abs(got - want) <= self.bound(x, w, sum(taps), mode=mode) + 1e-30).all()
+
+    @given(st.integers(0, 2**32), st.sampled_from(MODES), st.integers(1, 9), st.integers(1, 9))
+    def test_kernels(self, seed: int, mode: str, kh: int, kw: int) -> None:
+        rng = np.random.default_rng(seed)
+        x, w = rng.standard_normal((21, 40), dtype=np.float32), rng.standard_normal((kh, kw))
+        with ndimage.precision("single"):
+            got = ndimage.correlate(x, w, mode=mode)
+        error = np.abs(got - scipy.ndimage.correlate(x.astype(float), w, mode=mode))
+        assert (error <= self.bound(x, w, kh * kw, mode=mode)).all()
+
+    def test_a_constant_outside(self) -> None:
+        """A derivative of the constant is not the constant."""
+        x = np.random.default_rng(0).random((200, 131), dtype=np.float32)
+        with ndimage.precision("single"):
+            got = ndimage.gaussian_filter(x, 1.5, 1, mode="constant", cval=7.0)
+        want = scipy.ndimage.gaussian_filter(x, 1.5, 1, mode="constant", cval=7.0)
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+    def test_other_images_and_what_comes_after(self) -> None:
+        rng = np.random.default_rng(1)
+        x = rng.random((150, 131), dtype=np.float32)
+        want = scipy.ndimage.gaussian_filter(x, 2.0)
+        with ndimage.precision("single"):
+            assert (ndimage.gaussian_filter(x, 2.0) != want).any()
+            with ndimage.precision("double"):
+                np.testing.assert_array_equal(ndimage.gaussian_filter(x, 2.0), want)
+            both("gaussian_filter", x.astype(float), 2.0)
+            both("gaussian_filter", x, 2.0, output=np.float64)
+            both("sobel", (x * 99).astype(np.uint8))
+            both("gaussian_filter", x[:20], 2.0)
+            stack = rng.random((4, 150, 121), dtype=np.float32)
+            planes = np.stack([ndimage.gaussian_filter(image, 1.0) for image in stack])
+            np.testing.assert_array_equal(ndimage.gaussian_filter(stack, 1.0, axes=(1, 2)), planes)
+        np.testing.assert_array_equal(ndimage.gaussian_filter(x, 2.0), want)
+        with pytest.raises(ValueError, match="kind must be"), ndimage.precision("half"):  # type: ignore[arg-type]
+            pass
 
 
 def test_what_is_handed_to_scipy() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv import signal
+from fastconv.signal import convolutions
 from tests import child
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_small() -> Iterator[None]:
+    """Small arrays are computed here too, where SciPy would be as fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_SMALL", 0)
+        patch.setattr(convolutions, "_SMALL_WHOLE", 0)
+        yield
 
 
 def both(name: str, *args: Any, **kwargs: Any) -> None:
@@ -61,6 +72,52 @@ def test_by_transforms(name: str, arrays: tuple[Any, Any], mode: str) -> None:
     both(name, *arrays, mode)
 
 
+@given(
+    st.sampled_from(["convolve", "correlate"]),
+    pairs(),
+    st.sampled_from(["full", "same", "valid", "fulls"]),
+    st.sampled_from(["auto", "direct", "fft", "best"]),
+)
+def test_by_method(name: str, arrays: tuple[Any, Any], mode: str, method: str) -> None:
+    both(name, *arrays, mode, method)
+
+
+def test_what_is_not_finite_by_method() -> None:
+    """Sums of the window alone where SciPy is told so; else what SciPy's choice gives."""
+    x = np.random.default_rng(4).random((30, 31))
+    x[4, 5] = np.nan
+    for name in ("convolve", "correlate"):
+        for method in ("direct", "fft", "auto"):
+            got, want = (
+                getattr(package, name)(x, np.ones((3, 3)), method=method) for package in (signal, scipy.signal)
+            )
+            np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+
+
+def test_arguments_as_scipy_takes_them() -> None:
+    x, w = np.random.default_rng(5).random((9, 8)), np.ones((3, 2))
+    odd: list[Any] = [np.array(2.0), np.array([2.0]), [2.0], np.float32(2), [1, 2], "a", None, np.array([]), 2j]
+    for fillvalue in odd:
+        both("convolve2d", x, w, "same", "fill", fillvalue)
+        both("correlate2d", x.astype(np.float32), w, fillvalue=fillvalue)
+    for fillvalue in (np.nan, np.inf):
+        both("convolve2d", x, w, fillvalue=fillvalue)
+    axes: list[Any] = [(0, 1), [1, 0], (0.0, 1.0), (0, 0), (0, 2), 0, np.array([0, 1]), "ab", (), (-2, -1)]
+    for which in axes:
+        both("fftconvolve", x, w, axes=which)
+        both("oaconvolve", x, w, axes=which)
+    both("convolve", x, w[0])
+    both("correlate", x + 1j, w)
+
+
+def test_every_other_name_is_scipys() -> None:
+    public = {name for name in dir(scipy.signal) if not name.startswith("_")}
+    assert public == set(dir(signal)) and "choose_conv_method" in public
+    for name in public - set(signal.__all__):
+        assert getattr(signal, name) is getattr(scipy.signal, name)
+    assert not hasattr(signal, "_signaltools") and not hasattr(signal, "convolve3d")
+
+
 @pytest.mark.parametrize("shape", [(40, 40), (70, 31), (130, 120)])
 def test_large_kernels(shape: tuple[int, int]) -> None:
     """Where transforms of tiles take over, and kernels larger than the image."""
@@ -89,6 +146,24 @@ def test_integers_are_exact_or_scipys() -> None:
     both("convolve2d", np.full((5, 5), 200, np.uint8), np.full((3, 3), 3, np.uint8))
     both("convolve2d", np.full((5, 5), 2**53 + 1), np.ones((2, 2), np.int64))
     both("convolve2d", np.arange(25, dtype=np.uint8).reshape(5, 5), np.eye(3, dtype=np.uint8))
+
+
+def test_whole_numbers_by_transforms() -> None:
+    """Large kernels: rounded sums of transforms are the exact ones, and sums too large for that are not rounded."""
+    rng = np.random.default_rng(5)
+    for most in (9, 2**20):
+        x, w = rng.integers(0, 256, (120, 110)), rng.integers(-most, most, (70, 75))
+        for boundary in ("fill", "symm"):
+            both("convolve2d", x, w, "same", boundary)
+
+
+def test_small_arrays_are_handed_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(convolutions, "_SMALL", x.size * w.size + 1)
+        patch.setattr(convolutions, "correlate", None)  # what would compute it here
+        both("convolve2d", x, w)
+        both("correlate2d", x, w, "same", "symm")
 
 
 def test_what_is_handed_to_scipy() -> None:

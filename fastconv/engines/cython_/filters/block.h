@@ -116,11 +116,18 @@ FC_INLINE void filter_tall_real(int K, const void *b) {
 FC_INLINE void filter_tall_bytes(int K, const void *b) {
     filter_sums(FILTER_ROWS, FILTER_WIDE, K, 0, FILTER_U8, FILTER_REAL, (const filter_block *)b);
 }
+FC_INLINE void filter_narrow_real(int K, const void *b) {
+    filter_sums(FILTER_ROWS, 1, K, 0, FILTER_REAL, FILTER_REAL, (const filter_block *)b);
+}
 
-/* Columns are summed from `real` or bytes to `real`, rows from `real` to `real` or bytes; a kernel of one row is both. */
-static void filter_one_block(int tall, int fold, int kind, int yk, const filter_block *b) {
+/* Columns are summed from `real` or bytes to `real`, rows from `real` to `real` or bytes; a kernel of one row is both. A
+   narrow block is one vector wide, from `real` to `real`. */
+static void filter_one_block(int tall, int narrow, int fold, int kind, int yk, const filter_block *b) {
     const int bytes = sizeof(real) == 4 && kind == FILTER_U8, to_bytes = sizeof(real) == 4 && yk == FILTER_U8;
-    if (tall && bytes) fc_cases_or_any(filter_tall_bytes, (int)b->f->kh, FILTER_ROWS - 1, b);
+    if (narrow && tall && fold) filter_sums(FILTER_ROWS, 1, 0, 1, FILTER_REAL, FILTER_REAL, b);
+    else if (narrow && tall) fc_cases_or_any(filter_narrow_real, (int)b->f->kh, FILTER_ROWS - 1, b);
+    else if (narrow) filter_sums(1, 1, 0, 0, FILTER_REAL, FILTER_REAL, b);
+    else if (tall && bytes) fc_cases_or_any(filter_tall_bytes, (int)b->f->kh, FILTER_ROWS - 1, b);
     else if (tall && fold) filter_sums(FILTER_ROWS, FILTER_WIDE, 0, 1, FILTER_REAL, FILTER_REAL, b);
     else if (tall) fc_cases_or_any(filter_tall_real, (int)b->f->kh, FILTER_ROWS - 1, b);
     else if (bytes) filter_sums(1, FILTER_FLAT, 0, 0, FILTER_U8, FILTER_REAL, b);

@@ -77,16 +77,33 @@ cdef inline FilterStrip _filter_strip(const FilterPicture* f, intp task) noexcep
 
 cdef void _filter_row(const FilterPicture* f, intp i, intp q0, intp q1, real* d) noexcept nogil:
     """Bordered columns [q0, q1) of bordered row i."""
-    cdef intp r = f.rows[i], q = q0, c = f.c, end, j
+    cdef intp r = f.rows[i], c = f.c, in0 = min(max(q0, f.q.in0), q1), in1 = max(in0, min(q1, f.q.in1)), j
     cdef const char* x = f.x + r * f.iw * c * filter_size(f.xk)
-    while q < q1:
-        end = min(q1, f.q.in1) if f.q.in0 <= q < f.q.in1 else q + 1
-        if r < 0 or f.cols[q] < 0:
-            for j in range((end - q) * c):
-                d[(q - q0) * c + j] = f.cval
+    if r < 0:
+        for j in range((q1 - q0) * c):
+            d[j] = f.cval
+        return
+    if in0 < in1: _filter_read(f.xk, x, f.cols[in0] * c, d + (in0 - q0) * c, (in1 - in0) * c)
+    _filter_border(f, x, q0, in0, in0, in1, d - q0 * c)
+    _filter_border(f, x, in1, q1, in0, in1, d - q0 * c)
+
+
+cdef inline void _filter_border(const FilterPicture* f, const char* x, intp q, intp end, intp in0, intp in1,
+                                real* d) noexcept nogil:
+    """Columns [q, end) of a row x: from d, which has [in0, in1) already, where they show what is there."""
+    cdef intp c = f.c, s, p, j
+    while q < end:
+        s = f.cols[q]
+        p = s - f.cols[in0] + in0 if in0 < in1 else in1
+        if s < 0:
+            for j in range(c):
+                d[q * c + j] = f.cval
+        elif in0 <= p < in1:
+            for j in range(c):
+                d[q * c + j] = d[p * c + j]
         else:
-            _filter_read(f.xk, x, f.cols[q] * c, d + (q - q0) * c, (end - q) * c)
-        q = end
+            _filter_read(f.xk, x, s * c, d + q * c, c)
+        q += 1
 
 
 cdef FilterSources _filter_sources(const FilterPicture* f, const FilterStrip* t, bint bytes, real* work, intp n,

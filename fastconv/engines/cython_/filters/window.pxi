@@ -34,23 +34,26 @@ cdef extern from "filters/block.h" nogil:
     intp filter_size(const int kind)
     const char* filter_number(const int kind, const void* p, intp at)
     void filter_put(const int kind, char* p, intp at, vec v)
-    void filter_one_block(int tall, int fold, int kind, int yk, const filter_block* b)
+    void filter_one_block(int tall, int narrow, int fold, int kind, int yk, const filter_block* b)
 
 
 cdef void _filter_blocks(int R, bint fold, int kind, int yk, const char** rows, intp start, const filter_weights* f,
                          char* y, intp ys, intp width, real* tile) noexcept nogil:
     """`width` columns of R output rows, from number `start` of the bordered rows on.
 
-    The last block goes through `tile`, for nothing is written behind the columns.
+    The last block goes through `tile`, for nothing is written behind the columns; of `real`, few are done vector by
+    vector.
     """
     cdef intp at = 0, step = _filter_step(R), o
     cdef char* to
     cdef filter_block b = filter_block(f, rows, start, y, ys)
     while at < width:
+        if width - at <= 2 * LANES and kind == FILTER_REAL and yk == FILTER_REAL:
+            step = LANES
         b.at, b.y = start + at, <char*> filter_number(yk, y, at)
         if at + step > width:
             b.y, b.ys = <char*> tile, step
-        filter_one_block(R > 1, fold, kind, yk, &b)
+        filter_one_block(R > 1, step == LANES, fold, kind, yk, &b)
         if b.y == <char*> tile:
             for o in range(R):
                 to = <char*> filter_number(yk, y, o * ys + at)

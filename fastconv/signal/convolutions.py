@@ -1,9 +1,4 @@
-"""Drop-in for the 2-D convolutions of `scipy.signal`: same arguments, same results, many times as fast.
-
-Real arrays of two axes are computed here: floats in their own precision, integers exactly (in float64, where no sum
-can reach 2**53). Everything else (other ranks and dtypes, complex numbers, odd arguments) is handed to SciPy, whose
-errors are therefore the ones that a caller sees. scipy.signal is imported on the first call that needs it.
-"""
+"""Convolutions of two arrays: those that slide a window, and those by size."""
 
 from __future__ import annotations
 
@@ -13,12 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
-from .core.typing import Array
-from .images import filtering
-from .images.correlation import correlate
+from ..core.typing import Array
+from ..images import filtering
+from ..images.correlation import correlate
+from ..images.originals import or_scipys
 
-__all__ = ["convolve2d", "correlate2d", "fftconvolve", "oaconvolve"]
-
+PACKAGE = "scipy.signal"
+_FLOAT64 = np.dtype(np.float64)
+_FLOATS = {np.dtype(np.float32), _FLOAT64}
+#: multiplications below which SciPy is as fast, for floats and for integers
+_SMALL, _SMALL_WHOLE = 1500, 6000
+#: pixels of an image and multiplications from which on only a transform is of use, and a small one
+_THUMBNAIL, _MANY = 1 << 11, 1 << 19
+#: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
+_ROUNDED = 2**30
 #: SciPy's names of borders: their names in `core.borders`
 _BOUNDARIES = {
     "fill": "zeros",
@@ -30,14 +33,13 @@ _BOUNDARIES = {
 }
 
 
-def _scipy(name: str, *args: Any, **kwargs: Any) -> Array:
-    from scipy import signal
-
-    found: Array = getattr(signal, name)(*args, **kwargs)
-    return found
+door = or_scipys(PACKAGE)
 
 
-def convolve2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+@door
+def convolve2d(
+    in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0
+) -> Array | None:
     """Convolve two arrays.
 
     Parameters
@@ -58,11 +60,13 @@ def convolve2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "
     TypeError, ValueError
         As SciPy does.
     """
-    found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)
-    return _scipy("convolve2d", in1, in2, mode, boundary, fillvalue) if found is None else found
+    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)  # type: ignore[no-any-return]
 
 
-def correlate2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Array:
+@door
+def correlate2d(
+    in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = "fill", fillvalue: float = 0
+) -> Array | None:
     """Correlate two arrays.
 
     Parameters
@@ -83,11 +87,13 @@ def correlate2d(in1: Numbers, in2: Numbers, mode: str = "full", boundary: str = 
     TypeError, ValueError
         As SciPy does.
     """
-    found = _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)
-    return _scipy("correlate2d", in1, in2, mode, boundary, fillvalue) if found is None else found
+    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)  # type: ignore[no-any-return]
 
 
-def fftconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+@door
+def fftconvolve(
+    in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None
+) -> Array | None:
     """Convolve two arrays by FFTs, or by what is faster.
 
     Parameters
@@ -108,11 +114,11 @@ def fftconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequ
     TypeError, ValueError
         As SciPy does.
     """
-    found = _by_size(in1, in2, mode, axes)
-    return _scipy("fftconvolve", in1, in2, mode, axes) if found is None else found
+    return _by_size(in1, in2, mode, axes) if _whole(axes) else None
 
 
-def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array:
+@door
+def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Sequence[int] | None = None) -> Array | None:
     """Convolve two arrays in tiles, or by what is faster.
 
     Parameters
@@ -133,26 +139,37 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
     TypeError, ValueError
         As SciPy does.
     """
-    found = _by_size(in1, in2, mode, axes)
-    return _scipy("oaconvolve", in1, in2, mode, axes) if found is None else found
+    return _by_size(in1, in2, mode, axes) if _whole(axes) else None
+
+
+def _whole(axes: Any) -> bool:
+    """None or integers: SciPy refuses others, also those that equal an axis."""
+    return axes is None or np.asarray(axes).dtype.kind in "iu"
 
 
 def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
     x, w = np.asarray(in1), np.asarray(in2)
+    if x.size * w.size < (_SMALL if x.dtype.kind == "f" else _SMALL_WHOLE):
+        return None  # SciPy is done before arguments are looked at
     if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
+    if isinstance(fillvalue, np.ndarray) and fillvalue.size == 1:
+        fillvalue = fillvalue.reshape(())[()]
     if not isinstance(fillvalue, (int, float, np.integer, np.floating)):
         return None
     dtype = np.result_type(x, w)
-    if dtype.kind in "iu" and not _exact(x, w, fillvalue, dtype):
+    whole = dtype.kind in "iu"
+    bound = _largest_sum(x, w, fillvalue, dtype) if whole else 0
+    if bound is None:
         return None
     if convolution:
         w = w[::-1, ::-1]
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
     lead = _lead(w.shape, mode, convolution)
-    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue))
+    how = "auto" if bound < _ROUNDED else "direct"
+    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue), how)
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
@@ -161,19 +178,20 @@ def _plain(x: Any, w: Any, mode: Any) -> bool:
         x.ndim == w.ndim == 2
         and bool(x.size and w.size)
         and mode in ("full", "same", "valid")
-        and all(a.dtype.kind in "iu" or a.dtype in (np.dtype("f4"), np.dtype("f8")) for a in (x, w))
+        and (x.dtype.kind in "iu" or x.dtype in _FLOATS)
+        and (w.dtype.kind in "iu" or w.dtype in _FLOATS)
     )
 
 
-def _exact(x: Any, w: Any, fillvalue: Any, dtype: Any) -> bool:
-    """Whether every sum is an integer below 2**53 that also fits the dtype of the result."""
-    if int(fillvalue) != fillvalue:
-        return False
-    largest = max(abs(int(x.max())), abs(int(x.min())), abs(int(fillvalue)))
-    bound = largest * int(np.abs(w.astype(np.float64)).sum())
-    low = 0 if min(int(x.min()), int(w.min()), int(fillvalue)) >= 0 else -bound
+def _largest_sum(x: Any, w: Any, fillvalue: Any, dtype: Any) -> int | None:
+    """What no sum of integers exceeds, if that is below 2**53 and they all fit the dtype of the result."""
+    if not np.isfinite(fillvalue) or int(fillvalue) != fillvalue:
+        return None
+    least, most = min(int(x.min()), int(fillvalue)), max(int(x.max()), int(fillvalue))
+    bound = max(most, -least) * int(np.abs(w.astype(np.float64)).sum())
+    low = 0 if least >= 0 and int(w.min()) >= 0 else -bound
     limits = np.iinfo(dtype)
-    return bound < min(2**53, int(limits.max) + 1) and low >= int(limits.min)
+    return bound if bound < min(2**53, int(limits.max) + 1) and low >= int(limits.min) else None
 
 
 def _lead(shape: tuple[int, ...], mode: str, convolution: bool) -> tuple[int, ...]:
@@ -186,17 +204,24 @@ def _lead(shape: tuple[int, ...], mode: str, convolution: bool) -> tuple[int, ..
 
 
 def _correlate(
-    x: Any, w: Any, dtype: Any, lead: tuple[int, ...], count: tuple[int, ...], mode: str, fill: float
+    x: Any,
+    w: Any,
+    dtype: Any,
+    lead: tuple[int, ...],
+    count: tuple[int, ...],
+    mode: str,
+    fill: float,
+    how: str = "auto",
+    spreads: bool = False,
 ) -> Any:
     """The windows of ``w`` over ``x``, the first of them ``lead`` positions before it, in ``dtype``."""
-    compute = np.dtype(np.float64) if dtype.kind in "iu" else dtype.newbyteorder("=")
-    image = np.require(x, compute, ("C", "A"))[:, :, None]
+    compute = _FLOAT64 if dtype.kind in "iu" else dtype.newbyteorder("=")
+    image = filtering.readable(x, compute)[:, :, None]
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), float(fill))
     y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1, 1), compute)
-    if dtype.kind in "iu":
-        filtering.direct(image, w, y, see, compute.name)
-    else:
-        correlate(image, w.astype(np.float64), y, see)
+    correlate(image, w, y, see, how, spreads=spreads)
+    if dtype.kind in "iu" and how == "auto":
+        np.rint(y, out=y)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
 
 
@@ -208,10 +233,12 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     if any(not a >= b > 1 for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy has rules of its own for axes of one element
     floats = x.dtype.kind == w.dtype.kind == "f"
-    dtype = np.result_type(x, w) if floats else np.dtype(np.float64)
+    dtype = np.result_type(x, w) if floats else _FLOAT64
+    if dtype == _FLOAT64 and x.size <= _THUMBNAIL and x.size * w.size > _MANY:
+        return None  # SciPy's transform takes as long as ours
     lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
-    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0)
-    return y if np.isfinite(y).all() else None  # FFTs spread what is not finite: so does SciPy then
+    y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
+    return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then
 
 
 _BOTH = ([0, 1], [-2, -1], [-1, 0], [-2, 1])

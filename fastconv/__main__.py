@@ -1,0 +1,39 @@
+"""``python -m fastconv``: what can be done from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .patching import patch_scipy
+
+
+def patch(arguments: argparse.Namespace) -> None:
+    """Run a program on fastconv's functions in SciPy's place."""
+    script = Path(arguments.script)
+    if not script.exists():
+        raise SystemExit(f"script must be a file, got {arguments.script!r}")
+    patch_scipy()
+    sys.argv = [arguments.script, *arguments.arguments]
+    if script.is_file():  # a folder or archive is put there by runpy
+        sys.path[0] = str(script.resolve().parent)
+    runpy.run_path(arguments.script, run_name="__main__")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a subcommand."""
+    parser = argparse.ArgumentParser(prog="python -m fastconv", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("patch", help="run a program on fastconv.ndimage and fastconv.signal in SciPy's place")
+    one.add_argument("script", metavar="SCRIPT", help="a Python program")
+    one.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="its arguments")
+    one.set_defaults(run=patch)
+    given = parser.parse_args(arguments)
+    given.run(given)
+
+
+if __name__ == "__main__":
+    main()
