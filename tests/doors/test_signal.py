@@ -117,6 +117,8 @@ def test_small_arrays_are_handed_to_scipy(monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(signal, "correlate", None)  # what would compute it here
         both("convolve2d", x, w)
         both("correlate2d", x, w, "same", "symm")
+        thumbnail = np.random.default_rng(6).random((32, 32))
+        both("fftconvolve", thumbnail, thumbnail)
 
 
 def test_what_is_handed_to_scipy() -> None:
