@@ -35,8 +35,6 @@ _KEPT = 1 << 14
 #: multiplications from which on a second thread pays
 _SHORT = 1 << 20
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
-
-
 #: SciPy's names of borders: their names here (see `core.borders`)
 MODES = {
     "reflect": "symmetric", "grid-mirror": "symmetric", "mirror": "reflect", "nearest": "replicate",
