@@ -92,7 +92,6 @@ def _way(
     """A step that only needs the arrays; or "fft", a backend of `conv2d`, or that the image has to lie down."""
     if how == "auto" and image[1] * image[2] <= _NARROW and image[0] >= _TALL:
         return _LYING
-    kernel = kernel.astype(np.float64, copy=False)
     dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
@@ -100,7 +99,7 @@ def _way(
         look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
     else:
         look = how == "separable"
-    factors = filtering.factors(kernel, dtype) if look else None
+    factors = filtering.factors(kernel.astype(np.float64), dtype) if look else None
     if how == "separable" and factors is None:
         raise BackendRefused("method 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":

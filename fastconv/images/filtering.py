@@ -213,6 +213,7 @@ def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str,
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
     image, or its negative, take half the multiplications.
     """
+    kernel = kernel.astype(np.float64, copy=False)
     kw, tall = kernel.shape[1], len(kernel) >= _height(loader.vector_bytes(steps(dtype, engine)[0]))
     sign = _symmetry(kernel) if dtype == "float32" and tall else 0
     w = np.array(kernel.T[: (kw + 1) // 2 if sign else kw, ::-1], dtype, order="C")
