@@ -71,7 +71,7 @@ def test_by_transforms(name: str, arrays: tuple[Any, Any], mode: str) -> None:
     both(name, *arrays, mode)
 
 
-@pytest.mark.parametrize("shape", [(40, 40), (70, 31), (130, 120)])
+@pytest.mark.parametrize("shape", [(40, 40), (70, 31), (90, 80), (130, 120)])
 def test_large_kernels(shape: tuple[int, int]) -> None:
     """Where transforms of tiles take over, and kernels larger than the image."""
     rng = np.random.default_rng(0)
@@ -80,6 +80,7 @@ def test_large_kernels(shape: tuple[int, int]) -> None:
         both("convolve2d", x, w, mode, "symm")
         both("fftconvolve", x, w, mode)
         both("oaconvolve", x, w, mode)
+        both("fftconvolve", x.astype(float), w.astype(float), mode)
 
 
 def test_against_the_definition() -> None:
