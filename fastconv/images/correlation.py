@@ -23,7 +23,7 @@ _FEW = 4096  # elements of a kernel whose preparation is kept
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
 # Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
 _DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
-_HELP = 0.7  # what each thread more adds to the first
+_HELP, _WAKE = 0.7, 30e-6  # what each thread more adds to the first, and seconds until it does
 _LOOK = 50e-6  # seconds below which a transform is not thought of
 
 
@@ -92,7 +92,6 @@ def _way(
     """A step that only needs the arrays; or "fft", a backend of `conv2d`, or that the image has to lie down."""
     if how == "auto" and image[1] * image[2] <= _NARROW and image[0] >= _TALL:
         return _LYING
-    kernel = kernel.astype(np.float64, copy=False)
     dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
@@ -100,7 +99,7 @@ def _way(
         look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
     else:
         look = how == "separable"
-    factors = filtering.factors(kernel, dtype) if look else None
+    factors = filtering.factors(kernel.astype(np.float64), dtype) if look else None
     if how == "separable" and factors is None:
         raise BackendRefused("method 'separable' refuses: the kernel is not a column times a row")
     if how == "auto":
@@ -121,10 +120,12 @@ def estimate(
 ) -> tuple[str, float]:
     """The algorithm that takes the least time by a model, "separable", "direct" or "fft", and its seconds."""
     (kh, kw), (oh, ow, c) = kernel, output
-    speed = rates(dtype).fma_gflops * 1e9 / 2 * (1 + _HELP * (threads - 1))  # multiplications
+    peak = rates(dtype).fma_gflops * 1e9 / 2  # multiplications
     if separable:
-        how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (_SEPARABLE * speed)
+        how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (_SEPARABLE * peak)
     else:
-        how, seconds = "direct", oh * ow * c * kh * kw / (_DIRECT * speed)
+        how, seconds = "direct", oh * ow * c * kh * kw / (_DIRECT * peak)
+    if threads > 1:
+        seconds = min(seconds, _WAKE + seconds / (1 + _HELP * (threads - 1)))
     other = spectral.cheaper(image, kernel, output, zeros, dtype, threads)[1] if seconds > _LOOK else seconds
     return ("fft", other) if other < seconds else (how, seconds)

@@ -35,8 +35,6 @@ _KEPT = 1 << 14
 #: multiplications from which on a second thread pays
 _SHORT = 1 << 20
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
-
-
 #: SciPy's names of borders: their names here (see `core.borders`)
 MODES = {
     "reflect": "symmetric", "grid-mirror": "symmetric", "mirror": "reflect", "nearest": "replicate",
@@ -215,6 +213,7 @@ def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str,
     float64 sums are those of plain C in raster order, number by number. float32 kernels that equal their mirror
     image, or its negative, take half the multiplications.
     """
+    kernel = kernel.astype(np.float64, copy=False)
     kw, tall = kernel.shape[1], len(kernel) >= _height(loader.vector_bytes(steps(dtype, engine)[0]))
     sign = _symmetry(kernel) if dtype == "float32" and tall else 0
     w = np.array(kernel.T[: (kw + 1) // 2 if sign else kw, ::-1], dtype, order="C")

@@ -118,7 +118,7 @@ def test_every_other_name_is_scipys() -> None:
     assert not hasattr(signal, "_signaltools") and not hasattr(signal, "convolve3d")
 
 
-@pytest.mark.parametrize("shape", [(40, 40), (70, 31), (130, 120)])
+@pytest.mark.parametrize("shape", [(40, 40), (70, 31), (90, 80), (130, 120)])
 def test_large_kernels(shape: tuple[int, int]) -> None:
     """Where transforms of tiles take over, and kernels larger than the image."""
     rng = np.random.default_rng(0)
@@ -127,6 +127,7 @@ def test_large_kernels(shape: tuple[int, int]) -> None:
         both("convolve2d", x, w, mode, "symm")
         both("fftconvolve", x, w, mode)
         both("oaconvolve", x, w, mode)
+        both("fftconvolve", x.astype(float), w.astype(float), mode)
 
 
 def test_against_the_definition() -> None:
@@ -164,6 +165,8 @@ def test_small_arrays_are_handed_to_scipy(monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(convolutions, "correlate", None)  # what would compute it here
         both("convolve2d", x, w)
         both("correlate2d", x, w, "same", "symm")
+        thumbnail = np.random.default_rng(6).random((32, 32))
+        both("fftconvolve", thumbnail, thumbnail)
 
 
 def test_what_is_handed_to_scipy() -> None:

@@ -101,6 +101,13 @@ def test_what_is_not_finite_stays_in_its_windows_and_kernels_may_change() -> Non
     got = fastconv.filter2d(image, kernel, mode="constant")
     want = fastconv.filter2d(image, kernel, mode="constant", method="direct")
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    wholes = np.ones((80, 75), bool), np.ones((80, 75), np.uint8)  # kernels of any dtype
+    for whole in wholes:
+        got = fastconv.filter2d(image, whole, mode="constant")
+        np.testing.assert_allclose(got, fastconv.filter2d(image, whole.astype(float), mode="constant"))
+    narrow = np.array([[1, 0, 255]] * 7, np.uint8)  # the negative of its mirror image, modulo 256
+    want = fastconv.filter2d(image.astype("f4"), narrow.astype(float), method="direct")
+    np.testing.assert_array_equal(fastconv.filter2d(image.astype("f4"), narrow, method="direct"), want)
     small = np.ones((3, 3))
     before = fastconv.filter2d(image[:9, :9], small)
     small *= 2  # what was prepared is that of the old numbers
