@@ -45,6 +45,8 @@ class Pointwise(Backend):
             return "only for 1x1 kernels at stride 1 without padding"
         if p.ci == p.g or p.co == p.g:
             return "only for several channels and outputs a group"
+        if p.oh * p.ow * p.itemsize < self.vector_bytes:
+            return "only for planes of at least one vector"
         return None
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> PointwisePass:

@@ -88,9 +88,9 @@ class Conv2dPlan:
         if found is None:
             found = self._ready()
             plan = found.plan.taking(x_last, y_last)
-            if self._limit is None or plan.workspace_bytes <= self._limit:
+            if x_last == y_last and (self._limit is None or plan.workspace_bytes <= self._limit):
                 found = found._replace(plan=plan)
-            else:
+            else:  # from one layout to the other: what turns on its way is found anew
                 found = self._prepare(plan.problem, key[0])
             self._taking[key] = found
         return found

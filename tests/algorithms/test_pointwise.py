@@ -15,7 +15,7 @@ ENGINES = [engine for engine in loader.ENGINES if not loader.absent(engine)]
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 SHAPES = [  # n, ci, h, w, co, groups
-    (1, 2, 1, 1, 2, 1),
+    (1, 2, 4, 4, 2, 1),
     (2, 32, 16, 16, 24, 1),
     (1, 20, 30, 31, 9, 1),
     (2, 24, 14, 14, 48, 2),
@@ -97,9 +97,11 @@ def test_epilogue(shape, engine):
         (dict(stride=2), "stride 1"),
         (dict(padding=1), "padding"),
         (dict(groups=4), "several channels"),
+        (dict(size=1), "one vector"),
     ],
 )
 def test_refusals(text, why, engine):
-    kernel, g = text.pop("kernel", (1, 1)), text.get("groups", 1)
-    p = ConvProblem.from_shapes((1, 4, 8, 8), (4, 4 // g, *kernel), dtype="float32", **text)
+    options = dict(text)
+    kernel, size, g = options.pop("kernel", (1, 1)), options.pop("size", 8), text.get("groups", 1)
+    p = ConvProblem.from_shapes((1, 4, size, size), (4, 4 // g, *kernel), dtype="float32", **options)
     assert why in (backend(engine).refuse(p, "forward") or "")

@@ -79,7 +79,7 @@ FC_INLINE vec direct_get(const real *y, int lanes) { return lanes == LANES ? vlo
 static __attribute__((noinline)) void direct_activate(const direct_job *job, int nv, int nr, real *y) {
     ptrdiff_t n = (nv - 1) * LANES + job->lanes;
     if (job->out == n) n *= nr, nr = 1; /* pixels that lie side by side */
-    for (int r = 0; r < nr; r++) fc_epilogue_rows(job->activation, y + r * job->out, NULL, NULL, 0, 1, n, 1, 0);
+    fc_activate_rows(job->activation, y, nr, job->out, n);
 }
 
 FC_INLINE void direct_products(const int nv, const int nr, const direct_job *job, const real *x, const real *w, real *y,

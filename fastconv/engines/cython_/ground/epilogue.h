@@ -53,15 +53,16 @@ static const real fc_erfc[] = {
     FC_UNROLL for (int i_ = (int)(sizeof table / sizeof *table) - 2; i_ >= 0; i_--) v = v * u + table[i_]
 
 FC_INLINE vec fc_select(ivec which, vec a, vec b) { return (vec)((which & (ivec)a) | (~which & (ivec)b)); }
-FC_INLINE vec fc_no_less(vec x, real a) { return fc_select((ivec)(x < vset(a)), vset(a), x); }
-FC_INLINE vec fc_no_more(vec x, real a) { return fc_select((ivec)(x > vset(a)), vset(a), x); }
-FC_INLINE vec fc_magnitude(vec x) { return fc_select((ivec)(x < vzero()), -x, x); }
+FC_INLINE vec fc_no_less(vec x, real a) { return vmax(vset(a), x); } /* NaN stays */
+FC_INLINE vec fc_no_more(vec x, real a) { return vmin(vset(a), x); }
+FC_INLINE vec fc_negative(vec x) { return (vec)((ivec)x | (ivec)vset((real)-0.0)); } /* -|x| */
+FC_INLINE vec fc_magnitude(vec x) { return -fc_negative(x); }
 
 /* exp(x + rest) - 1 of x <= 0 and a tiny rest; *scale + that is exp(x + rest) - 1 + *scale: see the two callers */
 FC_INLINE vec fc_exp_parts(vec x, vec rest, vec *scale) {
     vec at_least = fc_no_less(x, FC_LOWEST);
     vec shifted = at_least * (real)1.44269504088896341 + FC_ROUNDER, n = shifted - FC_ROUNDER;
-    vec r = (at_least - n * (real)FC_LN2_HIGH) - n * (real)FC_LN2_LOW + rest;
+    vec r = rest + ((at_least - n * (real)FC_LN2_HIGH) - n * (real)FC_LN2_LOW);
     FC_POLYNOMIAL(p, r, fc_exp);
     ivec exponent = (ivec)shifted - (ivec)vset(FC_ROUNDER) + FC_BIAS;
     *scale = fc_select((ivec)(x < vset(FC_LOWEST)), vzero(), (vec)(exponent << FC_MANTISSA));
@@ -72,11 +73,11 @@ FC_INLINE vec fc_exp_of(vec x, vec rest) { /* x <= 0 */
     return scale + scale * more;
 }
 FC_INLINE vec fc_sigmoid(vec x) {
-    vec t = fc_exp_of(-fc_magnitude(x), vzero());
+    vec t = fc_exp_of(fc_negative(x), vset((real)-0.0));
     return fc_select((ivec)(x < vzero()), t, vset(1)) / (t + (real)1);
 }
 FC_INLINE vec fc_tanh(vec x) { /* (1 - t) / (1 + t), t = exp(-2 |x|), by way of t - 1 */
-    vec scale, more = fc_exp_parts(fc_magnitude(x) * (real)-2, vzero(), &scale);
+    vec scale, more = fc_exp_parts(fc_negative(x) * (real)2, vset((real)-0.0), &scale);
     vec less = (scale - (real)1) + scale * more, y = less / (less + (real)2);
     return fc_select((ivec)(x < vzero()), y, -y);
 }
@@ -107,7 +108,7 @@ FC_INLINE vec fc_activate(vec x, int code) { /* constant code: one of them; NaN 
 
 /* t / (1 + t)^2, t = exp(-|x|): the logistic function's derivative, without the cancellation of s (1 - s) */
 FC_INLINE vec fc_logistic_slope(vec x) {
-    vec t = fc_exp_of(-fc_magnitude(x), vzero()), u = t + (real)1;
+    vec t = fc_exp_of(fc_negative(x), vset((real)-0.0)), u = t + (real)1;
     return t / (u * u);
 }
 FC_INLINE vec fc_slope(vec x, int code) { /* constant code: the derivative of fc_activate */
@@ -122,7 +123,7 @@ FC_INLINE vec fc_slope(vec x, int code) { /* constant code: the derivative of fc
         return fc_select((ivec)(x < vset(3)), s, one);
     case FC_GELU:
         s = fc_no_more(fc_magnitude(x), FC_FARTHEST);
-        return fc_normal(x) + x * fc_exp_of(s * s * (real)-0.5, vzero()) * (real)0.39894228040143267794;
+        return fc_normal(x) + x * fc_exp_of(s * s * (real)-0.5, vset((real)-0.0)) * (real)0.39894228040143267794;
     case FC_SIGMOID: return fc_logistic_slope(x);
     case FC_TANH: return fc_logistic_slope(x * (real)2) * (real)4;
     default: return one;
@@ -153,6 +154,23 @@ static void fc_numbers(int code, const real *x, const real *dy, real *y, ptrdiff
         FC_NUMBERS_CASE(FC_NONE) FC_NUMBERS_CASE(FC_RELU) FC_NUMBERS_CASE(FC_RELU6) FC_NUMBERS_CASE(FC_LEAKY_RELU)
         FC_NUMBERS_CASE(FC_SILU) FC_NUMBERS_CASE(FC_HARDSWISH) FC_NUMBERS_CASE(FC_GELU) FC_NUMBERS_CASE(FC_SIGMOID)
         FC_NUMBERS_CASE(FC_TANH)
+    }
+}
+
+/* Rows of n numbers, `pitch` apart: activation alone */
+FC_INLINE void fc_activate_rows_of(int code, real *y, ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t n) {
+    ptrdiff_t whole = n / LANES * LANES;
+    for (; rows > 0; rows--, y += pitch) {
+        for (ptrdiff_t j = 0; j < whole; j += LANES) vstore(y + j, fc_activate(vload(y + j), code));
+        if (whole < n) vstore_part(y + whole, fc_activate(vload_part(y + whole, (int)(n - whole)), code), (int)(n - whole));
+    }
+}
+#define FC_ROWS_CASE(code) \
+    case code: fc_activate_rows_of(code, y, rows, pitch, n); break;
+static void fc_activate_rows(int code, real *y, ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t n) {
+    switch (code) {
+        FC_ROWS_CASE(FC_RELU) FC_ROWS_CASE(FC_RELU6) FC_ROWS_CASE(FC_LEAKY_RELU) FC_ROWS_CASE(FC_SILU)
+        FC_ROWS_CASE(FC_HARDSWISH) FC_ROWS_CASE(FC_GELU) FC_ROWS_CASE(FC_SIGMOID) FC_ROWS_CASE(FC_TANH)
     }
 }
 

@@ -35,6 +35,28 @@ FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
+/* a > b ? a : b and a < b ? a : b: b where they are not ordered */
+#if VBYTES == 64 && defined(__AVX512F__)
+#include <immintrin.h>
+#define FC_X86(name, a, b) _mm512_##name(a, b)
+#elif VBYTES == 32 && defined(__AVX__)
+#include <immintrin.h>
+#define FC_X86(name, a, b) _mm256_##name(a, b)
+#elif VBYTES == 16 && defined(__SSE2__)
+#include <immintrin.h>
+#define FC_X86(name, a, b) _mm_##name(a, b)
+#endif
+#if !defined(FC_X86)
+FC_INLINE vec vmax(vec a, vec b) { ivec which = (ivec)(a > b); return (vec)((which & (ivec)a) | (~which & (ivec)b)); }
+FC_INLINE vec vmin(vec a, vec b) { ivec which = (ivec)(a < b); return (vec)((which & (ivec)a) | (~which & (ivec)b)); }
+#elif defined(FC_DOUBLE)
+FC_INLINE vec vmax(vec a, vec b) { return (vec)FC_X86(max_pd, a, b); }
+FC_INLINE vec vmin(vec a, vec b) { return (vec)FC_X86(min_pd, a, b); }
+#else
+FC_INLINE vec vmax(vec a, vec b) { return (vec)FC_X86(max_ps, a, b); }
+FC_INLINE vec vmin(vec a, vec b) { return (vec)FC_X86(min_ps, a, b); }
+#endif
+
 /* an address the compiler must compute first: it would keep the sum of it and every offset */
 FC_INLINE const real *fc_base(const real *p) {
     __asm__("" : "+r"(p));
