@@ -22,16 +22,18 @@ from .direct import BLOCKS
 
 _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
 _KEPT = 192 << 10  # bytes of pixels that a core brings together at a time
+_NEAR = 8192  # vectors of weights that stay in a core's own cache
 _ALIKE = 4096  # bytes after which numbers meet in one set of the first cache
 _NOTHING = Epilogue(None, None, "")
 
 # vectors that are multiplied meanwhile, so that direct and this rank as measured on an AMD EPYC 9005 (Zen 5, AVX-512),
 # 2026-12-01
-_LOAD = 9.0  # a vector of pixels comes to its panel
-_LINE = 32.0  # the first of a row that is read
+_LOAD = 24.0  # a vector of pixels comes to its panel
+_LINE = 64.0  # the first of a row that is read
 _TURN = 14.0  # a vector of x is turned
-_BLOCK = 40.0  # a block begins and ends
-_STORE = 12.0  # a vector of results is written
+_WEIGHT = 4.0  # a vector of weights is read that is not in a core's own cache
+_BLOCK = 80.0  # a block begins and ends
+_STORE = 20.0  # a vector of results is written
 
 
 class Pointwise(Backend):
@@ -119,14 +121,17 @@ def _products(r: PointwisePass, lanes: int, threads: int) -> float:
     """Those of the thread that has most."""
     vectors = -(-r.pixels // lanes)
     panels, tail = divmod(vectors, r.nv)
-    images, outputs = r.n * r.groups, -(-r.outputs // r.ways)
+    images, outputs = r.n * r.groups, -(-r.outputs // r.ways)  # a share of panels has few tails
+    far = _WEIGHT * outputs * r.channels / lanes if outputs * r.channels > _NEAR * lanes else 0.0
 
     def panel(nv: int) -> float:
-        each = r.channels * (_rows(outputs, r.nr, nv) + _LOAD * nv + _LINE / r.keep)
+        each = r.channels * (_rows(outputs, r.nr, nv) + _LOAD * nv + _LINE / r.keep) + far
         return each + -(-outputs // r.nr) * _BLOCK + outputs * nv * _STORE
 
-    units, crews = images * (panels + (tail > 0)), threads // r.ways
-    return images * (panels * panel(r.nv) + (panel(tail) if tail else 0)) * -(-units // crews) / units
+    units, crews, full = images * (panels + (tail > 0)), threads // r.ways, panel(r.nv)
+    most = -(-units // crews)
+    tails = most // (panels + 1) if tail else 0
+    return (most - tails) * full + (tails * panel(tail) if tail else 0)
 
 
 def _sums(r: PointwisePass, lanes: int, threads: int) -> float:
