@@ -34,6 +34,7 @@ _TURN = 14.0  # a vector of x is turned
 _WEIGHT = 4.0  # a vector of weights is read that is not in a core's own cache
 _BLOCK = 80.0  # a block begins and ends
 _STORE = 20.0  # a vector of results is written
+_SUM = 8.0  # one of sums is read and written
 
 
 class Pointwise(Backend):
@@ -66,7 +67,7 @@ class Pointwise(Backend):
         seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) + rates.launch_us * 1e-6 * (threads > 1)
         weights = p.co * (p.ci // p.g) * p.itemsize
         extra = (threads + 1) * weights if pass_ == "grad_weight" else 0
-        return Cost(nominal_flops(p), moved + extra, seconds + extra / (rates.copy_gbs * 1e9))
+        return Cost(nominal_flops(p), moved + extra, seconds + extra / (2 * rates.copy_gbs * 1e9))
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         return nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
@@ -142,7 +143,7 @@ def _sums(r: PointwisePass, lanes: int, threads: int) -> float:
     blocks, pixels = -(-r.outputs // r.nr), r.pixels / strips
     work = panels * _rows(r.outputs, r.nr, r.nv) + (_rows(r.outputs, r.nr, tail) if tail else 0)
     each = pixels * (work + vectors * _TURN) + (panels + (tail > 0)) * blocks * _BLOCK
-    each += r.outputs * vectors * 2 * _STORE
+    each += r.outputs * vectors * _SUM
     units = r.n * strips
     return r.groups * each * -(-units // threads)
 
