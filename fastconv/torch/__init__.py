@@ -9,14 +9,13 @@
     compile_backend                          dynamo.py       torch.compile(model, backend="fastconv")
       -> fused calls                         fusion.py       convolution, batch norm, addition, activation: one plan
 
-loading.py imports PyTorch so that its threads, when they wait, leave the cores to ours.
+threads.py lets PyTorch's threads do our work: two sets of threads would take each other's cores.
 
 float32 and float64 tensors in the memory of the CPU are computed here, as they lie: channels_last tensors give
 channels_last results. All others are PyTorch's: half, bfloat16, autocast, other devices, sparse and quantised tensors,
 subclasses, and whatever torch.func, forward-mode derivatives or a dispatch mode look at.
 """
 
-from . import loading  # noqa: F401 (before all that import torch)
 from .dynamo import compile_backend
 from .functional import conv2d, conv_transpose2d
 from .modules import Conv2d, ConvTranspose2d, replace_convolutions

@@ -18,6 +18,7 @@ from ..core.typing import Activation
 from .functional import is_at_hand
 from .operators import PLAIN
 from .tensors import Options
+from .threads import as_guest
 from .versions import Plans, Weights
 
 _TORCH: dict[str, Callable[[Tensor], Tensor]] = {
@@ -57,11 +58,11 @@ class Fused(nn.Module):
             return self._by_torch(x, residual, *given)
         plan = self.plans.find(x, given, lambda: self._folded(*given), self.options, self.activation)
         if residual is None:
-            return torch.from_numpy(plan(x.numpy(force=True)))
+            return torch.from_numpy(as_guest(plan, x.numpy(force=True)))
         p = plan.problem
         if residual.shape != (p.y_shape if x.ndim == 4 else p.y_shape[1:]):  # to be broadcast
             return self._by_torch(x, residual, *given)
-        return torch.from_numpy(plan(x.numpy(force=True), residual.numpy(force=True)))
+        return torch.from_numpy(as_guest(plan, x.numpy(force=True), residual.numpy(force=True)))
 
     def _fits(self, x: Tensor, residual: Tensor | None, given: tuple[Tensor | None, ...]) -> bool:
         """Whether all tensors are computed with here; ``given`` begins with the weights."""

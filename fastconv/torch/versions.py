@@ -17,6 +17,7 @@ from ..core.layouts import lies_last
 from ..core.typing import Activation, Array
 from ..operations.prepared import Conv2dPlan, plan_conv2d
 from .tensors import Options
+from .threads import as_guest
 
 #: weights (Co, Ci // groups, KH, KW), and a bias (Co,)
 Weights: TypeAlias = tuple[Array, Array | None]
@@ -111,4 +112,4 @@ class Plans:
         self, x: Tensor, given: tuple[Tensor | None, ...], weights: Callable[[], Weights], options: Options
     ) -> Tensor:
         """The convolution of x with weights that were packed before."""
-        return torch.from_numpy(self.find(x, given, weights, options)(x.numpy(force=True)))
+        return torch.from_numpy(as_guest(self.find(x, given, weights, options), x.numpy(force=True)))

@@ -5,6 +5,8 @@ cdef extern from "ground/pool.h" nogil:
     enum: FC_SPIN_US
     void fc_launch(share_function share, const void* args, intp nthr) noexcept
     void fc_pool_begin(bint spins, intp cores)
+    void fc_set_host(intp parallel, intp place) noexcept
+    int fc_be_guest(int on) noexcept
 
 LAUNCH = <intp> <void*> &fc_launch                          # its address, for code that others compile
 SPIN = 0 if os.environ.get("OMP_WAIT_POLICY", "").strip().lower() == "passive" else FC_SPIN_US  # microseconds
@@ -14,3 +16,14 @@ fc_pool_begin(SPIN > 0, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaf
 cdef void launch(share_function share, const void* args, intp nthr) noexcept nogil:
     """Every share of a step, on up to nthr threads; returns when all are done."""
     fc_launch(share, args, nthr)
+
+
+def host(intp parallel, intp place):
+    """Launches of guests run on the threads of the OpenMP library whose `GOMP_parallel` and `omp_get_thread_num` these
+    are; never in a forked child."""
+    fc_set_host(parallel, place)
+
+
+def guest(bint on):
+    """Whether launches of this thread are a guest's -> whether they were."""
+    return bool(fc_be_guest(on))

@@ -58,7 +58,12 @@ static struct {
 static _Thread_local struct {
     ptrdiff_t job;                        /* that this thread took last */
     int inside;                           /* 1: it does shares */
+    int as_guest;                         /* 1: its launches run on the threads of fc_host */
 } fc_own;
+
+/* OpenMP's `GOMP_parallel` of a library whose threads would take the cores from ours: they spin after its own loops. */
+static void (*fc_host)(void (*)(void *), void *, unsigned, unsigned);
+static int (*fc_host_place)(void); /* its `omp_get_thread_num` */
 
 /* Does share k of a job, unless somebody has begun it -> whether it did. */
 static int fc_claim_share(fc_job *job, uint64_t ticket, ptrdiff_t k) {
@@ -167,6 +172,7 @@ static void fc_empty(void) {
     for (ptrdiff_t j = 0; j < FC_JOBS; j++) pthread_cond_init(&fc_pool.jobs[j].end, NULL);
     pthread_mutex_init(&fc_pool.lock, NULL);
     fc_pool.used = fc_pool.threads = fc_pool.sleepers = 0;
+    fc_host = NULL; /* GNU OpenMP does not survive a fork */
 }
 
 static void fc_pool_begin(int spins, ptrdiff_t cores) {
@@ -205,9 +211,32 @@ static void fc_await(fc_job *job) {
     pthread_mutex_unlock(&fc_pool.lock);
 }
 
+typedef struct {
+    fc_share share;
+    const void *args;
+    ptrdiff_t nthr;
+    _Atomic uint64_t begun; /* shares, a bit each */
+} fc_region;
+
+/* One thread of a region: the share of its place, then all that nobody has begun. */
+static void fc_region_thread(void *arg) {
+    fc_region *r = arg;
+    int inside = fc_own.inside;
+    ptrdiff_t k = fc_host_place() % r->nthr;
+    fc_own.inside = 1;
+    for (ptrdiff_t i = 0; i < r->nthr; i++, k = k + 1 < r->nthr ? k + 1 : 0)
+        if (!(atomic_fetch_or(&r->begun, UINT64_C(1) << k) >> k & 1)) r->share(r->args, k, r->nthr);
+    fc_own.inside = inside;
+}
+
 /* Every share of a job; returns when all are done. */
 static void fc_launch(fc_share share, const void *args, ptrdiff_t nthr) {
     int inside = fc_own.inside;
+    if (nthr > 1 && nthr <= 64 && !inside && fc_own.as_guest && fc_host) {
+        fc_region region = {share, args, nthr, 0};
+        fc_host(fc_region_thread, &region, (unsigned)nthr, 0);
+        return;
+    }
     ptrdiff_t most = nthr < FC_THREADS ? nthr : FC_THREADS, done = 0;
     fc_job *job = nthr > 1 && nthr <= 0xffff && !inside ? fc_take_job(most - 1) : NULL;
     fc_own.inside |= nthr > 1;
@@ -227,5 +256,16 @@ static void fc_launch(fc_share share, const void *args, ptrdiff_t nthr) {
     if (!job) return;
     if (atomic_load(&job->left)) fc_await(job);
     atomic_store(&job->helpers, 0);
+}
+
+static void fc_set_host(ptrdiff_t parallel, ptrdiff_t place) {
+    fc_host_place = (int (*)(void))place;
+    fc_host = (void (*)(void (*)(void *), void *, unsigned, unsigned))parallel;
+}
+
+static int fc_be_guest(int on) {
+    int before = fc_own.as_guest;
+    fc_own.as_guest = on;
+    return before;
 }
 #endif
