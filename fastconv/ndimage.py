@@ -1,9 +1,11 @@
 """Drop-in for the 2-D linear filters of `scipy.ndimage`: same arguments, same results, many times as fast.
 
 Real images of two axes are computed here in float64, by the sums of SciPy in SciPy's order, so that results are the
-same numbers, also where integers are truncated. Everything else (other ranks and dtypes, complex numbers, masked or
-odd arguments) is handed to SciPy, whose errors are therefore the ones that a caller sees. scipy.ndimage is imported
-on the first call that needs it.
+same numbers, also where integers are truncated. Everything else (other ranks and dtypes, complex numbers, odd
+arguments) is handed to SciPy, whose errors are therefore the ones that a caller sees. Results are plain arrays: a unit
+(of an astropy Quantity) is dropped, as by SciPy, and so is the mask of a masked array, but with a warning
+(`fastconv.filter2d` with ``nan="ignore"`` leaves masked pixels out). scipy.ndimage is imported on the first call that
+needs it.
 """
 
 from __future__ import annotations

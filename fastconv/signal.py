@@ -2,7 +2,9 @@
 
 Real arrays of two axes are computed here: floats in their own precision, integers exactly (in float64, where no sum
 can reach 2**53). Everything else (other ranks and dtypes, complex numbers, odd arguments) is handed to SciPy, whose
-errors are therefore the ones that a caller sees. scipy.signal is imported on the first call that needs it.
+errors are therefore the ones that a caller sees. Results are plain arrays: a unit (of an astropy Quantity) is dropped,
+as by SciPy, and so is the mask of a masked array, but with a warning. scipy.signal is imported on the first call that
+needs it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
+from .core.arrays import tell_of_mask
 from .core.typing import Array
 from .images import filtering
 from .images.correlation import correlate
@@ -139,6 +142,8 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
 
 def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
+    tell_of_mask("in1", in1, 3)
+    tell_of_mask("in2", in2, 3)
     x, w = np.asarray(in1), np.asarray(in2)
     if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
         return None
@@ -202,6 +207,8 @@ def _correlate(
 
 def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     """The convolution of an image with a kernel that is not larger; None for SciPy to do it."""
+    tell_of_mask("in1", in1, 3)
+    tell_of_mask("in2", in2, 3)
     x, w = np.asarray(in1), np.asarray(in2)
     if not _plain(x, w, mode) or (axes is not None and sorted(np.atleast_1d(axes).tolist()) not in _BOTH):
         return None

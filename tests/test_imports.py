@@ -31,7 +31,15 @@ RULES: dict[str, set[str]] = {
     "images.filtering": {"core", "engines.loader", "engines.records"},
     "images.spectral": {"core", "planning", "images.filtering"},
     "images.correlation": {"core", "images.filtering", "images.spectral"},
-    "images.filter2d": {"core", "planning.registry", "engines.loader", "images.filtering", "images.correlation"},
+    "images.normalized": {"core", "images.filtering", "images.correlation"},
+    "images.filter2d": {
+        "core",
+        "planning.registry",
+        "engines.loader",
+        "images.filtering",
+        "images.correlation",
+        "images.normalized",
+    },
     "images.ndimage_calls": {"core", "images.filtering"},
     "images.ndimage_filters": {"core", "images.filtering", "images.ndimage_calls"},
     "images": set(),
@@ -40,7 +48,7 @@ RULES: dict[str, set[str]] = {
     "numba_extension": set(),
     "numba_extension.answers": {"core.errors", "images.filter2d", "operations"},
     "numba_extension.overloads": {"core.errors", "numba_extension"},
-    "signal": {"core.typing", "images"},
+    "signal": {"core.arrays", "core.typing", "images"},
     "torch": {"core", "operations", "planning"},
 }
 

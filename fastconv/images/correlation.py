@@ -11,8 +11,11 @@ from .filtering import Window
 
 
 def correlate(x: Array, kernel: Array, y: Array, see: Window, how: str = "auto", engine: str | None = None) -> None:
-    """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read."""
-    dtype = "float64" if x.dtype == np.float64 else "float32"
+    """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read.
+
+    Sums are of float64 if either is, and then ``y`` must be; else of float32.
+    """
+    dtype = "float64" if np.float64 in (x.dtype, y.dtype) else "float32"
     small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
     factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and factors is None:

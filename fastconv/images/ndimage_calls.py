@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from . import filtering
 from .filtering import MODES
@@ -51,6 +52,7 @@ def call_of(input: Any, output: Any, mode: Any, cval: Any) -> Call | None:
     """None where SciPy must do it: no plain 2-D image of real numbers, or arguments that deserve its errors."""
     if not isinstance(mode, str) or mode not in MODES or not isinstance(cval, (int, float, np.integer, np.floating)):
         return None
+    tell_of_mask("input", input, 4)
     x = np.asarray(input)
     if x.ndim != 2 or not x.size or not is_real(x.dtype):
         return None
