@@ -8,6 +8,7 @@ of them went on to astropy's functions, so that nothing passes by not being call
 
 import functools
 from collections import Counter
+from importlib import import_module
 from typing import Any
 
 import astropy.convolution
@@ -29,11 +30,9 @@ def _counted(name: str, function: Any) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    packages = astropy.convolution, astropy.convolution.convolve.__globals__["__name__"]
-    module = __import__("sys").modules[packages[1]]
     for ours, name in ((sliding, "convolve"), (by_size, "convolve_fft")):
         ours._astropy = _counted(f"{name} on to astropy", ours._astropy)  # type: ignore[attr-defined]
-        for place in (packages[0], module):
+        for place in (astropy.convolution, import_module("astropy.convolution.convolve")):
             setattr(place, name, _counted(name, getattr(fastconv.astropy, name)))
 
 

@@ -88,7 +88,7 @@ def convolve(
 def _filtered(
     x: Array, holes: Array | None, w: Array, boundary: str | None, fill_value: float, outside: float
 ) -> Array:
-    """Sums over windows, of what is no hole divided by its weights; zero where windows leave the image if they must not.
+    """Sums over windows, divided by the weights of what is no hole; zero where a window leaves the image without border.
 
     The weights of windows that hold nothing sum to zero; there the image stays as it is.
     """
