@@ -11,9 +11,9 @@ One call, many algorithms::
 The result goes back the same way; `conv2d_grad_input` and `conv2d_grad_weight` travel the same road.
 Nothing calls upward. `planning.registry.BACKENDS` is the table of algorithms and engines, `explain` says which
 one a call uses and why, `plan_conv2d` keeps packed weights between calls. `images/` holds the filters on images,
-`nn/` makes networks of the public calls; `ndimage`, `signal` and `torch` are doors for users of those libraries,
-`numba_extension/` is that for functions that Numba compiles. What a folder holds, file by file, stands in its
-``__init__.py``.
+`nn/` makes networks of the public calls; `ndimage`, `signal`, `astropy` and `torch` are doors for users of those
+libraries, `numba_extension/` is that for functions that Numba compiles. What a folder holds, file by file, stands in
+its ``__init__.py``.
 
 What is done once for every algorithm: coercion and dtypes, borders other than zeros, scratch memory, threads,
 BLAS: all in core/.
@@ -105,7 +105,7 @@ __all__ = [
 ]
 
 
-_DOORS = ("ndimage", "nn", "signal", "torch")
+_DOORS = ("astropy", "ndimage", "nn", "signal", "torch")
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.convolution.convolve import convolve_fft as _astropy
@@ -17,6 +17,8 @@ from ..images import normalized
 from ..images.correlation import correlate
 from .arguments import pixels, warn, weights, window_of
 from .sliding import Normalize
+
+Transform: TypeAlias = Callable[[Array], Array]
 
 _NO_BOUNDARY = (
     "The convolve_fft version of boundary=None is equivalent to the convolve boundary='fill'.  There is no FFT "
@@ -44,8 +46,8 @@ def convolve_fft(
     psf_pad: bool | None = None,
     min_wt: float = 0.0,
     allow_huge: bool = False,
-    fftn: Callable[[Array], Array] = np.fft.fftn,
-    ifftn: Callable[[Array], Array] = np.fft.ifftn,
+    fftn: Transform = np.fft.fftn,
+    ifftn: Transform = np.fft.ifftn,
     complex_dtype: DTypeLike = complex,
     dealias: bool = False,
 ) -> Array:
@@ -86,10 +88,11 @@ def convolve_fft(
         w = np.where(np.isfinite(w), w, 0)
         scale = _scale(w, normalize_kernel, normalization_zero_tol, nan_treatment)
     if scale is None or (nan_treatment == "fill" and not np.isfinite(fill_value)):
-        return _astropy(
+        found: Array = _astropy(
             array, kernel, boundary, fill_value, nan_treatment, normalize_kernel, normalization_zero_tol, preserve_nan,
             mask, crop, return_fft, fft_pad, psf_pad, min_wt, allow_huge, fftn, ifftn, complex_dtype, dealias,
         )  # fmt: skip
+        return found
     assert x is not None and w is not None
     if boundary is None:
         warn(_NO_BOUNDARY)

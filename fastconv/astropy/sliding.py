@@ -24,7 +24,7 @@ _HOLES_LEFT = (
 )
 
 
-@support_nddata(data="array")  # type: ignore[untyped-decorator]
+@support_nddata(data="array")
 def convolve(
     array: Numbers,
     kernel: Numbers,
@@ -62,16 +62,16 @@ def convolve(
     options = boundary, fill_value, nan_treatment, normalize_kernel, mask, preserve_nan, normalization_zero_tol
     x, w = pixels(array, mask), weights(kernel)
     if x is None or w is None or boundary not in BOUNDARIES or nan_treatment not in ("interpolate", "fill"):
-        return _astropy(array, kernel, *options)
+        return _handed_on(array, kernel, *options)
     if not all(k % 2 and (k <= n or boundary is not None) for k, n in zip(w.shape, x.shape, strict=True)):
-        return _astropy(array, kernel, *options)
+        return _handed_on(array, kernel, *options)
     gone, total = boundary == "fill" and bool(np.isnan(fill_value)), w.sum()
     interpolate = nan_treatment == "interpolate" and (gone or bool(np.isnan(x.sum())))
     null = total < 1 / MAX_NORMALIZATION or np.isclose(total, 0, atol=normalization_zero_tol)
     if null and (normalize_kernel or interpolate):
-        return _astropy(array, kernel, *options)
+        return _handed_on(array, kernel, *options)
     holes = np.isnan(x) if interpolate or preserve_nan or nan_treatment == "fill" else None
-    if nan_treatment == "fill":
+    if holes is not None and nan_treatment == "fill":
         x = np.where(holes, fill_value, x)
     result = _filtered(x, holes if interpolate else None, w, boundary, fill_value, 0.0 if gone else 1.0)
     if normalize_kernel and not interpolate:
@@ -85,10 +85,15 @@ def convolve(
     return _like(array, result)
 
 
+def _handed_on(*args: Any) -> Array:
+    found: Array = _astropy(*args)
+    return found
+
+
 def _filtered(
     x: Array, holes: Array | None, w: Array, boundary: str | None, fill_value: float, outside: float
 ) -> Array:
-    """Sums over windows, divided by the weights of what is no hole; zero where a window leaves the image without border.
+    """Sums over windows, divided by the weights of what is no hole; zero where a window leaves a borderless image.
 
     The weights of windows that hold nothing sum to zero; there the image stays as it is.
     """

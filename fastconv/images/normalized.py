@@ -108,7 +108,9 @@ def means(
 
 def exact(kernel: Array, how: str, dtype: str) -> str:
     """The algorithm, of those in which windows without a pixel sum to zero unless another is named."""
-    if how != "auto" or 1 in kernel.shape:
-        return "direct" if how == "auto" else how
+    if how != "auto":
+        return how
+    if kernel.size <= 15 or 1 in kernel.shape:  # two passes would not pay
+        return "direct"
     factors = filtering.factors(kernel, dtype)
     return "direct" if factors is None or (np.outer(*factors)[kernel == 0] != 0).any() else "separable"
