@@ -29,6 +29,27 @@ def as_array(name: str, value: Any) -> Array:
     return out
 
 
+def as_numbers(name: str, value: Any) -> Array:
+    """An ndarray of a float dtype, of integers or of booleans, sharing memory where it can.
+
+    Raises
+    ------
+    TypeError
+        As `as_array`.
+    """
+    if type(value) is not np.ndarray:
+        value = foreign(name, value)
+    if value.dtype.kind in "bui":
+        found: Array = value
+        return found
+    try:
+        return as_array(name, value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must hold floats of 16, 32 or 64 bits, integers or booleans, got {value.dtype}"
+        ) from None
+
+
 def foreign(name: str, value: Any) -> Array:
     """An ndarray that shares memory with ``value``, an array of any library.
 

@@ -16,9 +16,10 @@ from ..core.layouts import lies_last, returned
 from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, Shape
 from ..core.workspace import aligned
+from ..operations.average_pooling import avg_pool2d
 from ..operations.elementwise import activation_into, finite, to_channels_last
 from ..operations.normalization import affine, gate, layer_norm
-from ..operations.pooling import avg_pool2d, max_pool2d
+from ..operations.pooling import max_pool2d
 from ..operations.prepared import Conv2dPlan, plan_conv2d
 from ..operations.repeated import Calls, repeatable
 from .graph import Node, fused, in_order, taken_apart

@@ -64,6 +64,7 @@ _WANTED = {
     "dilation": _PAIR,
     "padding": (_padding, 'an integer, (height, width), ((top, bottom), (left, right)) or a string such as "same"'),
     "groups": _INTEGER,
+    "divisor_override": _INTEGER,
     "cval": _FLOAT,
     "rtol": _FLOAT,
     "ceil_mode": _FLAG,

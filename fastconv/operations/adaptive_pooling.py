@@ -1,0 +1,289 @@
+"""Adaptive pooling: the largest or the mean pixel of as many bins as the output has pixels, with gradients.
+
+Bins of an axis, PyTorch's, start at ``i * size // n`` and end before ``ceil((i + 1) * size / n)``: they may overlap,
+and their lengths differ by one. A copy of the image in which the rows and columns of every bin follow one another, the
+last ones of short bins twice, has plain windows: `max_pool2d` and `avg_pool2d` do the rest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from ..core.arguments import pair
+from ..core.arrays import as_numbers, common_dtype
+from ..core.layouts import is_nhwc, lying, returned, shown, stored
+from ..core.typing import Array, ArrayLike, IntPair, Layout
+from .average_pooling import avg_pool2d, avg_pool2d_backward
+from .calls import handed_over, image, lying_out, pixels, room_for
+from .integers import ordered, restored
+from .pooling import max_pool2d, max_pool2d_backward
+
+
+class Bins(NamedTuple):
+    """Bins of an axis: each of ``k`` pixels, one behind the other."""
+
+    k: int
+    pixels: Array  # where each lies in the image, (n * k,) intp
+    twice: Array  # those that are there for a second time, positions in `pixels`
+    lengths: Array  # of the bins in the image, (n,)
+
+
+class Copy(NamedTuple):
+    """An image whose bins are windows, as memory holds it, and what is needed on the way back."""
+
+    x: Array
+    rows: Bins
+    cols: Bins
+    last: bool
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"kernel_size": (self.rows.k, self.cols.k), "layout": "NHWC" if self.last else "NCHW"}
+
+
+@lru_cache(256)
+def _bins(size: int, n: int) -> Bins:
+    i = np.arange(n)
+    first, end = i * size // n, -((i + 1) * size // -n)
+    k = int((end - first).max())
+    at = first[:, None] + np.arange(k)
+    return Bins(k, np.minimum(at, end[:, None] - 1).ravel(), np.flatnonzero(at >= end[:, None]), end - first)
+
+
+def _copied(x: Array, size: tuple[int, int], last: bool) -> Copy:
+    rows, cols = _bins(x.shape[-2], size[0]), _bins(x.shape[-1], size[1])
+    a, axis = stored(x, last), 1 if last else 2
+    for k, bins in enumerate((rows, cols)):
+        if bins.pixels.size != a.shape[axis + k] or bins.twice.size:  # else every pixel is in one bin
+            a = a.take(bins.pixels, axis + k)
+    return Copy(np.ascontiguousarray(a), rows, cols, last)
+
+
+def _without_twice(a: Array, copy: Copy) -> Array:
+    """Zeros in place of what is there for a second time."""
+    planes = a if copy.last else np.moveaxis(a, 1, -1)
+    planes[:, copy.rows.twice] = 0
+    planes[:, :, copy.cols.twice] = 0
+    return a
+
+
+def _folded(dx: Array, copy: Copy) -> Array:
+    """The adjoint of the copy: sums over the places of every pixel."""
+    for axis, bins in enumerate((copy.rows, copy.cols), 1 if copy.last else 2):
+        order = np.argsort(bins.pixels, kind="stable")
+        starts = np.flatnonzero(np.diff(bins.pixels[order], prepend=-1))
+        if starts.size != order.size:
+            dx = np.add.reduceat(dx.take(order, axis), starts, axis)
+    return dx
+
+
+def _size(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[int, int]:
+    """Of the output, checked: None stands for that of the image."""
+    asked: Any = output_size
+    if isinstance(asked, (tuple, list)) and len(asked) == 2:
+        asked = [n if v is None else v for v, n in zip(asked, x.shape[-2:], strict=True)]
+    return pair("output_size", asked, 1)
+
+
+def adaptive_avg_pool2d(
+    x: ArrayLike,
+    output_size: IntPair | tuple[int | None, int | None],
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array:
+    """Mean of every bin, of as many as ``output_size`` says, whatever the size of the image.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
+    output_size : int or (height, width)
+        Also above the image's; None for one of a pair is the image's own.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
+    out : ndarray, optional
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray (N, C, OH, OW), or (C, OH, OW) for unbatched input
+        Of the dtype of ``x``; float64 for integers and booleans.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `avg_pool2d`; the message names the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> fastconv.adaptive_avg_pool2d(np.arange(5.).reshape(1, 1, 5), (1, 2))
+    array([[[1., 3.]]])
+    """
+    nhwc, given = is_nhwc(layout), as_numbers("x", x)
+    xa = pixels("x", given if given.dtype.kind == "f" else given.astype(np.float64), nhwc)
+    size, dtype, follows = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc)
+    result = room_for(out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
+    copy = _copied(xa.astype(result.dtype), size, follows)
+    sums = avg_pool2d(_without_twice(copy.x, copy), **copy.options, divisor_override=1)
+    result[...] = sums / _counts(copy, result.dtype)
+    return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
+
+
+def _counts(copy: Copy, dtype: Any) -> Array:
+    """Pixels of the bins, as memory holds the output."""
+    found = np.multiply.outer(copy.rows.lengths, copy.cols.lengths).astype(dtype)
+    return found[:, :, None] if copy.last else found
+
+
+def adaptive_avg_pool2d_backward(
+    dy: ArrayLike, x: ArrayLike, *, layout: Layout = "NCHW", out: Array | None = None
+) -> Array:
+    """Gradient of `adaptive_avg_pool2d`: every number of ``dy`` is shared out evenly among its bin.
+
+    Parameters
+    ----------
+    dy : array (N, C, OH, OW) or (C, OH, OW)
+        Gradient with respect to the output.
+    x : array (N, C, H, W) or (C, H, W)
+        As in the forward call; only shape and (float) dtype matter.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``dy``.
+    out : ndarray, optional
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `avg_pool2d_backward`.
+    """
+    nhwc = is_nhwc(layout)
+    xa, dya = pixels("x", x, nhwc), _gradient(dy, pixels("x", x, nhwc), nhwc)
+    dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
+    result = room_for(out, xa.shape, follows, nhwc, dtype, (dya,))
+    copy = _copied(np.broadcast_to(result.dtype.type(0), xa.shape), dya.shape[-2:], follows)
+    shared = stored(dya, follows).astype(result.dtype) / _counts(copy, result.dtype)
+    spread = avg_pool2d_backward(shared, copy.x, **copy.options, divisor_override=1)
+    result[...] = _folded(_without_twice(spread, copy), copy)
+    return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
+
+
+def _gradient(dy: ArrayLike, x: Array, nhwc: bool) -> Array:
+    a = image("dy", dy, nhwc)
+    if a.ndim != x.ndim or a.shape[:-2] != x.shape[:-2] or 0 in a.shape[-2:]:
+        want = shown((*x.shape[:-2], "OH", "OW"), nhwc)  # type: ignore[arg-type]
+        raise ValueError(f"dy must have shape ({', '.join(map(str, want))}), got {shown(a.shape, nhwc)}")
+    return a
+
+
+@overload
+def adaptive_max_pool2d(
+    x: ArrayLike,
+    output_size: IntPair | tuple[int | None, int | None],
+    *,
+    return_indices: Literal[False] = False,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array: ...
+@overload
+def adaptive_max_pool2d(
+    x: ArrayLike,
+    output_size: IntPair | tuple[int | None, int | None],
+    *,
+    return_indices: Literal[True],
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> tuple[Array, Array]: ...
+def adaptive_max_pool2d(
+    x: ArrayLike,
+    output_size: IntPair | tuple[int | None, int | None],
+    *,
+    return_indices: bool = False,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array | tuple[Array, Array]:
+    """Largest pixel of every bin, of as many as ``output_size`` says, whatever the size of the image.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
+    output_size : int or (height, width)
+        Also above the image's; None for one of a pair is the image's own.
+    return_indices : bool
+        Also return where each maximum was found.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``x`` as there.
+    out : ndarray, optional
+        As in `conv2d`; where ``y`` goes.
+
+    Returns
+    -------
+    y : ndarray (N, C, OH, OW), or (C, OH, OW) for unbatched input
+        Of the dtype of ``x``; NaN where a bin holds one.
+    indices : ndarray int64 like y, if asked for
+        Position in the flattened (H, W) plane; of equals the first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `max_pool2d`; the message names the argument.
+    """
+    nhwc, given = is_nhwc(layout), as_numbers("x", x)
+    floats, meaning = (given, None) if given.dtype.kind == "f" else ordered(given)
+    xa = pixels("x", floats, nhwc)
+    size, dtype, follows, unbatched = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
+    whole, last = given.dtype.kind != "f", lying_out(out, follows, nhwc)
+    result = room_for(None if whole else out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
+    copy = _copied(xa.astype(dtype, copy=False), size, follows)
+    if return_indices:
+        result[...], found = max_pool2d(copy.x, **copy.options, return_indices=True)
+        row, col = np.divmod(found, copy.cols.pixels.size)
+        found = copy.rows.pixels[row] * xa.shape[-1] + copy.cols.pixels[col]
+    else:
+        result[...] = max_pool2d(copy.x, **copy.options)
+    y = handed_over(result, None if whole else out, follows, last, nhwc, dtype, unbatched)
+    y = restored(y, given.dtype, meaning, out) if whole else y
+    return (y, returned(found, follows, nhwc, unbatched)) if return_indices else y
+
+
+def adaptive_max_pool2d_backward(
+    dy: ArrayLike, x: ArrayLike, *, layout: Layout = "NCHW", out: Array | None = None
+) -> Array:
+    """Gradient of `adaptive_max_pool2d`: every number of ``dy`` goes to the first of the largest pixels of its bin.
+
+    Parameters
+    ----------
+    dy : array (N, C, OH, OW) or (C, OH, OW)
+        Gradient with respect to the output.
+    x : array (N, C, H, W) or (C, H, W)
+        As in the forward call, of floats.
+    layout : {"NCHW", "NHWC"}
+        As in `conv2d`; memory follows ``dy``.
+    out : ndarray, optional
+        As in `conv2d`.
+
+    Returns
+    -------
+    ndarray like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `max_pool2d_backward`.
+    """
+    nhwc = is_nhwc(layout)
+    xa = pixels("x", x, nhwc)
+    dya = _gradient(dy, xa, nhwc)
+    dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
+    result = room_for(out, xa.shape, follows, nhwc, dtype, (xa, dya))
+    copy = _copied(xa.astype(result.dtype, copy=False), dya.shape[-2:], follows)
+    given = stored(dya, follows).astype(result.dtype, copy=False)
+    result[...] = _folded(max_pool2d_backward(given, copy.x, **copy.options), copy)
+    return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
