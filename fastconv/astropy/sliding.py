@@ -67,7 +67,7 @@ def convolve(
         return _handed_on(array, kernel, *options)
     gone, total = boundary == "fill" and bool(np.isnan(fill_value)), w.sum()
     interpolate = nan_treatment == "interpolate" and (gone or bool(np.isnan(x.sum())))
-    null = total < 1 / MAX_NORMALIZATION or np.isclose(total, 0, atol=normalization_zero_tol)
+    null = total < 1 / MAX_NORMALIZATION or abs(total) <= normalization_zero_tol
     if null and (normalize_kernel or interpolate):
         return _handed_on(array, kernel, *options)
     holes = np.isnan(x) if interpolate or preserve_nan or nan_treatment == "fill" else None

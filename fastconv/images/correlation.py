@@ -15,7 +15,7 @@ def correlate(x: Array, kernel: Array, y: Array, see: Window, how: str = "auto",
 
     Sums are of float64 if either is, and then ``y`` must be; else of float32.
     """
-    dtype = "float64" if np.float64 in (x.dtype, y.dtype) else "float32"
+    dtype = "float64" if 8 in (x.itemsize, y.itemsize) else "float32"
     small = kernel.size <= (8 if x.dtype == np.uint8 else 15) or 1 in kernel.shape  # two passes would not pay
     factors = filtering.factors(kernel, dtype) if how == "separable" or (how == "auto" and not small) else None
     if how == "separable" and factors is None:

@@ -20,6 +20,8 @@ from .filtering import MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
 _DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
+#: what the steps read or write in place of these
+_COMPUTED = {n: np.dtype("float32" if n == "float16" else n) for n in _DTYPES.values()}
 
 
 def filter2d(
@@ -144,8 +146,9 @@ def filter2d(
     outside, more = _real("cval", cval), _real("delta", delta)
     how, engine = _method(method) if backend is None else _backend(backend)
     ours = _dtype(dtype, given.dtype)
-    x = np.require(given.view(np.uint8) if given.dtype == bool else given, _computed(given.dtype), ("C", "A"))
-    result = destination(out, given.shape, ours, (given,), _computed(ours))
+    numbers = given.view(np.uint8) if given.dtype.kind == "b" else given
+    x = np.require(numbers, _COMPUTED[_DTYPES[numbers.dtype]], ("C", "A"))
+    result = destination(out, given.shape, ours, (given,), _COMPUTED[ours])
     if not x.size:
         return delivered(result, out, ours)
     planes = *x.shape[:2], x.size // (x.shape[0] * x.shape[1])
@@ -164,7 +167,7 @@ def filter2d(
     if weights is not None or nan == "ignore":
         there = normalized.presence(x, given.shape, weights, nan == "ignore", holes)
         sums = normalized.means(x, there, w, see, how, engine, y.dtype, nan == "ignore")
-    elif more or (x.dtype == np.float64 != y.dtype):
+    elif more or (x.itemsize == 8 != y.itemsize):  # the steps round sums of float32 only
         sums = np.empty(planes, np.result_type(x.dtype, y.dtype, np.float32))
         correlate(x, w, sums, see, how, engine)
     else:
@@ -197,11 +200,6 @@ def _dtype(dtype: Any, image: Any) -> str:
     except (TypeError, KeyError):
         *most, last = _DTYPES.values()
         raise TypeError(f"dtype must be {', '.join(most)} or {last}, got {dtype!r}") from None
-
-
-def _computed(dtype: Any) -> Any:
-    """What the steps read or write in its place."""
-    return np.dtype({"float16": "float32", "bool": "uint8"}.get(np.dtype(dtype).name, dtype))
 
 
 def _real(name: str, value: Any) -> float:

@@ -61,10 +61,13 @@ def sums(
     if there is None and fill == 1:
         correlate(x, kernel, top, see, how, engine)
         return top, np.full((1, 1, 1), kernel.sum(), dtype)
-    w = np.ones((*x.shape[:2], 1), dtype) if there is None else there.astype(dtype)
-    seen = x if there is None else np.where(w > 0, x, 0)  # zero times NaN would be NaN
-    if there is not None and there.dtype != bool:
-        seen = seen * w
+    if there is None:
+        w, seen = np.ones((*x.shape[:2], 1), np.uint8), x
+    elif there.dtype == bool:
+        w, seen = np.require(there, requirements="C").view(np.uint8), np.where(there, x, 0)
+    else:
+        w = there.astype(dtype)
+        seen = np.where(w > 0, x, 0) * w  # not x alone: zero times NaN would be NaN
     below = np.empty((*top.shape[:2], w.shape[2]), dtype)
     correlate(
         np.require(seen, requirements="C"), kernel, top, see if fill == 1 else see._replace(cval=0.0), how, engine
