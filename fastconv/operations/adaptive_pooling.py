@@ -16,23 +16,23 @@ from ..core.arguments import pair
 from ..core.arrays import as_numbers, common_dtype
 from ..core.layouts import is_nhwc, lying, returned, shown, stored
 from ..core.typing import Array, ArrayLike, IntPair, Layout
-from .average_pooling import avg_pool2d, avg_pool2d_backward
+from .average_pooling import avg_pool2d
 from .calls import handed_over, image, lying_out, pixels, room_for
 from .integers import ordered, restored
-from .pooling import max_pool2d, max_pool2d_backward
+from .pooling import max_pool2d
 
 
 class Bins(NamedTuple):
     """Bins of an axis: each of ``k`` pixels, one behind the other."""
 
     k: int
-    pixels: Array  # where each lies in the image, (n * k,) intp
+    pixels: Array  # where each lies in the image, (n * k,)
     twice: Array  # those that are there for a second time, positions in `pixels`
     lengths: Array  # of the bins in the image, (n,)
 
 
 class Copy(NamedTuple):
-    """An image whose bins are windows, as memory holds it, and what is needed on the way back."""
+    """An image whose bins are windows, as memory holds it."""
 
     x: Array
     rows: Bins
@@ -70,13 +70,18 @@ def _without_twice(a: Array, copy: Copy) -> Array:
     return a
 
 
-def _folded(dx: Array, copy: Copy) -> Array:
-    """The adjoint of the copy: sums over the places of every pixel."""
-    for axis, bins in enumerate((copy.rows, copy.cols), 1 if copy.last else 2):
-        order = np.argsort(bins.pixels, kind="stable")
-        starts = np.flatnonzero(np.diff(bins.pixels[order], prepend=-1))
-        if starts.size != order.size:
-            dx = np.add.reduceat(dx.take(order, axis), starts, axis)
+def _shared(dy: Array, size: int, axis: int) -> Array:
+    """Along an axis of ``dy``, of bins, the sum over the bins of each of ``size`` pixels."""
+    if dy.shape[axis] == 1:
+        return dy.repeat(size, axis)
+    bins = _bins(size, dy.shape[axis])
+    first, at = np.delete(bins.pixels, bins.twice), np.delete(np.arange(bins.pixels.size) // bins.k, bins.twice)
+    order = np.argsort(first, kind="stable")
+    pixel, at = first[order], at[order]
+    turn = np.arange(pixel.size) - np.searchsorted(pixel, pixel)  # of the bins of a pixel
+    dx: Array = dy.take(at[turn == 0], axis)
+    for k in range(1, int(turn.max()) + 1):
+        dx[(*[slice(None)] * axis, pixel[turn == k])] += dy.take(at[turn == k], axis)
     return dx
 
 
@@ -129,14 +134,14 @@ def adaptive_avg_pool2d(
     result = room_for(out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
     copy = _copied(xa.astype(result.dtype), size, follows)
     sums = avg_pool2d(_without_twice(copy.x, copy), **copy.options, divisor_override=1)
-    result[...] = sums / _counts(copy, result.dtype)
+    result[...] = sums / _counts(copy.rows, copy.cols, result.dtype, follows)
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
 
 
-def _counts(copy: Copy, dtype: Any) -> Array:
+def _counts(rows: Bins, cols: Bins, dtype: Any, last: bool) -> Array:
     """Pixels of the bins, as memory holds the output."""
-    found = np.multiply.outer(copy.rows.lengths, copy.cols.lengths).astype(dtype)
-    return found[:, :, None] if copy.last else found
+    found = np.multiply.outer(rows.lengths, cols.lengths).astype(dtype)
+    return found[:, :, None] if last else found
 
 
 def adaptive_avg_pool2d_backward(
@@ -168,10 +173,9 @@ def adaptive_avg_pool2d_backward(
     xa, dya = pixels("x", x, nhwc), _gradient(dy, pixels("x", x, nhwc), nhwc)
     dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
     result = room_for(out, xa.shape, follows, nhwc, dtype, (dya,))
-    copy = _copied(np.broadcast_to(result.dtype.type(0), xa.shape), dya.shape[-2:], follows)
-    shared = stored(dya, follows).astype(result.dtype) / _counts(copy, result.dtype)
-    spread = avg_pool2d_backward(shared, copy.x, **copy.options, divisor_override=1)
-    result[...] = _folded(_without_twice(spread, copy), copy)
+    (h, w), size, axis = xa.shape[-2:], dya.shape[-2:], 1 if follows else 2
+    each = stored(dya, follows) / _counts(_bins(h, size[0]), _bins(w, size[1]), result.dtype, follows)
+    result[...] = _shared(_shared(each, h, axis), w, axis + 1)
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
 
 
@@ -283,7 +287,13 @@ def adaptive_max_pool2d_backward(
     dya = _gradient(dy, xa, nhwc)
     dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
     result = room_for(out, xa.shape, follows, nhwc, dtype, (xa, dya))
-    copy = _copied(xa.astype(result.dtype, copy=False), dya.shape[-2:], follows)
-    given = stored(dya, follows).astype(result.dtype, copy=False)
-    result[...] = _folded(max_pool2d_backward(given, copy.x, **copy.options), copy)
+    _, index = adaptive_max_pool2d(xa, dya.shape[-2:], return_indices=True)
+    (n, c, h, w), places = xa.shape if xa.ndim == 4 else (1, *xa.shape), stored(index, follows)
+    image, channel = np.arange(n)[:, None, None, None], np.arange(c)
+    if follows:
+        places = (image * (h * w) + places) * c + channel
+    else:
+        places = (image * c + channel[:, None, None]) * (h * w) + places
+    result[...] = 0
+    np.add.at(result.reshape(-1), places.ravel(), stored(dya, follows).astype(result.dtype).ravel())
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
