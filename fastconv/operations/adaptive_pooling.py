@@ -73,7 +73,7 @@ def _without_twice(a: Array, copy: Copy) -> Array:
 def _shared(dy: Array, size: int, axis: int) -> Array:
     """Along an axis of ``dy``, of bins, the sum over the bins of each of ``size`` pixels."""
     if dy.shape[axis] == 1:
-        return dy.repeat(size, axis)
+        return np.broadcast_to(dy, (*dy.shape[:axis], size, *dy.shape[axis + 1 :]))
     bins = _bins(size, dy.shape[axis])
     first, at = np.delete(bins.pixels, bins.twice), np.delete(np.arange(bins.pixels.size) // bins.k, bins.twice)
     order = np.argsort(first, kind="stable")
