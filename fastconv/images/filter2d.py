@@ -135,9 +135,13 @@ def filter2d(
     [2, 5]
     """
     holes = None
-    if nan == "ignore" and np.ma.is_masked(image):
+    if type(image) is not np.ndarray and np.ma.is_masked(image):
+        if nan != "ignore":
+            raise TypeError(
+                "image has masked pixels: nan='ignore' leaves them out, as do image.data, weights=~image.mask"
+            )
         masked: Any = image
-        image, holes = masked.data, np.ma.getmaskarray(masked)
+        image, holes = np.ma.getdata(masked), np.ma.getmaskarray(masked)
     given, w = _image(image), _kernel(kernel)
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
@@ -224,7 +228,7 @@ def _round(sums: Array, y: Array) -> None:
 
 
 def _kernel(kernel: Numbers) -> Array:
-    w = np.asarray(kernel)
+    w = foreign("kernel", kernel) if hasattr(kernel, "__array__") else np.asarray(kernel)
     if w.dtype.kind not in "buif":
         raise TypeError(f"kernel must hold real numbers, got {w.dtype}")
     if w.ndim != 2:

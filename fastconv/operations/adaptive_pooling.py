@@ -63,7 +63,9 @@ def _copied(x: Array, size: tuple[int, int], last: bool) -> Copy:
 
 
 def _without_twice(a: Array, copy: Copy) -> Array:
-    """Zeros in place of what is there for a second time."""
+    """Zeros in place of what is there for a second time; without such the image may be the caller's."""
+    if not copy.rows.twice.size + copy.cols.twice.size:
+        return a
     planes = a if copy.last else np.moveaxis(a, 1, -1)
     planes[:, copy.rows.twice] = 0
     planes[:, :, copy.cols.twice] = 0
@@ -132,7 +134,7 @@ def adaptive_avg_pool2d(
     xa = pixels("x", given if given.dtype.kind == "f" else given.astype(np.float64), nhwc)
     size, dtype, follows = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc)
     result = room_for(out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
-    copy = _copied(xa.astype(result.dtype), size, follows)
+    copy = _copied(xa.astype(result.dtype, copy=False), size, follows)
     sums = avg_pool2d(_without_twice(copy.x, copy), **copy.options, divisor_override=1)
     result[...] = sums / _counts(copy.rows, copy.cols, result.dtype, follows)
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
@@ -170,7 +172,8 @@ def adaptive_avg_pool2d_backward(
         As `avg_pool2d_backward`.
     """
     nhwc = is_nhwc(layout)
-    xa, dya = pixels("x", x, nhwc), _gradient(dy, pixels("x", x, nhwc), nhwc)
+    xa = pixels("x", x, nhwc)
+    dya = _gradient(dy, xa, nhwc)
     dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
     result = room_for(out, xa.shape, follows, nhwc, dtype, (dya,))
     (h, w), size, axis = xa.shape[-2:], dya.shape[-2:], 1 if follows else 2
@@ -289,11 +292,9 @@ def adaptive_max_pool2d_backward(
     result = room_for(out, xa.shape, follows, nhwc, dtype, (xa, dya))
     _, index = adaptive_max_pool2d(xa, dya.shape[-2:], return_indices=True)
     (n, c, h, w), places = xa.shape if xa.ndim == 4 else (1, *xa.shape), stored(index, follows)
-    image, channel = np.arange(n)[:, None, None, None], np.arange(c)
-    if follows:
-        places = (image * (h * w) + places) * c + channel
-    else:
-        places = (image * c + channel[:, None, None]) * (h * w) + places
+    batch, channel = np.arange(n)[:, None, None, None], np.arange(c)
+    starts = batch * (h * w * c) + (channel if follows else channel[:, None, None] * (h * w))
+    places = starts + places * (c if follows else 1)
     result[...] = 0
     np.add.at(result.reshape(-1), places.ravel(), stored(dya, follows).astype(result.dtype).ravel())
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)

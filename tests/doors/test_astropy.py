@@ -17,6 +17,7 @@ convolution = pytest.importorskip("astropy.convolution")
 from astropy import units  # noqa: E402
 from astropy.convolution import Gaussian2DKernel, Tophat2DKernel  # noqa: E402
 from astropy.nddata import NDData  # noqa: E402
+from astropy.utils.exceptions import AstropyUserWarning  # noqa: E402
 
 import fastconv.astropy  # noqa: E402
 from fastconv.astropy import by_size, sliding  # noqa: E402
@@ -123,6 +124,13 @@ def test_what_comes_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         both(name, NDData(x, mask=mask, unit="m"), kernel)
     x.flags.writeable = False
     both(name, x, Gaussian2DKernel(1))
+
+
+@pytest.mark.parametrize(("name", "options"), [("convolve", {}), ("convolve_fft", {"boundary": None})])
+def test_warnings_point_to_the_caller(name: str, options: dict[str, Any]) -> None:
+    with pytest.warns(AstropyUserWarning) as seen:
+        getattr(fastconv.astropy, name)(np.full((5, 5), np.nan), np.ones((3, 3)), **options)
+    assert [w.filename for w in seen] == [__file__]
 
 
 def test_large_kernels() -> None:
