@@ -89,10 +89,9 @@ def _shared(dy: Array, size: int, axis: int) -> Array:
 
 def _size(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[int, int]:
     """Of the output, checked: None stands for that of the image."""
-    asked: Any = output_size
-    if isinstance(asked, (tuple, list)) and len(asked) == 2:
-        asked = [n if v is None else v for v, n in zip(asked, x.shape[-2:], strict=True)]
-    return pair("output_size", asked, 1)
+    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
+        output_size = [n if v is None else v for v, n in zip(output_size, x.shape[-2:], strict=True)]
+    return pair("output_size", output_size, 1)
 
 
 def adaptive_avg_pool2d(
