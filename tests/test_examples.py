@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import child
@@ -59,3 +60,14 @@ def test_with_torch(name: str) -> None:
     run = subprocess.run([sys.executable, str(file), "--quick"], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert "ms a step" in run.stdout
+
+
+def test_match_template(capsys: Any) -> None:
+    found = example("match_template")
+    assert found.main() == (123, 456)
+    assert "coefficient of 1.000" in capsys.readouterr().out
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(1)
+    image, pattern = rng.random((60, 70), np.float32), rng.random((9, 8), np.float32)
+    want = cv2.matchTemplate(image, pattern, cv2.TM_CCOEFF_NORMED)
+    np.testing.assert_allclose(found.match(image, pattern), want, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,27 @@ def as_array(name: str, value: Any) -> Array:
     return out
 
 
+def as_numbers(name: str, value: Any) -> Array:
+    """An ndarray of a float dtype, of integers or of booleans, sharing memory where it can.
+
+    Raises
+    ------
+    TypeError
+        As `as_array`.
+    """
+    if type(value) is not np.ndarray:
+        value = foreign(name, value)
+    if value.dtype.kind in "bui":
+        found: Array = value
+        return found
+    try:
+        return as_array(name, value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must hold floats of 16, 32 or 64 bits, integers or booleans, got {value.dtype}"
+        ) from None
+
+
 def foreign(name: str, value: Any) -> Array:
     """An ndarray that shares memory with ``value``, an array of any library.
 
@@ -35,8 +57,16 @@ def foreign(name: str, value: Any) -> Array:
     ------
     TypeError
         For anything else, and for arrays that their library does not hand out: what requires a gradient or lies
-        on another device, dtypes that NumPy does not have.
+        on another device, dtypes that NumPy does not have. Also for what a plain array would lose: masked pixels,
+        a unit.
     """
+    if type(value) is np.ndarray:
+        return value
+    if np.ma.is_masked(value):
+        raise TypeError(f"{name} has masked elements, which would count as numbers: fill them, say {name}.filled(0)")
+    unit = getattr(value, "unit", None) if isinstance(value, np.ndarray) else None
+    if unit is not None:
+        raise TypeError(f"{name} has a unit, {unit}, which would be lost: give {name}.value")
     try:
         if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
             return np.asarray(value)
@@ -45,6 +75,13 @@ def foreign(name: str, value: Any) -> Array:
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{name} must be an array that NumPy can read: {error}") from error
     raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+
+
+def tell_of_mask(name: str, value: Any, stacklevel: int) -> None:
+    """Warn the caller of a drop-in that a mask is passed over, as SciPy does without a word."""
+    if type(value) is not np.ndarray and np.ma.is_masked(value):
+        text = f"the mask of {name} is passed over, as by SciPy; filter2d(nan='ignore') leaves masked pixels out"
+        warnings.warn(text, UserWarning, stacklevel + 1)
 
 
 def common_dtype(*arrays: Array) -> str:

@@ -46,3 +46,4 @@ FilterMethod: TypeAlias = Literal[
     "auto", "direct", "separable", "fft",
     "direct/cython", "direct/numba", "separable/cython", "separable/numba", "fft/cython", "fft/numba",
 ]  # fmt: skip
+NanTreatment: TypeAlias = Literal["propagate", "ignore"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core import workspace
+from ..core.arrays import tell_of_mask
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
@@ -59,6 +60,7 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
     """The result of the plan that ``make`` makes and keeps; weights, if there are any, come first."""
+    tell_of_mask("input", input, 5)
     x, out = np.asarray(input), None
     if isinstance(output, np.ndarray):
         out, output = output, output.dtype

@@ -3,7 +3,9 @@
 conv2d.py, gradients.py                                                the convolution, and its gradients
 conv_transpose2d.py, separable.py, depthwise_separable.py              other convolutions, with their gradients
 prepared.py                                                            plans that keep packed weights
-pooling.py, global_pooling.py, unfold.py                               the rest of a CNN's geometry
+pooling.py, average_pooling.py, global_pooling.py, unfold.py           the rest of a CNN's geometry
+adaptive_pooling.py, unpooling.py                                      pooling to a size, and back from places
+integers.py                                                            integers and booleans for pooling
 elementwise.py                                                         activations by themselves, and their gradients
 normalization.py                                                       normalisation, factors of channels
 windows.py, planes.py, channels.py                                     windows of pooling, and the calls of its loops

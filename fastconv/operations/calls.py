@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..core.arrays import as_array, check_out, destination, ready
+from ..core.arrays import as_array, as_numbers, check_out, destination, ready
 from ..core.layouts import lies_last, lying, returned, seen, shape_forms, shown, stored
 from ..core.threads import get_num_threads
 from ..core.typing import Array
@@ -34,9 +34,9 @@ def image(name: str, value: Any, nhwc: bool) -> Array:
     return seen(name, as_array(name, value), nhwc)
 
 
-def pixels(name: str, value: Any, nhwc: bool) -> Array:
-    """An array of images (.., C, H, W), of one pixel at least."""
-    a = image(name, value, nhwc)
+def pixels(name: str, value: Any, nhwc: bool, integers: bool = False) -> Array:
+    """An array of images (.., C, H, W), of one pixel at least; also of integers or booleans, on demand."""
+    a = seen(name, as_numbers(name, value), nhwc) if integers else image(name, value, nhwc)
     if a.ndim not in (3, 4):
         raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
     if min(a.shape[-3:]) < 1:

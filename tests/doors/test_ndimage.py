@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import ndimage
+from fastconv import ndimage, signal
 from fastconv.images import ndimage_kernels, ndimage_plans
 from tests import child
 
@@ -364,6 +364,22 @@ def test_what_is_handed_to_scipy() -> None:
     both("correlate1d", np.ones((4, 5)), [])
     both("correlate", np.ones((0, 5)), np.ones((3, 3)))
     both("convolve1d", np.ones((4, 5), ">i4"), [1, 2])
+
+
+def test_masks_are_not_passed_over_in_silence() -> None:
+    """SciPy's numbers, with a warning in the caller's file; without masked pixels there is nothing to say."""
+    x = np.random.default_rng(1).random((9, 8))
+    masked = np.ma.masked_less(x, 0.5)
+    for name, args in (("gaussian_filter", [1.0]), ("correlate", [np.ones((3, 3))]), ("sobel", [])):
+        with pytest.warns(UserWarning, match="the mask of input is passed over") as seen:
+            got = getattr(ndimage, name)(masked, *args)
+        assert seen[0].filename == __file__
+        np.testing.assert_array_equal(got, getattr(scipy.ndimage, name)(x, *args))
+        np.testing.assert_array_equal(getattr(ndimage, name)(np.ma.array(x), *args), got)
+    with pytest.warns(UserWarning, match="the mask of in1 is passed over"):
+        signal.convolve2d(masked, np.ones((3, 3)))
+    with pytest.warns(UserWarning, match="the mask of in2 is passed over"):
+        signal.fftconvolve(x, masked[:3, :3])
 
 
 @pytest.mark.parametrize("weights", [[[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.ones((3, 3))])
