@@ -40,6 +40,7 @@ RULES: dict[str, set[str]] = {
     "numba_extension": set(),
     "numba_extension.answers": {"core.errors", "images.filter2d", "operations"},
     "numba_extension.overloads": {"core.errors", "numba_extension"},
+    "dask": {"core", "operations", "images.filter2d", "ndimage"},
     "signal": {"core.typing", "images"},
     "torch": {"core", "operations", "planning"},
 }
@@ -191,7 +192,7 @@ def test_public_names_exist() -> None:
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("door", ["ndimage", "nn", "signal", "torch"])
+@pytest.mark.parametrize("door", ["dask", "ndimage", "nn", "signal", "torch"])
 def test_doors_open(door: str) -> None:
     """As a statement, as an attribute, in `dir`; and none is open before."""
     if door == "torch":
@@ -203,6 +204,6 @@ def test_doors_open(door: str) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "nn", "signal", "torch"])
+    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "dask", "ndimage", "nn", "signal", "torch"])
     with pytest.raises(AttributeError, match="has no attribute 'doors'"):
         fastconv.doors  # noqa: B018

@@ -143,11 +143,11 @@ NAMES: list[Case] = [
 
 NUMBERS: list[Case] = [
     *((f"{name}={v!r}", ValueError, name, conv(**{name: v})) for name in ("stride", "dilation") for v in
-      (0, -1, (0, 1), (1, 0), (1, -2), (1, 1, 1), (1,), (), [2, 2, 2])),
+      (0, -1, (0, 1), (1, 0), (1, -2), (1, 1, 1), (-1,), (), [2, 2, 2])),
     *((f"{name}={v!r}", TypeError, name, conv(**{name: v})) for name in ("stride", "dilation") for v in
       (1.0, 1.5, True, False, None, NAN, (1, 2.0), (True, 1), {1, 2}, np.float32(1), 1j, "1", ("1", "1"))),
     *((f"padding={v!r}", ValueError, "padding", conv(padding=v)) for v in
-      (-1, (-1, 0), (0, -1), (1, 1, 1), (1,), (), (1, 1, 1, 1), ((1, 1),), ((1, 1), (1, -1)), ((1, 1, 1), (1, 1)),
+      (-1, (-1, 0), (0, -1), (1, 1, 1), (-1,), (), (1, 1, 1, 1), ((1, 1),), ((1, 1), (1, -1)), ((1, 1, 1), (1, 1)),
        ((1,), (1,)), "SAME", "Same", "reflect", "", "same ")),
     *((f"padding={v!r}", TypeError, "padding", conv(padding=v)) for v in
       (1.0, True, None, NAN, (1.0, 1), (None, 1), ((1, 1.5), (1, 1)), ((True, 1), (1, 1)), {1: 2}, ("same", "same"))),

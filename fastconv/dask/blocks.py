@@ -1,0 +1,205 @@
+"""How a dask array is cut: windows, halos, Dask's `map_overlap`, threads."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+import multiprocessing
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeAlias
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.array.overlap import ensure_minimum_chunksize
+from dask.delayed import delayed
+
+from ..core.arguments import integer
+from ..core.threads import get_num_threads, num_threads
+from ..core.typing import Array
+
+_LARGE = 1 << 20  # bytes of an argument that goes to a worker once, not with every task
+P = ParamSpec("P")
+
+
+class Windows(NamedTuple):
+    """Windows along an axis: output i sees ``span`` pixels from ``i * stride - before`` on."""
+
+    span: int
+    before: int
+    out: int
+    wraps: bool = False
+    stride: int = 1
+    after: int = 0  # padding at the end
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Pixels that a block needs from its neighbours, wherever it begins; Dask wraps equal numbers only."""
+        low, high = self.before, max(self.span - 1 - self.before, 0)
+        return (max(low, high, self.after),) * 2 if self.wraps else (low, high)
+
+    @property
+    def least(self) -> int:
+        """Pixels that a block must have to serve its neighbours and its own border, and to have an output."""
+        return max(*self.halo, self.after) + self.stride
+
+
+Axes: TypeAlias = dict[int, Windows]
+#: the pixel that a block begins at, with its halo, and its first output and the one behind its last
+Place: TypeAlias = tuple[int, int, int]
+
+
+def _overlapping(function: Any, x: Any, axes: Axes, whole: int | None, like: Array, **given: Any) -> Any:
+    """``function(block, places, axes=axes, **given)`` for every block of ``x`` with its halo.
+
+    The result has the dtype of ``like``, and its length along the axis ``whole``, which is not split.
+    """
+    x = _merged(x, axes, whole)
+    depth: dict[int, Any] = dict.fromkeys(range(x.ndim), 0)
+    chunks, begins = list(x.chunks), {}
+    if whole is not None:
+        chunks[whole] = (like.shape[whole],)
+    for k, a in axes.items():
+        ends = np.cumsum((0, *x.chunks[k]))
+        low, high = a.halo if len(ends) > 2 else (0, 0)  # an axis in one piece has its own border
+        depth[k] = low if a.wraps else (low, high)
+        begins[k] = [int(e) - low if a.wraps else max(int(e) - low, 0) for e in ends[:-1]]
+        outputs = [*(min(-(-int(e) // a.stride), a.out) for e in ends[:-1]), a.out]
+        chunks[k] = tuple(n - m for m, n in itertools.pairwise(outputs))
+    return da.map_overlap(  # type: ignore[no-untyped-call]
+        _task, x, depth=depth, trim=False, allow_rechunk=False, chunks=tuple(chunks), dtype=like.dtype,
+        boundary={k: "periodic" if k in axes and axes[k].wraps and depth[k] else "none" for k in depth},
+        meta=np.empty((0,) * x.ndim, like.dtype), function=function, begins=begins, threads=_threads(),
+        given={"axes": axes, **given},
+    )  # fmt: skip
+
+
+def _merged(x: Any, axes: Axes, whole: int | None) -> Any:
+    """The array with channels in one piece, and no chunk too small for its windows."""
+    chunks, small = list(x.chunks), []
+    if whole is not None:
+        chunks[whole] = (x.shape[whole],)
+    for k, a in axes.items():
+        if len(chunks[k]) > 1 and min(chunks[k]) < a.least:
+            small.append(f"{min(chunks[k])} pixels along axis {k} (at least {a.least} are needed)")
+            fits = a.least <= x.shape[k]
+            chunks[k] = ensure_minimum_chunksize(a.least, chunks[k]) if fits else (x.shape[k],)  # type: ignore[no-untyped-call]
+    if small:
+        warnings.warn(f"chunks smaller than their halo are merged: {', '.join(small)}", stacklevel=4)
+    return x if tuple(chunks) == x.chunks else x.rechunk(tuple(chunks))
+
+
+def _threads() -> int | None:
+    """What the configuration says at the time of the call; it goes with the tasks, wherever they run."""
+    n = dask.config.get("fastconv.num-threads", None)
+    return None if n is None else integer("fastconv.num-threads", n, 1)
+
+
+def _task(block: Any, function: Any, begins: Any, threads: int | None, given: Any, block_info: Any) -> Array:
+    """One block. Only a scheduler that runs one task at a time does so in the main thread of a main process."""
+    at, outputs = block_info[0]["chunk-location"], block_info[None]["array-location"]
+    alone = threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None
+    with num_threads(threads or (get_num_threads() if alone else 1)):
+        found: Array = function(np.asarray(block), {k: (b[at[k]], *outputs[k]) for k, b in begins.items()}, **given)
+    return found
+
+
+def _trimmed(block: Array, places: dict[int, Place], axes: Axes, call: Any, arguments: Any) -> Array:
+    """A filter whose result has the size of its image: what it makes of the halo is cut off."""
+    inside = [slice(None)] * block.ndim
+    for k, (begin, start, stop) in places.items():
+        inside[k] = slice(start - begin, stop - begin)
+    found: Array = call(block, **arguments)[tuple(inside)]
+    return found
+
+
+def _padded(block: Array, places: dict[int, Place], axes: Axes, call: Any, arguments: Any) -> Array:
+    """An operation with padding of its own: the first window is put at the first output, and padding at the edges."""
+    seen, wanted, pads = [slice(None)] * block.ndim, [slice(None)] * block.ndim, []
+    for k, (begin, start, stop) in places.items():
+        a, first = axes[k], start * axes[k].stride - axes[k].before
+        short = (stop - 1) * a.stride - a.before + a.span - (begin + block.shape[k])
+        seen[k], wanted[k] = slice(max(first - begin, 0), None), slice(stop - start)
+        pads.append((max(begin - first, 0), min(max(short, 0), a.after)))
+    found: Array = call(block[tuple(seen)], **arguments, padding=tuple(pads))[tuple(wanted)]
+    return found
+
+
+_DOC = """{summary}
+
+Parameters
+----------
+{first} : dask array {form}
+    Of NumPy arrays, with known chunk sizes.
+{others}
+    As in `{name}`.
+
+Returns
+-------
+dask array {form}
+    Cut as ``{first}`` is. Nothing is computed yet.
+
+Raises
+------
+TypeError, ValueError
+    As `{name}`, when called; also if ``{first}`` is no dask array of numbers, or has unknown chunk sizes.
+"""
+
+
+def door(call: Callable[P, Any], form: str) -> Callable[[Callable[..., Axes]], Callable[P, Any]]:
+    """``call`` for dask arrays; what is decorated says by which windows, from the array and all other arguments.
+
+    The first parameter is the array. Arrays that are filled, or have the shape of the result, are left out.
+    """
+    known = inspect.signature(call)
+    first, *others = (p for p in known.parameters.values() if p.name not in ("out", "residual", "return_indices"))
+    lazy = "dask.array.Array"
+    signature = known.replace(parameters=[first.replace(annotation=lazy), *others], return_annotation=lazy)
+    sample: Callable[..., Any] = call
+    adds = any(p.name == "padding" for p in others)
+    name = f"{call.__module__ if call.__module__ == 'fastconv.ndimage' else 'fastconv'}.{call.__name__}"
+
+    def decorated(windows: Callable[..., Axes]) -> Callable[P, Any]:
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            arguments: dict[str, Any] = dict(bound.arguments)
+            whole: int | None
+            x = _checked(first.name, arguments.pop(first.name))
+            if isinstance(arguments.get("output"), np.ndarray | da.Array):
+                raise TypeError("output must be a dtype: the result is a new dask array")
+            if adds:
+                axes = windows(x, **arguments)
+                del arguments["padding"]
+                whole = min(set(range(x.ndim - 3, x.ndim)) - set(axes))
+                least = [axes[k].span if k in axes else x.shape[k] if k == whole else 1 for k in range(x.ndim)]
+                like = sample(np.zeros(least, x.dtype), **arguments)
+            else:  # a filter of one pixel finds fault with arguments that windows cannot be told from
+                like = sample(np.zeros((1, 1, *x.shape[2:])[: x.ndim], x.dtype), **arguments)
+                axes, whole = windows(x, **arguments), 2 if x.ndim == 3 else None
+            given = {k: delayed(v) if getattr(v, "nbytes", 0) > _LARGE else v for k, v in arguments.items()}
+            return _overlapping(_padded if adds else _trimmed, x, axes, whole, like, call=call, arguments=given)
+
+        function.__name__ = function.__qualname__ = call.__name__
+        function.__module__ = windows.__module__
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__annotations__ = {first.name: lazy, **{p.name: p.annotation for p in others}, "return": lazy}
+        function.__doc__ = _DOC.format(
+            summary=windows.__doc__, first=first.name, form=form, others=", ".join(p.name for p in others), name=name
+        )
+        return function
+
+    return decorated
+
+
+def _checked(name: str, x: Any) -> Any:
+    if not isinstance(x, da.Array):
+        raise TypeError(f"{name} must be a dask array, got {type(x).__name__}")
+    if not isinstance(x._meta, np.ndarray) or isinstance(x._meta, np.ma.MaskedArray) or x.dtype.hasobject:
+        raise TypeError(f"{name} must hold numbers in NumPy arrays, got {x.dtype} in {type(x._meta).__name__}")
+    if any(math.isnan(n) for n in x.shape):
+        raise ValueError(f"{name} must have known chunk sizes, got {x.chunks}: call its compute_chunk_sizes() first")
+    return x
