@@ -15,7 +15,7 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.array.overlap import ensure_minimum_chunksize
-from dask.delayed import delayed
+from dask.delayed import Delayed, delayed
 
 from ..core.arguments import integer
 from ..core.threads import get_num_threads, num_threads
@@ -57,28 +57,35 @@ def _overlapping(function: Any, x: Any, axes: Axes, whole: int | None, like: Arr
 
     The result has the dtype of ``like``, and its length along the axis ``whole``, which is not split.
     """
-    x = _merged(x, axes, whole)
-    depth: dict[int, Any] = dict.fromkeys(range(x.ndim), 0)
-    chunks, begins = list(x.chunks), {}
+    cut = _merged(x, axes, whole)
+    ends = [np.cumsum((0, *c)).tolist() for c in cut]
+    pieces, chunks = [list(itertools.pairwise(e)) for e in ends], list(cut)
     if whole is not None:
         chunks[whole] = (like.shape[whole],)
+    depth: dict[int, Any] = dict.fromkeys(range(x.ndim), 0)
     for k, a in axes.items():
-        ends = np.cumsum((0, *x.chunks[k]))
-        low, high = a.halo if len(ends) > 2 else (0, 0)  # an axis in one piece has its own border
+        low, high = a.halo if len(cut[k]) > 1 else (0, 0)  # an axis in one piece has its own border
         depth[k] = low if a.wraps else (low, high)
-        begins[k] = [int(e) - low if a.wraps else max(int(e) - low, 0) for e in ends[:-1]]
-        outputs = [*(min(-(-int(e) // a.stride), a.out) for e in ends[:-1]), a.out]
+        first, last = (-low, x.shape[k] + high) if a.wraps else (0, x.shape[k])
+        pieces[k] = [(max(m - low, first), min(n + high, last)) for m, n in pieces[k]]
+        outputs = [*(min(-(-e // a.stride), a.out) for e in ends[k][:-1]), a.out]
         chunks[k] = tuple(n - m for m, n in itertools.pairwise(outputs))
+    told = {
+        "chunks": tuple(chunks), "dtype": like.dtype, "meta": np.empty((0,) * x.ndim, like.dtype),
+        "function": function, "pieces": pieces, "threads": _threads(), "given": {"axes": axes, **given},
+    }  # fmt: skip
+    stored = _stored(x)
+    if stored is not None and not any(p[0][0] < 0 for p in pieces):
+        return da.map_blocks(_read, stored=stored, **told)  # type: ignore[no-untyped-call]
+    around = {k: "periodic" if k in axes and axes[k].wraps and depth[k] else "none" for k in depth}
+    x = x if cut == x.chunks else x.rechunk(cut)
     return da.map_overlap(  # type: ignore[no-untyped-call]
-        _task, x, depth=depth, trim=False, allow_rechunk=False, chunks=tuple(chunks), dtype=like.dtype,
-        boundary={k: "periodic" if k in axes and axes[k].wraps and depth[k] else "none" for k in depth},
-        meta=np.empty((0,) * x.ndim, like.dtype), function=function, begins=begins, threads=_threads(),
-        given={"axes": axes, **given},
-    )  # fmt: skip
+        _task, x, depth=depth, boundary=around, trim=False, allow_rechunk=False, **told
+    )
 
 
-def _merged(x: Any, axes: Axes, whole: int | None) -> Any:
-    """The array with channels in one piece, and no chunk too small for its windows."""
+def _merged(x: Any, axes: Axes, whole: int | None) -> tuple[tuple[int, ...], ...]:
+    """The chunks of the array, channels in one piece, and none too small for its windows."""
     chunks, small = list(x.chunks), []
     if whole is not None:
         chunks[whole] = (x.shape[whole],)
@@ -89,7 +96,20 @@ def _merged(x: Any, axes: Axes, whole: int | None) -> Any:
             chunks[k] = ensure_minimum_chunksize(a.least, chunks[k]) if fits else (x.shape[k],)  # type: ignore[no-untyped-call]
     if small:
         warnings.warn(f"chunks smaller than their halo are merged: {', '.join(small)}", stacklevel=4)
-    return x if tuple(chunks) == x.chunks else x.rechunk(tuple(chunks))
+    return tuple(chunks)
+
+
+def _stored(x: Any) -> Any:
+    """What `dask.array.from_array` or `from_zarr` reads, if ``x`` is that and read without a lock; else None.
+
+    Blocks with their halos are cut from it. Blocks that are read once and handed to their neighbours stay in memory, a
+    dozen for each worker.
+    """
+    name = f"original-{x.name}"
+    layers = x.dask.layers
+    if set(layers) != {name, x.name} or getattr(getattr(layers[x.name], "task", None), "kwargs", True):
+        return None
+    return Delayed(name, {name: layers[name][name]})  # type: ignore[no-untyped-call]
 
 
 def _threads() -> int | None:
@@ -98,13 +118,20 @@ def _threads() -> int | None:
     return None if n is None else integer("fastconv.num-threads", n, 1)
 
 
-def _task(block: Any, function: Any, begins: Any, threads: int | None, given: Any, block_info: Any) -> Array:
+def _task(block: Any, function: Any, pieces: Any, threads: int | None, given: Any, block_info: Any) -> Array:
     """One block. Only a scheduler that runs one task at a time does so in the main thread of a main process."""
-    at, outputs = block_info[0]["chunk-location"], block_info[None]["array-location"]
+    at, outputs = block_info[None]["chunk-location"], block_info[None]["array-location"]
+    places = {k: (pieces[k][at[k]][0], *outputs[k]) for k in given["axes"]}
     alone = threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None
     with num_threads(threads or (get_num_threads() if alone else 1)):
-        found: Array = function(np.asarray(block), {k: (b[at[k]], *outputs[k]) for k, b in begins.items()}, **given)
+        found: Array = function(np.asarray(block), places, **given)
     return found
+
+
+def _read(stored: Any, pieces: Any, block_info: Any, **told: Any) -> Array:
+    """The same, of a block that is read here."""
+    where = tuple(slice(*p[i]) for p, i in zip(pieces, block_info[None]["chunk-location"], strict=True))
+    return _task(stored[where], pieces=pieces, block_info=block_info, **told)
 
 
 def _trimmed(block: Array, places: dict[int, Place], axes: Axes, call: Any, arguments: Any) -> Array:
