@@ -43,6 +43,7 @@ def filter_bands(x: Array, kernel: Array, y: Array, see: Window, dtype: str, how
         _convolve(names, planes, w, out)
         if not filtering.join(out[:, 0], y[i : i + n], engine) and spread:
             return False
+        del planes, out  # before the next band's are made
     return True
 
 
