@@ -2,7 +2,7 @@
 
     python examples/dask_large_image.py [SIDE CHUNK [peer]]
 
-Side 20000 and chunk 2500 are an image of 1.6 GB; ``peer`` times dask-image's Gaussian, too. It needs fastconv[dask],
+Side 20000 and chunk 4000 are an image of 1.6 GB; ``peer`` times dask-image's Gaussian, too. It needs fastconv[dask],
 distributed and zarr. Blocks are read with their halos, straight from the store, whose own chunks are therefore smaller.
 """
 

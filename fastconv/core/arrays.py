@@ -94,7 +94,7 @@ def destination(
 def delivered(result: Array, out: Array | None, dtype: str) -> Array:
     """The caller's array with the result in it; without one the result in its dtype."""
     if out is None:
-        return result.astype(dtype) if dtype == "float16" else result  # all others are computed as they are
+        return result.astype(dtype, copy=False) if dtype == "float16" else result  # all others are computed as they are
     if result is not out:
         out[...] = result
     return out

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
-from ..core.arrays import delivered, destination, foreign
+from ..core.arrays import check_out, delivered, destination, foreign
 from ..core.typing import Array, ArrayLike, FilterMethod, ImageMode
 from ..engines.loader import ENGINES
 from ..planning.registry import find_backends
-from . import filtering
-from .correlation import correlate
+from . import bands, filtering
 from .filtering import MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
@@ -54,7 +53,8 @@ def filter2d(
         How: "separable" takes kernels that are a column times a row. All but "auto" also with an engine
         ("direct/numba").
     out : ndarray, optional
-        Where the result goes: the image's exact shape and dtype, any strides; may overlap the inputs.
+        Where the result goes: the image's exact shape and dtype, any strides; may overlap the inputs. With it an
+        image of any size is filtered in bounded memory, from one `numpy.memmap` into another, say.
     backend : str, optional
         Deprecated: ``method``, or another backend of `conv2d` (see `list_backends`), which sees bordered bands.
 
@@ -93,32 +93,35 @@ def filter2d(
     except (TypeError, ValueError):
         raise TypeError(f"cval must be a real number, got {cval!r}") from None
     how, engine = _method(method) if backend is None else _backend(backend)
-    dtype = _DTYPES[given.dtype]
-    compute = "float32" if dtype == "float16" else dtype
-    result = destination(out, given.shape, dtype, (given,), compute)
-    x = np.require(given, compute, ("C", "A"))
-    if x.size:
+    dtype = _DTYPES[given.dtype.newbyteorder("=")]
+    compute = np.dtype("float32" if dtype == "float16" else dtype)
+    large = given.size * compute.itemsize > bands.BAND_BYTES
+    if large and not (bands.plain(given, compute) and bands.plain(given if out is None else out, compute)):
+        if out is not None:
+            check_out(out, given.shape, dtype)
+        apart = out is not None and not np.may_share_memory(out, given)
+        result, write = (out if apart else np.empty(given.shape, dtype)), bands.correlate_in_bands
+    else:
+        result, write = destination(out, given.shape, dtype, (given,), compute), bands.correlate_at_once
+    if given.size:
         before = tuple((k - 1) // 2 if flip else k // 2 for k in w.shape)
         name = MODES[mode]
         see = filtering.window(
-            x.shape,
+            given.shape,
             (-before[0], -before[1]),
-            (x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1),
+            (given.shape[0] + w.shape[0] - 1, given.shape[1] + w.shape[1] - 1),
             (name, name),
             outside,
         )
-        planes = *x.shape[:2], x.size // (x.shape[0] * x.shape[1])
-        correlate(x.reshape(planes), w[::-1, ::-1] if flip else w, result.reshape(planes), see, how, engine)
+        write(given, w[::-1, ::-1] if flip else w, result, see, how, engine, compute)
     return delivered(result, out, dtype)
 
 
 def _image(image: ArrayLike) -> Array:
     x = foreign("image", image)
-    if x.dtype not in _DTYPES:
-        if x.dtype.newbyteorder("=") not in _DTYPES:
-            *most, last = _DTYPES.values()
-            raise TypeError(f"image must be {', '.join(most)} or {last}, got {x.dtype}")
-        x = x.astype(x.dtype.newbyteorder("="))
+    if x.dtype.newbyteorder("=") not in _DTYPES:
+        *most, last = _DTYPES.values()
+        raise TypeError(f"image must be {', '.join(most)} or {last}, got {x.dtype}")
     if x.ndim not in (2, 3):
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {x.shape}")
     return x
