@@ -99,8 +99,9 @@ def filter2d(
     if large and not (bands.plain(given, compute) and bands.plain(given if out is None else out, compute)):
         if out is not None:
             check_out(out, given.shape, dtype)
-        apart = out is not None and not np.may_share_memory(out, given)
-        result, write = (out if apart else np.empty(given.shape, dtype)), bands.correlate_in_bands
+        shared = out is None or np.may_share_memory(out, given)
+        result: Any = np.empty(given.shape, dtype) if shared else out
+        write = bands.correlate_in_bands
     else:
         result, write = destination(out, given.shape, dtype, (given,), compute), bands.correlate_at_once
     if given.size:

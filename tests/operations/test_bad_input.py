@@ -105,7 +105,7 @@ FOREIGN: list[Case] = [
       for kind in (Tracked, Abroad) for call, name in ((conv, "x"), (conv, "w"), (back, "dy"), (back, "x"), (dw, "x"))),
     *((f"image cannot be read, {kind.__name__}", TypeError, "image",
        lambda kind=kind: fastconv.filter2d(kind(), W[0, 0])) for kind in (Tracked, Abroad)),
-    ("x of bfloat16", TypeError, "x", conv(X.astype(ml_dtypes.bfloat16 if ml_dtypes else "i2"))),
+    ("x of float8", TypeError, "x", conv(X.astype(ml_dtypes.float8_e4m3 if ml_dtypes else "i2"))),
 ]  # fmt: skip
 
 ODD_PAIRS = ((2**64, ValueError), (2**31, ValueError), ((1, 2**63), ValueError), (np.array([1, 2]), TypeError))
