@@ -43,9 +43,9 @@ def test_friends() -> None:
     x, v = arrays((2, 4, 9, 8), (4, 3, 3, 2))
     same(fastconv.conv_transpose2d(x, v, stride=2, backend="direct"),
          fastconv.conv_transpose2d(*singles(x, v), stride=2, backend="direct"))  # fmt: skip
-    same(fastconv.max_pool2d(x, 2), fastconv.max_pool2d(*singles(x), 2))
-    same(fastconv.avg_pool2d(x, 3, padding=1), fastconv.avg_pool2d(*singles(x), 3, padding=1))
-    same(fastconv.unfold(x, kernel_size=3), fastconv.unfold(*singles(x), kernel_size=3))
+    same(fastconv.max_pool2d(x, 2), fastconv.max_pool2d(singles(x)[0], 2))
+    same(fastconv.avg_pool2d(x, 3, padding=1), fastconv.avg_pool2d(singles(x)[0], 3, padding=1))
+    same(fastconv.unfold(x, 3), fastconv.unfold(singles(x)[0], 3))
 
 
 def test_out_and_mixtures() -> None:
