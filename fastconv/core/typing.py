@@ -33,6 +33,7 @@ IntPair: TypeAlias = int | Sequence[int]
 PaddingNumbers: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
 PaddingName: TypeAlias = Literal["valid", "same", "full"]
 Padding: TypeAlias = PaddingName | PaddingNumbers
+TransposedPadding: TypeAlias = Literal["valid", "same"] | PaddingNumbers
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 Activation: TypeAlias = Literal["relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "symmetric", "replicate", "circular"]
