@@ -33,6 +33,7 @@ from .operations.arithmetic import (
     halo,
     receptive_field,
 )
+from .operations.conv1d import conv1d, conv1d_backward
 from .operations.conv2d import conv2d
 from .operations.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from .operations.depthwise_separable import (
@@ -72,6 +73,8 @@ __all__ = [
     "WorkspaceError",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_flops",
