@@ -17,6 +17,7 @@ from .filtering import MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
 _DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
+_COMPLEX = np.dtype(np.complex64), np.dtype(np.complex128)
 
 
 def filter2d(
@@ -37,8 +38,8 @@ def filter2d(
 
     Parameters
     ----------
-    image : array (H, W) or (H, W, C), uint8, uint16, int16, float16, float32 or float64
-        Any strides and byte order; never changed.
+    image : array (H, W) or (H, W, C), uint8, uint16, int16, float16, float32, float64, complex64 or complex128
+        Any strides and byte order; never changed. Real and imaginary parts are channels of one call.
     kernel : array (KH, KW) of real numbers
         Of any size, also even, and larger than the image.
     mode : {"reflect", "mirror", "nearest", "wrap", "constant"}
@@ -46,7 +47,7 @@ def filter2d(
         "grid-constant"): "reflect" repeats the edge pixel (OpenCV's BORDER_REFLECT), "mirror" does not
         (BORDER_REFLECT_101, OpenCV's default), "nearest" is BORDER_REPLICATE.
     cval : float
-        The value outside, for ``mode="constant"``.
+        The value outside, for ``mode="constant"``; of complex images 0.
     flip : bool
         True for true convolution: the kernel is turned by 180 degrees. False for correlation, as in OpenCV.
     method : {"auto", "direct", "separable", "fft"}
@@ -92,6 +93,8 @@ def filter2d(
         outside = float(cval)
     except (TypeError, ValueError):
         raise TypeError(f"cval must be a real number, got {cval!r}") from None
+    if given.dtype.kind == "c":
+        return _complex(given, out, outside, kernel, mode=mode, flip=flip, method=method, backend=backend)
     how, engine = _method(method) if backend is None else _backend(backend)
     dtype = _DTYPES[given.dtype.newbyteorder("=")]
     compute = np.dtype("float32" if dtype == "float16" else dtype)
@@ -118,10 +121,24 @@ def filter2d(
     return delivered(result, out, dtype)
 
 
+def _complex(given: Array, out: Any, cval: float, kernel: Numbers, **options: Any) -> Array:
+    """The filter of a complex image: its real and imaginary parts are channels side by side in memory."""
+    if cval:
+        raise ValueError(f"cval must be 0 for complex images, got {cval}")
+    dtype = given.dtype.newbyteorder("=")
+    result = destination(out, given.shape, dtype.name, (given,), dtype)
+    real = np.dtype(f"f{dtype.itemsize // 2}")
+    parts, filled = (np.require(a, dtype, ("C", "A")).view(real) for a in (given, result))
+    if given.ndim == 2:
+        parts, filled = (a.reshape(*given.shape, 2) for a in (parts, filled))
+    filter2d(parts, kernel, out=filled, **options)
+    return delivered(result, out, dtype.name)
+
+
 def _image(image: ArrayLike) -> Array:
     x = foreign("image", image)
-    if x.dtype.newbyteorder("=") not in _DTYPES:
-        *most, last = _DTYPES.values()
+    if x.dtype.newbyteorder("=") not in (*_DTYPES, *_COMPLEX):
+        *most, last = *_DTYPES.values(), *map(str, _COMPLEX)
         raise TypeError(f"image must be {', '.join(most)} or {last}, got {x.dtype}")
     if x.ndim not in (2, 3):
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {x.shape}")
