@@ -107,7 +107,8 @@ def _stored(x: Any) -> Any:
     """
     name = f"original-{x.name}"
     layers = x.dask.layers
-    if set(layers) != {name, x.name} or getattr(getattr(layers[x.name], "task", None), "kwargs", True):
+    how = getattr(getattr(layers[x.name], "task", None), "kwargs", None)
+    if set(layers) != {name, x.name} or how is None or how.get("lock"):
         return None
     return Delayed(name, {name: layers[name][name]})  # type: ignore[no-untyped-call]
 

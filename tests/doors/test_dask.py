@@ -18,7 +18,7 @@ dask = pytest.importorskip("dask")
 fd = pytest.importorskip("fastconv.dask")
 blocks = pytest.importorskip("fastconv.dask.blocks")
 
-MODES = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-wrap"]
+MODES: Any = ["reflect", "mirror", "nearest", "wrap", "constant", "grid-wrap"]
 
 
 def image(shape: tuple[int, ...], dtype: str = "float32") -> Any:
@@ -208,6 +208,21 @@ def test_large_weights_are_an_argument_of_their_own() -> None:
     lazy = fd.conv2d(da.from_array(x, chunks=(1, 24, 24)), w, padding=50, backend="im2col")
     assert sum(k.startswith("ndarray") for k in map(str, lazy.__dask_graph__())) == 1
     np.testing.assert_allclose(lazy.compute(), fastconv.conv2d(x, w, padding=50), rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize("lock", [False, True])
+def test_stored_arrays_are_read_with_their_halos(tmp_path: Any, lock: bool) -> None:
+    """A block at a time, each by one read; with a lock, which is Dask's to take, and across a wrap by its exchange."""
+    x = np.memmap(tmp_path / "x", "float32", "w+", shape=(60, 50))
+    x[:] = image((60, 50))
+    lazy, w = da.from_array(x, chunks=(16, 20), lock=lock), np.random.default_rng(1).standard_normal((4, 5))
+    for mode in MODES:
+        y = fd.filter2d(lazy, w, mode=mode)
+        assert (lazy.name in y.dask.layers) == (lock or "wrap" in mode)
+        np.testing.assert_array_equal(y, fastconv.filter2d(x, w, mode=mode))
+    kernel, planes = np.ones((2, 1, 3, 4), np.float32), lazy[None]
+    y = fd.conv2d(planes, kernel, stride=2, padding=1, backend="direct")
+    np.testing.assert_array_equal(y, fastconv.conv2d(x[None], kernel, stride=2, padding=1, backend="direct"))
 
 
 def threads_of(block: Any, places: Any, axes: Any) -> Any:
