@@ -46,6 +46,16 @@ def test_cs231n_layers() -> None:
     assert example("cs231n_layers").main() < 1e-13
 
 
+def test_dask_large_image() -> None:
+    """In a process of its own, whose workers import the script."""
+    for name in ("distributed", "zarr"):
+        pytest.importorskip(name)
+    file = (EXAMPLES / "dask_large_image").with_suffix(".py")
+    printed = child.run(str(file), PYTHONPATH=str(child.ROOT)).stdout
+    assert printed.count("workers") == 2
+    assert float(printed.split()[-1]) < 1e-5
+
+
 def test_inside_numba(tmp_path: Path) -> None:
     file = (EXAMPLES / "inside_numba").with_suffix(".py")
     printed = child.run(str(file), PYTHONPATH=child.with_entry_points(tmp_path)).stdout

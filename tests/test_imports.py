@@ -35,8 +35,9 @@ RULES: dict[str, set[str]] = {
     "images.spectral": {"core", "planning", "images.filtering", "images.transform"},
     "images.correlation": {"core", "planning.rates", "images.filtering", "images.spectral"},
     "images.normalized": {"core", "images.filtering", "images.correlation"},
+    "images.bands": {"core", "images.filtering", "images.correlation", "images.normalized"},
     "images.arguments": {"core", "planning.registry", "engines.loader", "images.filtering"},
-    "images.filter2d": {"core", "images.filtering", "images.correlation", "images.normalized", "images.arguments"},
+    "images.filter2d": {"core", "images.filtering", "images.bands", "images.normalized", "images.arguments"},
     "images.ndimage_calls": {"core", "images.filtering"},
     "images.ndimage_filters": {"images.ndimage_calls"},
     "images.ndimage_passes": {"core", "engines.loader", "images.filtering", "images.ndimage_calls"},
@@ -57,6 +58,7 @@ RULES: dict[str, set[str]] = {
     "numba_extension": set(),
     "numba_extension.answers": {"core.errors", "images.filter2d", "operations"},
     "numba_extension.overloads": {"core.errors", "numba_extension"},
+    "dask": {"core", "operations", "images.filter2d", "ndimage"},
     "signal": {"core.arrays", "core.typing", "images"},
     "torch": {"core", "operations", "planning"},
 }
@@ -208,7 +210,7 @@ def test_public_names_exist() -> None:
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("door", ["astropy", "ndimage", "nn", "signal", "torch"])
+@pytest.mark.parametrize("door", ["astropy", "dask", "ndimage", "nn", "signal", "torch"])
 def test_doors_open(door: str) -> None:
     """As a statement, as an attribute, in `dir`; and none is open before."""
     if door in ("astropy", "torch"):
@@ -220,6 +222,7 @@ def test_doors_open(door: str) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "astropy", "ndimage", "nn", "signal", "torch"])
+    doors = ["astropy", "dask", "ndimage", "nn", "signal", "torch"]
+    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", *doors])
     with pytest.raises(AttributeError, match="has no attribute 'doors'"):
         fastconv.doors  # noqa: B018

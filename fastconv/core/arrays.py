@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .problem import HALVES
 from .typing import Array
 
 _FLOATS = {np.dtype(np.float16): "float16", np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
-_COMPUTE = {name: np.dtype("float32" if name == "float16" else name) for name in _FLOATS.values()}
+_COMPUTE = {name: np.dtype("float32" if name in HALVES else name) for name in (*_FLOATS.values(), "bfloat16")}
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -19,10 +20,12 @@ def as_array(name: str, value: Any) -> Array:
     Raises
     ------
     TypeError
-        If ``value`` is no array, or its dtype is not float16, float32 or float64.
+        If ``value`` is no array, or its dtype is not bfloat16, float16, float32 or float64.
     """
     if type(value) is not np.ndarray:
         value = foreign(name, value)
+    if value.dtype not in _FLOATS and value.dtype.name == "bfloat16":
+        _FLOATS[value.dtype] = "bfloat16"  # NumPy knows it only from its package, ml_dtypes
     if value.dtype not in _FLOATS and value.dtype.newbyteorder("=") not in _FLOATS:
         raise TypeError(f"{name} must be float16, float32 or float64, got {value.dtype}")
     out: Array = value
@@ -131,7 +134,7 @@ def destination(
 def delivered(result: Array, out: Array | None, dtype: str) -> Array:
     """The caller's array with the result in it; without one the result in its dtype."""
     if out is None:
-        return result.astype(dtype) if dtype == "float16" else result  # all others are computed as they are
+        return result.astype(dtype, copy=False) if dtype in HALVES else result  # all others are computed as they are
     if result is not out:
         out[...] = result
     return out

@@ -16,13 +16,14 @@ from ..planning.registry import find_backends
 
 METHODS = ("auto", "direct", "separable", "fft")
 _DTYPES = {np.dtype(n): n for n in ("uint8", "uint16", "int16", "float16", "float32", "float64")}
+_COMPLEX = np.dtype(np.complex64), np.dtype(np.complex128)
 
 
 def image_of(image: ArrayLike) -> Array:
     """An array (H, W) or (H, W, C) of booleans or one of the dtypes of images, in any byte order."""
     x = image if type(image) is np.ndarray else foreign("image", image)
-    if x.dtype not in _DTYPES and x.dtype != bool and x.dtype.newbyteorder("=") not in _DTYPES:
-        *most, last = _DTYPES.values()
+    if x.dtype not in _DTYPES and x.dtype != bool and x.dtype.newbyteorder("=") not in (*_DTYPES, *_COMPLEX):
+        *most, last = *_DTYPES.values(), *map(str, _COMPLEX)
         raise TypeError(f"image must be bool, {', '.join(most)} or {last}, got {x.dtype}")
     if x.ndim not in (2, 3):
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {x.shape}")
@@ -46,6 +47,15 @@ def real(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
+
+
+def real_only(image: Any, dtype: Any, **given: bool) -> None:
+    """Refuse what has no meaning for complex images, of the dtype ``image``."""
+    for name, wrong in given.items():
+        if wrong:
+            raise ValueError(f"{name} must be left out for complex images")
+    if dtype is not None and np.dtype(dtype).newbyteorder("=") != image.newbyteorder("="):
+        raise ValueError(f"dtype must be that of the image where that is complex, {image}, got {dtype!r}")
 
 
 def anchor_in(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:

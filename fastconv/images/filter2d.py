@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike as Numbers
 from numpy.typing import DTypeLike
 
-from ..core.arrays import delivered, destination
+from ..core.arrays import check_out, delivered, destination
 from ..core.typing import Array, ArrayLike, FilterMethod, ImageMode, NanTreatment
-from . import filtering, normalized
-from .arguments import anchor_in, backend_of, dtype_of, image_of, kernel_of, method_of, real
-from .correlation import correlate
+from . import bands, filtering, normalized
+from .arguments import anchor_in, backend_of, dtype_of, image_of, kernel_of, method_of, real, real_only
 from .filtering import MODES
 
 #: what the steps read or write for these
@@ -45,9 +44,9 @@ def filter2d(
 
     Parameters
     ----------
-    image : array (H, W) or (H, W, C), bool, uint8, uint16, int16, float16, float32 or float64
-        Any strides and byte order; never changed. Booleans count as 0 and 1. A masked array with masked pixels is
-        taken with ``nan="ignore"`` only, which leaves them out.
+    image : array (H, W) or (H, W, C), bool, uint8, uint16, int16, or floats of 16, 32, 64, complex of 64, 128 bits
+        Any strides and byte order; never changed. Booleans count as 0 and 1, real and imaginary parts are channels of
+        one call. A masked array with masked pixels is taken with ``nan="ignore"`` only, which leaves them out.
     kernel : array (KH, KW) of real numbers
         Of any size, also even, and larger than the image.
     mode : {"reflect", "mirror", "nearest", "wrap", "constant"}
@@ -55,7 +54,8 @@ def filter2d(
         "grid-constant"): "reflect" repeats the edge pixel (OpenCV's BORDER_REFLECT), "mirror" does not
         (BORDER_REFLECT_101, OpenCV's default), "nearest" is BORDER_REPLICATE.
     cval : float
-        The value outside, for ``mode="constant"``.
+        The value outside, for ``mode="constant"``. Complex images take 0 only, as for ``delta``, and no ``nan`` or
+        ``dtype``.
     flip : bool
         True for true convolution: the kernel is turned by 180 degrees. False for correlation, as in OpenCV.
     nan : {"propagate", "ignore"}
@@ -73,7 +73,8 @@ def filter2d(
         How: "separable" takes kernels that are a column times a row. All but "auto" also with an engine
         ("direct/numba").
     out : ndarray, optional
-        Where the result goes: the exact shape and dtype, any strides; may overlap the inputs.
+        Where the result goes: the exact shape and dtype, any strides; may overlap the inputs. With it an image of
+        any size is filtered in bounded memory, from one `numpy.memmap` into another, say.
     backend : str, optional
         Deprecated: ``method``, or another backend of `conv2d` (see `list_backends`), which sees bordered bands.
 
@@ -145,31 +146,45 @@ def filter2d(
     if nan not in ("propagate", "ignore"):
         raise ValueError(f"nan must be 'propagate' or 'ignore', got {nan!r}")
     outside, more = real("cval", cval), real("delta", delta)
+    if given.dtype.kind == "c":
+        real_only(given.dtype, cval=outside != 0, delta=more != 0, nan=nan == "ignore", dtype=dtype)
+        return _complex(
+            given, out, kernel, mode=mode, flip=flip, weights=weights, anchor=anchor, method=method, backend=backend
+        )
     how, engine = method_of(method) if backend is None else backend_of(backend)
     ours, first = dtype_of(dtype, given.dtype), None if anchor is None else anchor_in(anchor, w.shape)
     numbers = given.view(np.uint8) if given.dtype.kind == "b" else given
-    x = filtering.readable(numbers, _COMPUTED[dtype_of(None, numbers.dtype)])
-    compute = _COMPUTED[ours]
-    result = np.empty(given.shape, compute) if out is None else destination(out, given.shape, ours, (given,), compute)
-    if not x.size:
-        return delivered(result, out, ours)
-    see = _window(x.shape[:2], w.shape, MODES[mode], outside, flip, first)
-    if flip:
-        w = w[::-1, ::-1]
-    x, y = (x, result) if x.ndim == 3 else (x[:, :, None], result[:, :, None])
-    if weights is not None or nan == "ignore":
-        there = normalized.presence(x, given.shape, weights, nan == "ignore", holes)
-        sums = normalized.means(x, there, w.astype(np.float64), see, how, engine, y.dtype, nan == "ignore")
-    elif more or (x.itemsize == 8 != y.itemsize):  # the steps round sums of float32 only
-        sums = np.empty(x.shape, np.result_type(x.dtype, y.dtype, np.float32))
-        correlate(x, w, sums, see, how, engine)
+    read, compute = _COMPUTED[dtype_of(None, numbers.dtype)], _COMPUTED[ours]
+    if weights is not None:
+        weights = normalized.weights_of(weights, given.shape)
+    job = bands.Filter(w[::-1, ::-1] if flip else w, how, engine, more, nan == "ignore", weights, holes)
+    if bands.needed(numbers, read, out, compute):
+        if out is not None:
+            check_out(out, given.shape, ours)
+        result = np.empty(given.shape, ours) if out is None or np.may_share_memory(out, given) else out
+        run = bands.in_bands
+    elif out is None:
+        result, run = np.empty(given.shape, compute), bands.at_once
     else:
-        correlate(x, w, y, see, how, engine)
-        return delivered(result, out, ours)
-    if more:
-        sums += more
-    _round(sums, y)
+        result, run = destination(out, given.shape, ours, (given,), compute), bands.at_once
+    if given.size:
+        run(job, numbers, read, result, compute, _window(given.shape[:2], w.shape, MODES[mode], outside, flip, first))
     return delivered(result, out, ours)
+
+
+def _complex(given: Array, out: Any, kernel: Numbers, weights: Any, **options: Any) -> Array:
+    """The filter of a complex image: its real and imaginary parts are channels side by side in memory."""
+    dtype = given.dtype.newbyteorder("=")
+    result = destination(out, given.shape, dtype.name, (given,), dtype)
+    half = np.dtype(f"f{dtype.itemsize // 2}")
+    parts, filled = (np.require(a, dtype, ("C", "A")).view(half) for a in (given, result))
+    if given.ndim == 2:
+        parts, filled = (a.reshape(*given.shape, 2) for a in (parts, filled))
+    if weights is not None:
+        weights = normalized.weights_of(weights, given.shape)
+        weights = np.repeat(weights, 2, axis=2) if weights.shape[2] > 1 else weights[:, :, 0]
+    filter2d(parts, kernel, out=filled, weights=weights, **options)
+    return delivered(result, out, dtype.name)
 
 
 @lru_cache(256)
@@ -186,11 +201,3 @@ def _window(
         before = tuple(k - 1 - b for k, b in zip(kernel, before, strict=True))
     count = image[0] + kernel[0] - 1, image[1] + kernel[1] - 1
     return filtering.window(image, (-before[0], -before[1]), count, (mode, mode), outside)
-
-
-def _round(sums: Array, y: Array) -> None:
-    """Fill ``y`` with sums, to the nearest integers and saturated if it holds such. Changes ``sums``."""
-    if y.dtype.kind in "iu":
-        limits = np.iinfo(y.dtype)
-        np.clip(np.rint(sums, out=sums), limits.min, limits.max, out=sums)
-    y[...] = sums

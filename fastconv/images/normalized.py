@@ -19,15 +19,10 @@ from .correlation import correlate
 from .filtering import Window
 
 
-def presence(x: Array, shape: tuple[int, ...], weights: Any, ignore_nan: bool, holes: Array | None) -> Array | None:
+def presence(x: Array, weights: Array | None, ignore_nan: bool, holes: Array | None) -> Array | None:
     """Weights of an image (H, W, C) as (H, W, C) or (H, W, 1), zero where a pixel is missing; None if all are one.
 
-    Boolean where no ``weights`` are given. ``shape`` is that of the image, and of ``holes``, as its caller gave them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``weights`` are not of this shape, or (H, W), or hold anything but finite real numbers of at least 0.
+    Boolean where no ``weights``, as `weights_of` has them, are given; ``holes`` are missing pixels.
     """
     missing = np.isnan(x) if ignore_nan and x.dtype.kind == "f" else None
     if missing is not None and not missing.any():
@@ -36,11 +31,17 @@ def presence(x: Array, shape: tuple[int, ...], weights: Any, ignore_nan: bool, h
         missing = holes.reshape(x.shape) if missing is None else missing | holes.reshape(x.shape)
     if weights is None:
         return None if missing is None else ~missing
-    w = _weights(weights, shape).reshape(*x.shape[:2], -1)
-    return w if missing is None else np.where(missing, 0, w)
+    return weights if missing is None else np.where(missing, 0, weights)
 
 
-def _weights(weights: Any, shape: tuple[int, ...]) -> Array:
+def weights_of(weights: Any, shape: tuple[int, ...]) -> Array:
+    """Those of an image of ``shape`` as (H, W, C) or (H, W, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``weights`` are not of this shape, or (H, W), or hold anything but finite real numbers of at least 0.
+    """
     w = foreign("weights", weights)
     if w.dtype.kind not in "buif":
         raise TypeError(f"weights must hold real numbers, got {w.dtype}")
@@ -48,7 +49,7 @@ def _weights(weights: Any, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"weights must have shape {' or '.join(map(str, {shape[:2], shape}))}, got {w.shape}")
     if w.dtype.kind != "b" and not (np.isfinite(w).all() and (w >= 0).all()):
         raise ValueError("weights must be finite and at least 0")
-    return w
+    return w if w.ndim == 3 else w[:, :, None]
 
 
 def sums(

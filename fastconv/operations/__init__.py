@@ -1,6 +1,7 @@
 """The public calls: arguments become arrays and a problem, the planner does the rest. No maths.
 
 conv2d.py, gradients.py                                                the convolution, and its gradients
+conv1d.py                                                              the same of one row
 conv_transpose2d.py, separable.py, depthwise_separable.py              other convolutions, with their gradients
 prepared.py                                                            plans that keep packed weights
 pooling.py, average_pooling.py, global_pooling.py, unfold.py           the rest of a CNN's geometry

@@ -130,7 +130,7 @@ def adaptive_avg_pool2d(
     array([[[1., 3.]]])
     """
     nhwc, given = is_nhwc(layout), as_numbers("x", x)
-    xa = pixels("x", given if given.dtype.kind == "f" else given.astype(np.float64), nhwc)
+    xa = pixels("x", given if given.dtype.kind not in "bui" else given.astype(np.float64), nhwc)
     size, dtype, follows = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc)
     result = room_for(out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
     copy = _copied(xa.astype(result.dtype, copy=False), size, follows)
@@ -242,10 +242,10 @@ def adaptive_max_pool2d(
         As `max_pool2d`; the message names the argument.
     """
     nhwc, given = is_nhwc(layout), as_numbers("x", x)
-    floats, meaning = (given, None) if given.dtype.kind == "f" else ordered(given)
+    floats, meaning = (given, None) if given.dtype.kind not in "bui" else ordered(given)
     xa = pixels("x", floats, nhwc)
     size, dtype, follows, unbatched = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
-    whole, last = given.dtype.kind != "f", lying_out(out, follows, nhwc)
+    whole, last = given.dtype.kind in "bui", lying_out(out, follows, nhwc)
     result = room_for(None if whole else out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
     copy = _copied(xa.astype(dtype, copy=False), size, follows)
     if return_indices:

@@ -61,7 +61,7 @@ def avg_pool2d(
             [10.5, 12.5]]])
     """
     nhwc, given = is_nhwc(layout), as_numbers("x", x)
-    xa = pixels("x", given if given.dtype.kind == "f" else given.astype(np.float64), nhwc)
+    xa = pixels("x", given if given.dtype.kind not in "bui" else given.astype(np.float64), nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
     dtype, follows = common_dtype(xa), lying(xa, nhwc)
     computed, last = by_channels(xa, follows, geo), lying_out(out, follows, nhwc)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.arrays import as_array, as_numbers, check_out, destination, ready
 from ..core.layouts import lies_last, lying, returned, seen, shape_forms, shown, stored
+from ..core.problem import HALVES
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
@@ -138,7 +139,7 @@ def run_plan(
     if out is None:
         result = np.empty(plan.stored_shape, plan.compute_dtype)
         plan.run(first, second, result, bias, packed, peak, residual)
-        if dtype == "float16":
+        if dtype in HALVES:
             result = result.astype(dtype)
         return result if weights or (last == nhwc and not unbatched) else returned(result, last, nhwc, unbatched)
     shape = plan.shape[1:] if unbatched else plan.shape

@@ -99,7 +99,7 @@ def max_pool2d(
             [7., 6., 8.]]])
     """
     nhwc, given = is_nhwc(layout), as_numbers("x", x)
-    if given.dtype.kind != "f":
+    if given.dtype.kind in "bui":
         floats, meaning = ordered(given)
         more: Any = dict(stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, layout=layout)
         if not return_indices:

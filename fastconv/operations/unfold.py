@@ -61,7 +61,7 @@ def unfold(
            [4., 5., 7., 8.]])
     """
     xa = as_numbers("x", x)
-    if xa.dtype.kind != "f":
+    if xa.dtype.kind in "bui":
         more: Any = dict(stride=stride, padding=padding, dilation=dilation)
         return _of_integers(xa, lambda floats: unfold(floats, kernel_size, **more), out)
     dtype = common_dtype(xa)
