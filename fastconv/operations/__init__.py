@@ -6,6 +6,7 @@ conv_transpose2d.py, separable.py, depthwise_separable.py              other con
 prepared.py                                                            plans that keep packed weights
 pooling.py, average_pooling.py, global_pooling.py, unfold.py           the rest of a CNN's geometry
 adaptive_pooling.py, unpooling.py                                      pooling to a size, and back from places
+bins.py                                                                bins of adaptive pooling
 integers.py                                                            integers and booleans for pooling
 elementwise.py                                                         activations by themselves, and their gradients
 normalization.py                                                       normalisation, factors of channels

@@ -1,13 +1,12 @@
 """Adaptive pooling: the largest or the mean pixel of as many bins as the output has pixels, with gradients.
 
-Bins of an axis, PyTorch's, start at ``i * size // n`` and end before ``ceil((i + 1) * size / n)``: they may overlap,
-and their lengths differ by one. A copy of the image in which the rows and columns of every bin follow one another, the
-last ones of short bins twice, has plain windows: `max_pool2d` and `avg_pool2d` do the rest.
+Bins (see `bins`) are folded along columns first, then along what is left of the rows; those that are plain windows are
+`avg_pool2d`'s and `max_pool2d`'s. Where the places of the largest are asked for, `max_pool2d` finds them in a copy of
+the image in which the rows and columns of every bin follow one another, the last ones of short bins twice.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -17,18 +16,10 @@ from ..core.arrays import as_numbers, common_dtype
 from ..core.layouts import is_nhwc, lying, returned, shown, stored
 from ..core.typing import Array, ArrayLike, IntPair, Layout
 from .average_pooling import avg_pool2d
+from .bins import Bins, bins_of, folded, shared
 from .calls import handed_over, image, lying_out, pixels, room_for
 from .integers import ordered, restored
 from .pooling import max_pool2d
-
-
-class Bins(NamedTuple):
-    """Bins of an axis: each of ``k`` pixels, one behind the other."""
-
-    k: int
-    pixels: Array  # where each lies in the image, (n * k,)
-    twice: Array  # those that are there for a second time, positions in `pixels`
-    lengths: Array  # of the bins in the image, (n,)
 
 
 class Copy(NamedTuple):
@@ -44,47 +35,13 @@ class Copy(NamedTuple):
         return {"kernel_size": (self.rows.k, self.cols.k), "layout": "NHWC" if self.last else "NCHW"}
 
 
-@lru_cache(256)
-def _bins(size: int, n: int) -> Bins:
-    i = np.arange(n)
-    first, end = i * size // n, -((i + 1) * size // -n)
-    k = int((end - first).max())
-    at = first[:, None] + np.arange(k)
-    return Bins(k, np.minimum(at, end[:, None] - 1).ravel(), np.flatnonzero(at >= end[:, None]), end - first)
-
-
 def _copied(x: Array, size: tuple[int, int], last: bool) -> Copy:
-    rows, cols = _bins(x.shape[-2], size[0]), _bins(x.shape[-1], size[1])
+    rows, cols = bins_of(x.shape[-2], size[0]), bins_of(x.shape[-1], size[1])
     a, axis = stored(x, last), 1 if last else 2
     for k, bins in enumerate((rows, cols)):
-        if bins.pixels.size != a.shape[axis + k] or bins.twice.size:  # else every pixel is in one bin
+        if not bins.windows:
             a = a.take(bins.pixels, axis + k)
     return Copy(np.ascontiguousarray(a), rows, cols, last)
-
-
-def _without_twice(a: Array, copy: Copy) -> Array:
-    """Zeros in place of what is there for a second time; without such the image may be the caller's."""
-    if not copy.rows.twice.size + copy.cols.twice.size:
-        return a
-    planes = a if copy.last else np.moveaxis(a, 1, -1)
-    planes[:, copy.rows.twice] = 0
-    planes[:, :, copy.cols.twice] = 0
-    return a
-
-
-def _shared(dy: Array, size: int, axis: int) -> Array:
-    """Along an axis of ``dy``, of bins, the sum over the bins of each of ``size`` pixels."""
-    if dy.shape[axis] == 1:
-        return np.broadcast_to(dy, (*dy.shape[:axis], size, *dy.shape[axis + 1 :]))
-    bins = _bins(size, dy.shape[axis])
-    first, at = np.delete(bins.pixels, bins.twice), np.delete(np.arange(bins.pixels.size) // bins.k, bins.twice)
-    order = np.argsort(first, kind="stable")
-    pixel, at = first[order], at[order]
-    turn = np.arange(pixel.size) - np.searchsorted(pixel, pixel)  # of the bins of a pixel
-    dx: Array = dy.take(at[turn == 0], axis)
-    for k in range(1, int(turn.max()) + 1):
-        dx[(*[slice(None)] * axis, pixel[turn == k])] += dy.take(at[turn == k], axis)
-    return dx
 
 
 def _size(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[int, int]:
@@ -133,9 +90,14 @@ def adaptive_avg_pool2d(
     xa = pixels("x", given if given.dtype.kind not in "bui" else given.astype(np.float64), nhwc)
     size, dtype, follows = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc)
     result = room_for(out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
-    copy = _copied(xa.astype(result.dtype, copy=False), size, follows)
-    sums = avg_pool2d(_without_twice(copy.x, copy), **copy.options, divisor_override=1)
-    result[...] = sums / _counts(copy.rows, copy.cols, result.dtype, follows)
+    rows, cols = (bins_of(n, m) for n, m in zip(xa.shape[-2:], size, strict=True))
+    planes, axis = xa.astype(result.dtype, copy=False), 1 if follows else 2
+    if rows.windows and cols.windows:
+        options: Any = dict(layout="NHWC" if follows else "NCHW", divisor_override=1)
+        sums = avg_pool2d(np.ascontiguousarray(stored(planes, follows)), (rows.k, cols.k), **options)
+    else:
+        sums = folded(np.add, folded(np.add, stored(planes, follows), rows, axis), cols, axis + 1)
+    result[...] = sums / _counts(rows, cols, result.dtype, follows)
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
 
 
@@ -176,8 +138,8 @@ def adaptive_avg_pool2d_backward(
     dtype, follows = common_dtype(dya, xa), lying(dya, nhwc)
     result = room_for(out, xa.shape, follows, nhwc, dtype, (dya,))
     (h, w), size, axis = xa.shape[-2:], dya.shape[-2:], 1 if follows else 2
-    each = stored(dya, follows) / _counts(_bins(h, size[0]), _bins(w, size[1]), result.dtype, follows)
-    result[...] = _shared(_shared(each, h, axis), w, axis + 1)
+    each = stored(dya, follows) / _counts(bins_of(h, size[0]), bins_of(w, size[1]), result.dtype, follows)
+    result[...] = shared(shared(each, h, axis), w, axis + 1)
     return handed_over(result, out, follows, lying_out(out, follows, nhwc), nhwc, dtype, xa.ndim == 3)
 
 
@@ -247,13 +209,18 @@ def adaptive_max_pool2d(
     size, dtype, follows, unbatched = _size(xa, output_size), common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
     whole, last = given.dtype.kind in "bui", lying_out(out, follows, nhwc)
     result = room_for(None if whole else out, (*xa.shape[:-2], *size), follows, nhwc, dtype, (xa,))
-    copy = _copied(xa.astype(dtype, copy=False), size, follows)
+    rows, cols = (bins_of(n, m) for n, m in zip(xa.shape[-2:], size, strict=True))
+    planes, axis = xa.astype(dtype, copy=False), 1 if follows else 2
     if return_indices:
+        copy = _copied(planes, size, follows)
         result[...], found = max_pool2d(copy.x, **copy.options, return_indices=True)
         row, col = np.divmod(found, copy.cols.pixels.size)
         found = copy.rows.pixels[row] * xa.shape[-1] + copy.cols.pixels[col]
+    elif rows.windows and cols.windows:
+        planes = np.ascontiguousarray(stored(planes, follows))
+        result[...] = max_pool2d(planes, (rows.k, cols.k), layout="NHWC" if follows else "NCHW")
     else:
-        result[...] = max_pool2d(copy.x, **copy.options)
+        result[...] = folded(np.maximum, folded(np.maximum, stored(planes, follows), rows, axis), cols, axis + 1)
     y = handed_over(result, None if whole else out, follows, last, nhwc, dtype, unbatched)
     y = restored(y, given.dtype, meaning, out) if whole else y
     return (y, returned(found, follows, nhwc, unbatched)) if return_indices else y
