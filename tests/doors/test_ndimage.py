@@ -418,3 +418,15 @@ def test_long_signals_take_little_memory(shape: tuple[int, int], size: int) -> N
     assert peak < 5 * image.nbytes
     want = scipy.ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_large_stacks_in_slabs(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads take slabs of a stack, the last of them shorter; channels by vectors that overlap."""
+    monkeypatch.setattr(ndimage_plans, "LARGE", 1)
+    monkeypatch.setattr(ndimage_plans, "TOGETHER", 3 * 2 * 9 * 13)
+    x = (np.random.default_rng(5).random((17, 9, 13)) * 200).astype(dtype)
+    with fastconv.num_threads(2):
+        for name, args in (("uniform_filter", [3]), ("laplace", []), ("gaussian_filter", [1.1])):
+            want = np.stack([getattr(scipy.ndimage, name)(image, *args) for image in x])
+            np.testing.assert_array_equal(getattr(ndimage, name)(x, *args, axes=(1, 2)), want)
