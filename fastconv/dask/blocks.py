@@ -183,7 +183,9 @@ def door(call: Callable[P, Any], form: str) -> Callable[[Callable[..., Axes]], C
     The first parameter is the array. Arrays that are filled, or have the shape of the result, are left out.
     """
     known = inspect.signature(call)
-    first, *others = (p for p in known.parameters.values() if p.name not in ("out", "residual", "return_indices"))
+    left_out = ("out", "residual", "return_indices")
+    shaped = (p for p in known.parameters.values() if not (p.name == "weights" and p.default is None))  # of pixels
+    first, *others = (p for p in shaped if p.name not in left_out)
     lazy = "dask.array.Array"
     signature = known.replace(parameters=[first.replace(annotation=lazy), *others], return_annotation=lazy)
     sample: Callable[..., Any] = call

@@ -269,3 +269,20 @@ def test_a_worker_dies(tmp_path: Any) -> None:
     script.write_text(KILLED)
     root = str(child.ROOT)
     assert re.search("^True$", child.run(str(script), str(tmp_path / "mark"), PYTHONPATH=root).stdout, re.MULTILINE)
+
+
+def test_depth_anchor_delta_and_holes() -> None:
+    """The options of `filter2d` that need nothing of the image's shape."""
+    x = np.random.default_rng(4).random((31, 40)).astype(np.float32)
+    x[5:7, 9:12] = np.nan
+    kernel = np.random.default_rng(5).random((4, 3))
+    lazy = da.from_array(x, chunks=(11, 14))
+    for flip in (False, True):
+        options: dict[str, Any] = dict(
+            anchor=(0, 2), dtype="float64", delta=0.5, nan="ignore", flip=flip, method="direct"
+        )
+        got = fd.filter2d(lazy, kernel, **options)
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got.compute(), fastconv.filter2d(x, kernel, **options))
+    with pytest.raises(TypeError, match="weights"):
+        fd.filter2d(lazy, kernel, weights=np.ones(x.shape))
