@@ -11,9 +11,9 @@ One call, many algorithms::
 The result goes back the same way; `conv2d_grad_input` and `conv2d_grad_weight` travel the same road.
 Nothing calls upward. `planning.registry.BACKENDS` is the table of algorithms and engines, `explain` says which
 one a call uses and why, `plan_conv2d` keeps packed weights between calls. `images/` holds the filters on images,
-`nn/` makes networks of the public calls; `ndimage`, `signal` and `torch` are doors for users of those libraries,
-`numba_extension/` is that for functions that Numba compiles. What a folder holds, file by file, stands in its
-``__init__.py``.
+`nn/` makes networks of the public calls; `ndimage`, `signal`, `astropy`, `dask` and `torch` are doors for users of
+those libraries, `numba_extension/` is that for functions that Numba compiles. What a folder holds, file by file,
+stands in its ``__init__.py``.
 
 What is done once for every algorithm: coercion and dtypes, borders other than zeros, scratch memory, threads,
 BLAS: all in core/.
@@ -25,7 +25,22 @@ from .core.problem import ConvProblem
 from .core.threads import get_num_threads, num_threads, set_num_threads
 from .core.workspace import release_workspace
 from .images.filter2d import filter2d
-from .operations.arithmetic import ReceptiveField, conv2d_flops, conv2d_output_shape, conv2d_parameters, receptive_field
+from .operations.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
+from .operations.arithmetic import (
+    ReceptiveField,
+    conv2d_flops,
+    conv2d_output_shape,
+    conv2d_parameters,
+    halo,
+    receptive_field,
+)
+from .operations.average_pooling import avg_pool2d, avg_pool2d_backward
+from .operations.conv1d import conv1d, conv1d_backward
 from .operations.conv2d import conv2d
 from .operations.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from .operations.depthwise_separable import (
@@ -40,10 +55,11 @@ from .operations.global_pooling import (
     global_max_pool2d_backward,
 )
 from .operations.gradients import Conv2dGradients, conv2d_backward, conv2d_grad_input, conv2d_grad_weight
-from .operations.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from .operations.pooling import max_pool2d, max_pool2d_backward
 from .operations.prepared import Conv2dPlan, plan_conv2d
 from .operations.separable import SeparableConv2dGradients, separable_conv2d, separable_conv2d_backward
 from .operations.unfold import conv2d_matrix, fold, unfold
+from .operations.unpooling import max_unpool2d, max_unpool2d_backward
 from .patching import Patch, patch_scipy
 from .planning.config import show_config
 from .planning.explain import Explanation, explain
@@ -65,8 +81,14 @@ __all__ = [
     "ReceptiveField",
     "SeparableConv2dGradients",
     "WorkspaceError",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_flops",
@@ -88,9 +110,12 @@ __all__ = [
     "global_avg_pool2d_backward",
     "global_max_pool2d",
     "global_max_pool2d_backward",
+    "halo",
     "list_backends",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
     "num_threads",
     "patch_scipy",
     "plan_conv2d",
@@ -108,7 +133,7 @@ __all__ = [
 ]
 
 
-_DOORS = ("ndimage", "nn", "signal", "torch")
+_DOORS = ("astropy", "dask", "ndimage", "nn", "signal", "torch")
 
 
 def __getattr__(name: str) -> object:

@@ -21,8 +21,7 @@ ARRAYS = ("Array", "ArrayLike", "Numbers")
 
 def functions() -> Iterator[Callable[..., Any]]:
     doors = [ndimage, signal]
-    if find_spec("torch") is not None:
-        doors.append(import_module("fastconv.torch"))
+    doors += [import_module(f"fastconv.{name}") for name in ("astropy", "dask", "torch") if find_spec(name) is not None]
     for module in (fastconv, *doors):
         for name in module.__all__:
             found = getattr(module, name)

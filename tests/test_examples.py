@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import child
@@ -45,6 +46,16 @@ def test_cs231n_layers() -> None:
     assert example("cs231n_layers").main() < 1e-13
 
 
+def test_dask_large_image() -> None:
+    """In a process of its own, whose workers import the script."""
+    for name in ("distributed", "zarr"):
+        pytest.importorskip(name)
+    file = (EXAMPLES / "dask_large_image").with_suffix(".py")
+    printed = child.run(str(file), PYTHONPATH=str(child.ROOT)).stdout
+    assert printed.count("workers") == 2
+    assert float(printed.split()[-1]) < 1e-5
+
+
 def test_inside_numba(tmp_path: Path) -> None:
     file = (EXAMPLES / "inside_numba").with_suffix(".py")
     printed = child.run(str(file), PYTHONPATH=child.with_entry_points(tmp_path)).stdout
@@ -59,3 +70,14 @@ def test_with_torch(name: str) -> None:
     run = subprocess.run([sys.executable, str(file), "--quick"], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert "ms a step" in run.stdout
+
+
+def test_match_template(capsys: Any) -> None:
+    found = example("match_template")
+    assert found.main() == (123, 456)
+    assert "coefficient of 1.000" in capsys.readouterr().out
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(1)
+    image, pattern = rng.random((60, 70), np.float32), rng.random((9, 8), np.float32)
+    want = cv2.matchTemplate(image, pattern, cv2.TM_CCOEFF_NORMED)
+    np.testing.assert_allclose(found.match(image, pattern), want, atol=1e-4)

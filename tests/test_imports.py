@@ -16,11 +16,13 @@ from fastconv.engines import loader
 ROOT = Path(fastconv.__file__).parent
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 SLOW = {
-    "numba", "llvmlite", "scipy.linalg", "scipy.signal", "scipy.ndimage", "scipy.fft", "matplotlib", "torch", "pytest",
+    "numba", "llvmlite", "scipy.linalg", "scipy.signal", "scipy.ndimage", "scipy.fft", "matplotlib", "torch",
+    "astropy", "pytest",
 }  # fmt: skip
 
 # Longest matching name decides; a module may import its own kind besides. Nothing calls upward.
 RULES: dict[str, set[str]] = {
+    "astropy": {"core.typing", "images"},
     "core": set(),
     "engines": set(),
     "algorithms": {"core", "engines.records"},
@@ -32,7 +34,10 @@ RULES: dict[str, set[str]] = {
     "images.transform": {"core"},
     "images.spectral": {"core", "planning", "images.filtering", "images.transform"},
     "images.correlation": {"core", "planning.rates", "images.filtering", "images.spectral"},
-    "images.filter2d": {"core", "planning.registry", "engines.loader", "images.filtering", "images.correlation"},
+    "images.normalized": {"core", "images.filtering", "images.correlation"},
+    "images.bands": {"core", "images.filtering", "images.correlation", "images.normalized"},
+    "images.arguments": {"core", "planning.registry", "engines.loader", "images.filtering"},
+    "images.filter2d": {"core", "images.filtering", "images.bands", "images.normalized", "images.arguments"},
     "images.ndimage_calls": {"core", "images.filtering"},
     "images.ndimage_filters": {"images.ndimage_calls"},
     "images.ndimage_passes": {"core", "engines.loader", "images.filtering", "images.ndimage_calls"},
@@ -46,14 +51,15 @@ RULES: dict[str, set[str]] = {
     },
     "images.originals": {"core.typing"},
     "images": set(),
-    "ndimage": {"core.typing", "images"},
+    "ndimage": {"core.arrays", "core.typing", "images"},
     "patching": {"images.originals"},
     "__main__": {"patching"},
     "nn": {"core", "operations"},
     "numba_extension": set(),
     "numba_extension.answers": {"core.errors", "images.filter2d", "operations"},
     "numba_extension.overloads": {"core.errors", "numba_extension"},
-    "signal": {"core.typing", "images"},
+    "dask": {"core", "operations", "images.filter2d", "ndimage"},
+    "signal": {"core.arrays", "core.typing", "images"},
     "torch": {"core", "operations", "planning"},
 }
 
@@ -153,8 +159,8 @@ def test_the_rules_would_notice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_nothing_slow_at_the_top(file: Path) -> None:
-    """Nothing slow is imported where a module is loaded, but by the Numba engine, and doors to Numba and PyTorch."""
-    if {"numba_", "torch", "overloads.py", "lowering.py"} & set(file.relative_to(ROOT).parts):
+    """Nothing slow is imported where a module is loaded, but by the Numba engine, and doors to other libraries."""
+    if {"numba_", "torch", "astropy", "overloads.py", "lowering.py"} & set(file.relative_to(ROOT).parts):
         return
     tops = {a.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import) for a in node.names}
     tops |= {str(n.module) for n in ast.parse(file.read_text()).body if isinstance(n, ast.ImportFrom) and not n.level}
@@ -204,11 +210,11 @@ def test_public_names_exist() -> None:
     assert (ROOT / "py.typed").exists()
 
 
-@pytest.mark.parametrize("door", ["ndimage", "nn", "signal", "torch"])
+@pytest.mark.parametrize("door", ["astropy", "dask", "ndimage", "nn", "signal", "torch"])
 def test_doors_open(door: str) -> None:
     """As a statement, as an attribute, in `dir`; and none is open before."""
-    if door == "torch":
-        pytest.importorskip("torch")
+    if door in ("astropy", "torch"):
+        pytest.importorskip(door)
     assert "True" in loaded(f"import fastconv.{door}; print(fastconv.{door}.__name__ == 'fastconv.{door}')")
     assert "True" in loaded(f"import fastconv; print(fastconv.{door}.__name__ == 'fastconv.{door}')")
     assert "True" in loaded(f"from fastconv import {door}; print({door}.__name__ == 'fastconv.{door}')")
@@ -216,6 +222,7 @@ def test_doors_open(door: str) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", "ndimage", "nn", "signal", "torch"])
+    doors = ["astropy", "dask", "ndimage", "nn", "signal", "torch"]
+    assert dir(fastconv) == sorted([*fastconv.__all__, "__version__", *doors])
     with pytest.raises(AttributeError, match="has no attribute 'doors'"):
         fastconv.doors  # noqa: B018

@@ -21,8 +21,9 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("code, output", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_example(code: str, output: str, tmp_path: Path) -> None:
-    if "torch" in code and find_spec("torch") is None:
-        pytest.skip("torch is not installed")
+    for name in ("dask", "torch"):
+        if name in code and find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
     environment = os.environ | {"PYTHONPATH": child.with_entry_points(tmp_path)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
     assert run.returncode == 0, run.stderr

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..engines.kernels import Kernels
 
 Array = np.ndarray[Any, Any]
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24}
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-24, "bfloat16": 2.0**-24}
 
 
 ACTIVATIONS = ("", "relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh")

@@ -39,17 +39,17 @@ def integer(name: str, value: Any, minimum: int, maximum: int = _MOST, more: str
 
 
 def pair(name: str, value: Any, minimum: int, maximum: int = _MOST) -> tuple[int, int]:
-    """An int for both axes, or a (height, width) pair, a tuple or a list.
+    """An int for both axes, or a (height, width) pair, a tuple or a list; one of one number is that for both.
 
     Raises
     ------
     TypeError, ValueError
-        As `integer`; ValueError also for other than two numbers.
+        As `integer`; ValueError also for more than two numbers.
     """
     if isinstance(value, (tuple, list)):
-        if len(value) != 2:
+        if len(value) not in (1, 2):
             raise ValueError(f"{name} must be an integer {_EITHER}, got {value!r}")
-        return integer(name, value[0], minimum, maximum), integer(name, value[1], minimum, maximum)
+        return integer(name, value[0], minimum, maximum), integer(name, value[-1], minimum, maximum)
     i = integer(name, value, minimum, maximum, f"{_EITHER}, a tuple or a list")
     return i, i
 
@@ -84,10 +84,12 @@ def padding_pairs(padding: Any) -> Pads:
         As `pair`.
     """
     forms = "a (height, width) pair or ((top, bottom), (left, right))"
+    if isinstance(padding, (tuple, list)) and len(padding) == 1 and not isinstance(padding[0], (tuple, list)):
+        padding = padding[0]
     if not isinstance(padding, (tuple, list)):
         i = integer("padding", padding, 0, more=f"or {forms}")
         return (i, i), (i, i)
-    if len(padding) != 2:
+    if len(padding) != 2 or any(isinstance(ends, (tuple, list)) and len(ends) != 2 for ends in padding):
         raise ValueError(f"padding must be an integer, {forms}, got {padding!r}")
     return pair("padding", padding[0], 0), pair("padding", padding[1], 0)
 

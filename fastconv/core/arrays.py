@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
+from .problem import HALVES
 from .typing import Array
 
 _FLOATS = {np.dtype(np.float16): "float16", np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
-_COMPUTE = {name: np.dtype("float32" if name == "float16" else name) for name in _FLOATS.values()}
+_COMPUTE = {name: np.dtype("float32" if name in HALVES else name) for name in (*_FLOATS.values(), "bfloat16")}
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -18,14 +20,37 @@ def as_array(name: str, value: Any) -> Array:
     Raises
     ------
     TypeError
-        If ``value`` is no array, or its dtype is not float16, float32 or float64.
+        If ``value`` is no array, or its dtype is not bfloat16, float16, float32 or float64.
     """
     if type(value) is not np.ndarray:
         value = foreign(name, value)
+    if value.dtype not in _FLOATS and value.dtype.name == "bfloat16":
+        _FLOATS[value.dtype] = "bfloat16"  # NumPy knows it only from its package, ml_dtypes
     if value.dtype not in _FLOATS and value.dtype.newbyteorder("=") not in _FLOATS:
         raise TypeError(f"{name} must be float16, float32 or float64, got {value.dtype}")
     out: Array = value
     return out
+
+
+def as_numbers(name: str, value: Any) -> Array:
+    """An ndarray of a float dtype, of integers or of booleans, sharing memory where it can.
+
+    Raises
+    ------
+    TypeError
+        As `as_array`.
+    """
+    if type(value) is not np.ndarray:
+        value = foreign(name, value)
+    if value.dtype.kind in "bui":
+        found: Array = value
+        return found
+    try:
+        return as_array(name, value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must hold floats of 16, 32 or 64 bits, integers or booleans, got {value.dtype}"
+        ) from None
 
 
 def foreign(name: str, value: Any) -> Array:
@@ -35,8 +60,16 @@ def foreign(name: str, value: Any) -> Array:
     ------
     TypeError
         For anything else, and for arrays that their library does not hand out: what requires a gradient or lies
-        on another device, dtypes that NumPy does not have.
+        on another device, dtypes that NumPy does not have. Also for what a plain array would lose: masked pixels,
+        a unit.
     """
+    if type(value) is np.ndarray:
+        return value
+    if np.ma.is_masked(value):
+        raise TypeError(f"{name} has masked elements, which would count as numbers: fill them, say {name}.filled(0)")
+    unit = getattr(value, "unit", None) if isinstance(value, np.ndarray) else None
+    if unit is not None:
+        raise TypeError(f"{name} has a unit, {unit}, which would be lost: give {name}.value")
     try:
         if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
             return np.asarray(value)
@@ -45,6 +78,13 @@ def foreign(name: str, value: Any) -> Array:
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{name} must be an array that NumPy can read: {error}") from error
     raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+
+
+def tell_of_mask(name: str, value: Any, stacklevel: int) -> None:
+    """Warn the caller of a drop-in that a mask is passed over, as SciPy does without a word."""
+    if type(value) is not np.ndarray and np.ma.is_masked(value):
+        text = f"the mask of {name} is passed over, as by SciPy; filter2d(nan='ignore') leaves masked pixels out"
+        warnings.warn(text, UserWarning, stacklevel + 1)
 
 
 def common_dtype(*arrays: Array) -> str:
@@ -94,7 +134,7 @@ def destination(
 def delivered(result: Array, out: Array | None, dtype: str) -> Array:
     """The caller's array with the result in it; without one the result in its dtype."""
     if out is None:
-        return result.astype(dtype) if dtype == "float16" else result  # all others are computed as they are
+        return result.astype(dtype, copy=False) if dtype in HALVES else result  # all others are computed as they are
     if result is not out:
         out[...] = result
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .problem import ConvProblem
+from .problem import HALVES, ConvProblem
 
 
 def nominal_flops(p: ConvProblem) -> int:
@@ -23,7 +23,7 @@ def valid_tap_flops(p: ConvProblem) -> int:
 def compulsory_bytes(p: ConvProblem) -> int:
     """Bytes that any algorithm has to move: input, weights and output once each."""
     pixels = p.n * (p.ci * p.ih * p.iw + p.co * p.oh * p.ow)
-    return (pixels + p.co * (p.ci // p.g) * p.kh * p.kw) * (2 if p.dtype == "float16" else p.itemsize)
+    return (pixels + p.co * (p.ci // p.g) * p.kh * p.kw) * (2 if p.dtype in HALVES else p.itemsize)
 
 
 def _valid_taps(size: int, k: int, stride: int, before: int, dilation: int, out: int) -> int:

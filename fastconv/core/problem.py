@@ -16,7 +16,9 @@ from .typing import IntPair, Padding
 
 PASSES = ("forward", "grad_input", "grad_weight")
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
-DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16"}
+DTYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
+#: dtypes that are computed in float32: the unit roundoff of the result
+HALVES = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 _DTYPE_OF = {short: name for name, short in DTYPES.items()}
 _LAYOUTS = {(False, False): "", (True, True): "_nhwc", (True, False): "_xl", (False, True): "_yl"}
 _MAX_BYTES = 2**62
@@ -105,7 +107,7 @@ class ConvProblem(NamedTuple):
         padding : int, pair, pair of pairs, "valid", "same" or "full"
         groups : int that divides Ci and Co
         padding_mode : one of "zeros", "reflect", "symmetric", "replicate", "circular"
-        dtype : "float32", "float64" or "float16"
+        dtype : "float32", "float64", "float16" or "bfloat16"
         names : the arguments that messages name: of the image, and of the kernel or of its column and its row
 
         Returns

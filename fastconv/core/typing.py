@@ -33,11 +33,12 @@ IntPair: TypeAlias = int | Sequence[int]
 PaddingNumbers: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
 PaddingName: TypeAlias = Literal["valid", "same", "full"]
 Padding: TypeAlias = PaddingName | PaddingNumbers
+TransposedPadding: TypeAlias = Literal["valid", "same"] | PaddingNumbers
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 Activation: TypeAlias = Literal["relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "sigmoid", "tanh"]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "symmetric", "replicate", "circular"]
 Pass: TypeAlias = Literal["forward", "grad_input", "grad_weight"]
-DType: TypeAlias = Literal["float16", "float32", "float64"]
+DType: TypeAlias = Literal["bfloat16", "float16", "float32", "float64"]
 #: SciPy's names of borders
 ImageMode: TypeAlias = Literal[
     "reflect", "grid-mirror", "mirror", "nearest", "wrap", "grid-wrap", "constant", "grid-constant"
@@ -46,3 +47,4 @@ FilterMethod: TypeAlias = Literal[
     "auto", "direct", "separable", "fft",
     "direct/cython", "direct/numba", "separable/cython", "separable/numba", "fft/cython", "fft/numba",
 ]  # fmt: skip
+NanTreatment: TypeAlias = Literal["propagate", "ignore"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("cython", "numba")
 ISAS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "portable")  # widest first
-_SHORT = {"float32": "f32", "float64": "f64", "float16": "f32"}
+_SHORT = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
 
 
 def load(engine: str, dtype: str) -> Kernels:

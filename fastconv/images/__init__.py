@@ -1,6 +1,9 @@
 """Filters on images: `filter2d`, and what the doors to SciPy share.
 
-filter2d.py       the public call: arguments
+filter2d.py       the public call
+arguments.py      its arguments, checked
+bands.py          large images that have to be converted are so a band at a time
+normalized.py     the mean of what is there: images with holes, and weighed pixels
 correlation.py    an image, a kernel, a border: direct, separable, or a transform
 spectral.py       large kernels by tiles of transforms, through plans of convolutions, or by one transform
 transform.py      one transform of the whole image

@@ -14,10 +14,8 @@ from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
 
-_NARROW, _TALL = (
-    24,
-    64,
-)  # numbers of a row that fill no vector, and rows, of an image that is computed lying on its side
+_NARROW = 24  # numbers of a row that fill no vector: an image of as many rows as _TALL lies down for it
+_TALL = 64
 _LYING = "lying"
 _FEW = 4096  # elements of a kernel whose preparation is kept
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
@@ -38,14 +36,14 @@ def correlate(
 ) -> None:
     """Fill ``y`` (OH, OW, C) by the algorithm ``how``; ``x`` (H, W, C) and ``y`` are images that steps can read.
 
-    ``kernel`` (KH, KW) holds real numbers. What is not finite stays where it is seen, unless it may spread.
+    ``kernel`` (KH, KW) holds real numbers. Sums are of float64 if either image is, and then ``y`` must be; else of
+    float32. What is not finite stays where it is seen, unless it may spread.
     """
+    kinds = x.dtype.char + y.dtype.char
     if see.kept and kernel.size <= _FEW:
-        way = _kept(
-            kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads()
-        )
+        way = _kept(kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
     else:
-        way = _way(kernel, kernel.shape, x.shape, x.dtype.char, see, how, engine, get_num_threads())
+        way = _way(kernel, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
     if not isinstance(way, str):
         way(x, y)
         return
@@ -55,7 +53,7 @@ def correlate(
         correlate(lying, kernel.T, turned, see.turned, how, engine, spreads)
         _turn(turned, y)
         return
-    dtype = _computed(x.dtype.char)
+    dtype = _computed(kinds)
     if not spectral.filter_bands(x, kernel, y, see, dtype, way, engine, spreads):
         filtering.direct(x, kernel, y, see, dtype, engine)
 
@@ -70,8 +68,9 @@ def _turn(x: Array, y: Array) -> None:
             y[:, j, c] = x[j, :, c]
 
 
-def _computed(char: str) -> str:
-    return "float64" if char == "d" else "float32"
+def _computed(kinds: str) -> str:
+    """The dtype of the sums."""
+    return "float64" if "d" in kinds else "float32"
 
 
 @lru_cache(512)
@@ -83,7 +82,7 @@ def _way(
     kernel: Array,
     shape: tuple[int, int],
     image: tuple[int, ...],
-    char: str,
+    kinds: str,
     see: Window,
     how: str,
     engine: str | None,
@@ -92,10 +91,10 @@ def _way(
     """A step that only needs the arrays; or "fft", a backend of `conv2d`, or that the image has to lie down."""
     if how == "auto" and image[1] * image[2] <= _NARROW and image[0] >= _TALL:
         return _LYING
-    dtype, output = _computed(char), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
+    dtype, output = _computed(kinds), (len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2])
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
-        small = kernel.size <= (8 if char == "B" else 15) or 1 in shape  # two passes would not pay
+        small = kernel.size <= (8 if kinds[0] == "B" else 15) or 1 in shape  # two passes would not pay
         look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
     else:
         look = how == "separable"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from math import prod
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core import workspace
+from ..core.arrays import tell_of_mask
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from . import filtering
@@ -21,6 +23,8 @@ from .ndimage_passes import NARROW, TALL, TOGETHER, Pass, chain, each_plane, pre
 KEPT = 1 << 15
 #: pixels of images below which sums in float64 take less time, and are better anyway
 SMALL = 1 << 14
+#: numbers of a stack from which on threads take slabs of it, each with all its passes
+LARGE = 1 << 20
 #: whether float32 images are summed in float32
 single: ContextVar[bool] = ContextVar("single", default=False)
 
@@ -59,6 +63,7 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
     """The result of the plan that ``make`` makes and keeps; weights, if there are any, come first."""
+    tell_of_mask("input", input, 5)
     x, out = np.asarray(input), None
     if isinstance(output, np.ndarray):
         out, output = output, output.dtype
@@ -121,17 +126,30 @@ def by_slabs(
     if slabs == 1 or len(chains) == len(chains[0]) == 1:
         return _sum(shape, chains, magnitude, read, to, threads, single)
     moved = [[line._replace(axis=line.axis - lead + 1) for line in lines] for lines in chains]
-    some = min(slabs, max(1, TOGETHER // prod(slab)))
-    most, rest = (_sum((n, *slab), moved, magnitude, read, to, threads, single) for n in (some, slabs % some or some))
-    return partial(_by_slabs, (slabs, *slab), some, most, rest)
+    beside = threads if prod(shape) >= LARGE and slabs >= threads else 1
+    some = min(-(-slabs // beside), max(1, TOGETHER // beside // prod(slab)))
+    sizes, inner = {some, slabs % some} - {0}, 1 if beside > 1 else threads
+    passes = {n: _sum((n, *slab), moved, magnitude, read, to, inner, single) for n in sizes}
+    return partial(_by_slabs, (slabs, *slab), some, passes, beside)
 
 
-def _by_slabs(shape: tuple[int, ...], some: int, most: Pass, rest: Pass, x: Array, y: Array) -> None:
+def _by_slabs(shape: tuple[int, ...], some: int, passes: dict[int, Pass], beside: int, x: Array, y: Array) -> None:
     x, y = x.reshape(shape), y.reshape(shape)
-    for i in range(0, shape[0] - some + 1, some):
-        most(x[i : i + some], y[i : i + some])
-    if n := shape[0] % some:
-        rest(x[-n:], y[-n:])
+    starts = range(0, shape[0], some)
+
+    def share(k: int) -> None:
+        for i in starts[k * len(starts) // beside : (k + 1) * len(starts) // beside]:
+            n = min(some, shape[0] - i)
+            passes[n](x[i : i + n], y[i : i + n])
+
+    if beside == 1:
+        share(0)
+        return
+    with ThreadPoolExecutor(beside - 1) as others:  # one start for all passes, where steps' threads meet at each
+        rest = [others.submit(share, k) for k in range(1, beside)]
+        share(0)
+        for one in rest:
+            one.result()
 
 
 def _sum(

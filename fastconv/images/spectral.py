@@ -59,6 +59,7 @@ def filter_bands(
             transform.correlate(planes, kernel, (0, 0), out)
         if not filtering.join(out[:, 0], y[i : i + n], engine) and how == "fft" and not spreads:
             return False
+        del planes, out  # before the next band's are made
     return True
 
 

@@ -6,6 +6,9 @@ also where integers are truncated: filters along axes for any rank, kernels on t
 errors are therefore the ones that a caller sees, and every other name of the module is SciPy's own object:
 ``import fastconv.ndimage as ndi`` is safe. `scipy.ndimage` is imported on the first use that needs it.
 
+Results are plain arrays: a unit (of an astropy Quantity) is dropped, as by SciPy, and so is the mask of a masked array,
+but with a warning (`fastconv.filter2d` with ``nan="ignore"`` leaves masked pixels out).
+
 `precision` is the one name that SciPy does not have.
 
 Where a border is longer than the image ("reflect" on an axis of 2 with 21 taps) SciPy 1.17.1 reads beside the image;

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from numpy.typing import ArrayLike as Numbers
 
+from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from ..images import ndimage_filters as lines
 from ..images.ndimage_plans import filtered
@@ -117,6 +118,7 @@ def generic_laplace(
     TypeError, ValueError, RuntimeError
         As SciPy does.
     """
+    tell_of_mask("input", input, 2)
     return scipys("generic_laplace")(  # type: ignore[no-any-return]
         input, ours(derivative2), output, mode, cval, extra_arguments, extra_keywords, axes=axes
     )
@@ -147,6 +149,7 @@ def generic_gradient_magnitude(
     TypeError, ValueError, RuntimeError
         As SciPy does.
     """
+    tell_of_mask("input", input, 2)
     return scipys("generic_gradient_magnitude")(  # type: ignore[no-any-return]
         input, ours(derivative), output, mode, cval, extra_arguments, extra_keywords, axes=axes
     )

@@ -17,10 +17,10 @@ from ..core.layouts import lies_either_way, lies_last, returned
 from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, Shape
 from ..core.workspace import aligned
-from ..engines.loader import first
-from ..operations.elementwise import activation_into, to_channels_last
+from ..operations.average_pooling import avg_pool2d
+from ..operations.elementwise import activation_into, largest, to_channels_last
 from ..operations.normalization import affine, gate, layer_norm
-from ..operations.pooling import avg_pool2d, max_pool2d
+from ..operations.pooling import max_pool2d
 from ..operations.prepared import Conv2dPlan, plan_conv2d
 from ..operations.repeated import Calls, repeatable
 from .graph import Node, fused, in_order, taken_apart
@@ -71,7 +71,7 @@ class Compiled:
         )
         self._programs: dict[tuple[int, bool], list[_Program]] = {}
         self._lock = threading.Lock()
-        self._peak = first(self._dtype.name).abs_peak
+        self._peak = largest(self._dtype.name)
 
     def __call__(self, x: ArrayLike) -> Array:
         """The network's output; see `nn.compile`.

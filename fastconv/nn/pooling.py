@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.typing import Array, IntPair, Padding, Shape
+from ..operations.average_pooling import avg_pool2d, avg_pool2d_backward
 from ..operations.global_pooling import global_avg_pool2d, global_avg_pool2d_backward
-from ..operations.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from ..operations.pooling import max_pool2d, max_pool2d_backward
 from ..operations.windows import windows_of
 from .layer import Layer, images
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..core.errors import BackendRefused, WorkspaceError
 from ..images.filter2d import filter2d
+from ..operations.average_pooling import avg_pool2d
 from ..operations.conv2d import conv2d
 from ..operations.gradients import conv2d_grad_input, conv2d_grad_weight
-from ..operations.pooling import avg_pool2d, max_pool2d
+from ..operations.pooling import max_pool2d
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f for f in (conv2d, conv2d_grad_input, conv2d_grad_weight, max_pool2d, avg_pool2d, filter2d)

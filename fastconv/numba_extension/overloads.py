@@ -36,10 +36,9 @@ def _padding(t):
     return _pair(t) or sides or isinstance(t, types.UnicodeType)
 
 
-def _kernel(t):
-    return (
-        isinstance(t, types.Array) and t.ndim == 2 and isinstance(t.dtype, (types.Boolean, types.Integer, types.Float))
-    )
+def _real(t, *axes):
+    numbers = types.Boolean, types.Integer, types.Float
+    return isinstance(t, types.Array) and t.ndim in axes and isinstance(t.dtype, numbers)
 
 
 _INTEGER = (lambda t: isinstance(t, types.Integer)), "an integer"
@@ -56,7 +55,7 @@ _WANTED = {
     "w": _array(_FLOATS, 4),
     "bias": _array(_FLOATS, 1),
     "image": _array(_IMAGES, 2, 3),
-    "kernel": (_kernel, "an array of real numbers with 2 axes"),
+    "kernel": (lambda t: _real(t, 2), "an array of real numbers with 2 axes"),
     "out": (lambda t: isinstance(t, types.Array) and t.mutable, "an array that may be written to"),
     "input_shape": (lambda t: _integers(t, 3, 4), "a tuple of 3 or 4 integers"),
     "weight_shape": (lambda t: _integers(t, 4), "a tuple of 4 integers"),
@@ -65,13 +64,18 @@ _WANTED = {
     "dilation": _PAIR,
     "padding": (_padding, 'an integer, (height, width), ((top, bottom), (left, right)) or a string such as "same"'),
     "groups": _INTEGER,
+    "divisor_override": _INTEGER,
     "cval": _FLOAT,
     "rtol": _FLOAT,
     "ceil_mode": _FLAG,
     "count_include_pad": _FLAG,
     "flip": _FLAG,
+    "weights": (lambda t: _real(t, 2, 3), "an array of real numbers with 2 or 3 axes"),
+    "anchor": (lambda t: _integers(t, 2), "(row, column)"),
+    "delta": _FLOAT,
+    "dtype": ((lambda t: False), "left out inside compiled functions"),  # types must be known before values are
     "return_indices": (lambda t: isinstance(t, types.BooleanLiteral), "True or False, written in the call"),
-} | dict.fromkeys(("padding_mode", "layout", "activation", "backend", "mode", "method"), _TEXT)
+} | dict.fromkeys(("padding_mode", "layout", "activation", "backend", "mode", "method", "nan"), _TEXT)
 
 
 def _checked(name, t, default):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ..core.arguments import padding_pairs, pair, shape_of, step_pair
+from ..core.arguments import Pads, padding_pairs, paddings, pair, shape_of, step_pair
 from ..core.flops import nominal_flops
 from ..core.problem import ConvProblem
 from ..core.typing import IntPair, Padding, Shape
@@ -199,6 +199,59 @@ def receptive_field(layers: Sequence[Layer]) -> ReceptiveField:
     if square:
         return ReceptiveField(size[0], stride[0], start[0])
     return ReceptiveField((size[0], size[1]), (stride[0], stride[1]), (start[0], start[1]))
+
+
+def halo(kernel_size: IntPair, *, stride: IntPair = 1, padding: Padding = 0, dilation: IntPair = 1) -> Pads:
+    """Rows and columns that a tile of an image needs from its neighbours.
+
+    Output i belongs to the tile of the pixel ``i * stride``, so tiles whose first row and column are multiples of the
+    stride share no output and leave none out. Padding stays at the edges of the image: inside it is what the
+    neighbours hold.
+
+    Parameters
+    ----------
+    kernel_size, stride, dilation : int or (height, width)
+    padding : int, (height, width), ((top, bottom), (left, right)), "valid", "same" or "full"
+        Of the whole image; "same" is that of an image whose sides are multiples of the stride. Filters of images
+        (`filter2d`, scipy.ndimage) have ``kernel_size // 2``.
+
+    Returns
+    -------
+    ((top, bottom), (left, right))
+        ``top`` is the padding in front, ``bottom`` is ``dilation * (k - 1) + 1 - stride - top``, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For numbers that `conv2d` refuses too; the message names the argument.
+
+    References
+    ----------
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), relationship 15.
+
+    Examples
+    --------
+    An even kernel, on bands of 16 rows that are cut by hand:
+
+    >>> import numpy as np, fastconv
+    >>> image, kernel = np.arange(64.0 * 48).reshape(64, 48), np.arange(24.0).reshape(6, 4)
+    >>> (top, bottom), _ = fastconv.halo(kernel.shape, padding=(kernel.shape[0] // 2, kernel.shape[1] // 2))
+    >>> top, bottom
+    (3, 2)
+    >>> y = np.empty_like(image)
+    >>> for i in range(0, 64, 16):
+    ...     first = max(i - top, 0)
+    ...     y[i : i + 16] = fastconv.filter2d(image[first : i + 16 + bottom], kernel)[i - first :][:16]
+    >>> bool((y == fastconv.filter2d(image, kernel)).all())
+    True
+    """
+    sizes, strides = pair("kernel_size", kernel_size, 1), step_pair("stride", stride)
+    axes = tuple(zip(strides, sizes, strides, step_pair("dilation", dilation), strict=True))
+    (top, bottom), (left, right) = (
+        (before, max(d * (k - 1) + 1 - s - before, 0))
+        for (before, _), (_, k, s, d) in zip(paddings(padding, axes), axes, strict=True)
+    )
+    return (top, bottom), (left, right)
 
 
 def _layer(layer: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], bool]:

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..core.arrays import as_array, check_out, destination, ready
+from ..core.arrays import as_array, as_numbers, check_out, destination, ready
 from ..core.layouts import lies_last, lying, returned, seen, shape_forms, shown, stored
+from ..core.problem import HALVES
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
@@ -34,9 +35,9 @@ def image(name: str, value: Any, nhwc: bool) -> Array:
     return seen(name, as_array(name, value), nhwc)
 
 
-def pixels(name: str, value: Any, nhwc: bool) -> Array:
-    """An array of images (.., C, H, W), of one pixel at least."""
-    a = image(name, value, nhwc)
+def pixels(name: str, value: Any, nhwc: bool, integers: bool = False) -> Array:
+    """An array of images (.., C, H, W), of one pixel at least; also of integers or booleans, on demand."""
+    a = seen(name, as_numbers(name, value), nhwc) if integers else image(name, value, nhwc)
     if a.ndim not in (3, 4):
         raise ValueError(f"{name} must have shape {' or '.join(shape_forms(nhwc))}, got {a.shape}")
     if min(a.shape[-3:]) < 1:
@@ -138,7 +139,7 @@ def run_plan(
     if out is None:
         result = np.empty(plan.stored_shape, plan.compute_dtype)
         plan.run(first, second, result, bias, packed, peak, residual)
-        if dtype == "float16":
+        if dtype in HALVES:
             result = result.astype(dtype)
         return result if weights or (last == nhwc and not unbatched) else returned(result, last, nhwc, unbatched)
     shape = plan.shape[1:] if unbatched else plan.shape

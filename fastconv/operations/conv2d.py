@@ -37,7 +37,7 @@ def conv2d(
 
     Parameters
     ----------
-    x : array (N, Ci, H, W) or (Ci, H, W), float16, float32 or float64
+    x : array (N, Ci, H, W) or (Ci, H, W), float16, float32, float64, or bfloat16 of ml_dtypes
         Any strides and byte order; also anything with ``__array__`` or ``__dlpack__``.
     w : array (Co, Ci // groups, KH, KW)
     bias : array (Co,), optional
@@ -58,7 +58,7 @@ def conv2d(
         "auto", an algorithm ("im2col") or a full name ("im2col/cython"), see `list_backends`.
     rtol : float, optional
         Largest error allowed, relative to ``max|x| * sum|w|`` of the output channel. Default 2e-5 for
-        float32, 1e-12 for float64, 1e-3 for float16 (which is computed in float32).
+        float32, 1e-12 for float64, 1e-3 for float16, 8e-3 for bfloat16 (which are computed in float32).
     out : ndarray, optional
         Where the result goes: its exact shape and dtype, any strides; may overlap the inputs.
 

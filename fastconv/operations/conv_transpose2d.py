@@ -7,6 +7,7 @@ So it goes through the same planner to the same backends.
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..core.arrays import as_array, common_dtype, ready
 from ..core.layouts import is_nhwc, lying, returned, seen, stored
 from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
-from ..core.typing import Array, ArrayLike, IntPair, Layout, PaddingNumbers
+from ..core.typing import Array, ArrayLike, IntPair, Layout, PaddingMode, PaddingNumbers, TransposedPadding
 from ..planning import planner
 from .calls import Names, bias_gradient, check_shape, image, lying_out, run_plan, wanted
 from .gradients import Conv2dGradients
@@ -28,10 +29,12 @@ def conv_transpose2d(
     bias: ArrayLike | None = None,
     *,
     stride: IntPair = 1,
-    padding: PaddingNumbers = 0,
+    padding: TransposedPadding = 0,
     output_padding: IntPair = 0,
+    output_size: IntPair | None = None,
     dilation: IntPair = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
@@ -50,13 +53,19 @@ def conv_transpose2d(
         The weights of the convolution that this is the adjoint of: inputs come first.
     bias : array (Co,), optional
     stride, dilation : int or (height, width)
-    padding : int, (height, width) or ((top, bottom), (left, right))
-        Rows and columns cut off the output: the padding of the convolution.
+    padding : int, (height, width), ((top, bottom), (left, right)), "valid" or "same"
+        Rows and columns cut off the output: the padding of the convolution. "same" gives ``in * stride`` pixels an
+        axis, or ``output_size``: the adjoint of a convolution with that padding.
     output_padding : int or (height, width)
         Rows and columns more at the bottom and on the right, of those sizes that the convolution maps to
         the same; below the stride or the dilation.
+    output_size : int or (height, width), optional
+        The size of the output, instead of ``output_padding``: one of those that this may give.
     groups : int
         Divides Ci and Co.
+    padding_mode : {"zeros", "reflect", "symmetric", "replicate", "circular"}
+        That of the convolution. What falls on padding is lost with "zeros"; with the others it is added to the pixel
+        that the padding shows: with "circular" the output goes on at its other side.
     layout : {"NCHW", "NHWC"}
         As in `conv2d`; memory follows ``x`` as there.
     backend, rtol
@@ -95,7 +104,9 @@ def conv_transpose2d(
     xa, wa = image("x", x, nhwc), as_array("w", w)
     ba = None if bias is None else as_array("bias", bias)
     dtype = common_dtype(xa, wa) if ba is None else common_dtype(xa, wa, ba)
-    p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)
+    p, rows, cols = _problem(
+        xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype, output_size, padding_mode
+    )
     if ba is not None:
         if ba.shape != (p.ci,):
             raise ValueError(f"bias must have shape ({p.ci},), got {ba.shape}")
@@ -115,10 +126,12 @@ def conv_transpose2d_backward(
     w: ArrayLike,
     *,
     stride: IntPair = 1,
-    padding: PaddingNumbers = 0,
+    padding: TransposedPadding = 0,
     output_padding: IntPair = 0,
+    output_size: IntPair | None = None,
     dilation: IntPair = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     layout: Layout = "NCHW",
     backend: str = "auto",
     rtol: float | None = None,
@@ -132,7 +145,7 @@ def conv_transpose2d_backward(
         Gradient with respect to the output.
     x : array (N, Ci, H, W) or (Ci, H, W)
     w : array (Ci, Co // groups, KH, KW)
-    stride, padding, output_padding, dilation, groups, layout, backend, rtol
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, layout, backend, rtol
         As in `conv_transpose2d`; the gradient of x is a ``forward`` pass, that of w a ``grad_weight``.
     wrt : sequence of "x", "w", "bias"
         Which gradients to compute.
@@ -150,7 +163,9 @@ def conv_transpose2d_backward(
     nhwc, names = is_nhwc(layout), wanted(wrt, Conv2dGradients._fields)
     dya, xa, wa = image("dy", dy, nhwc), image("x", x, nhwc), as_array("w", w)
     dtype, unbatched = common_dtype(dya, xa, wa), xa.ndim == 3
-    p, rows, cols = _problem(xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype)
+    p, rows, cols = _problem(
+        xa.shape, wa.shape, stride, padding, output_padding, dilation, groups, dtype, output_size, padding_mode
+    )
     check_shape("dy", dya, p.x_shape[1:] if unbatched else p.x_shape, nhwc)
     last, x_last = lying(dya, nhwc), lying(xa, nhwc)
     dys = ready(stored(dya, last), dtype)  # once, for all gradients
@@ -179,6 +194,8 @@ def _problem(
     dilation: Any,
     groups: Any,
     dtype: str,
+    output_size: Any = None,
+    padding_mode: Any = "zeros",
 ) -> tuple[ConvProblem, int, int]:
     """The convolution whose adjoint is asked for, and the rows and columns of zeros that its output has below x.
 
@@ -197,23 +214,43 @@ def _problem(
     if ci % g:
         raise ValueError(f"groups must divide the {ci} input channels, got {g}")
     strides, dilations = step_pair("stride", stride), step_pair("dilation", dilation)
-    extra, pads = pair("output_padding", output_padding, 0), padding_pairs(padding)
-    sizes = []
-    for name, size, k, s, d, o, ends in zip(
-        ("height", "width"), (h, wd), w[2:], strides, dilations, extra, pads, strict=True
-    ):
-        if o >= max(s, d):
-            raise ValueError(
-                f"output_padding must be below the stride or the dilation, got {o} for {name} with stride {s} and "
-                f"dilation {d}"
-            )
-        sizes.append((size - 1) * s + d * (k - 1) + 1 + o - sum(ends))
-        if sizes[-1] < 1:
-            raise ValueError(
-                f"padding must leave at least one pixel of the output, got {padding!r}: {name} {sizes[-1]}"
-            )
-    p = ConvProblem.from_shapes((n, w[1] * g, *sizes), w, strides, pads, dilations, g, "zeros", dtype)
-    return p, extra[0] // strides[0], extra[1] // strides[1]
+    extra, named = pair("output_padding", output_padding, 0), padding if isinstance(padding, str) else ""
+    if named not in ("", "valid", "same"):
+        raise ValueError(f"padding must be integers, valid or same, got {padding!r}")
+    pads = padding_pairs(0 if named else padding)
+    wanted_sizes = (None, None) if output_size is None else pair("output_size", output_size, 1)
+    if any(extra) and (output_size is not None or named == "same"):
+        raise ValueError(f"output_padding must be 0 beside output_size and padding='same', got {output_padding!r}")
+    same = (named == "same",) * 2
+    numbers = zip(("height", "width"), (h, wd), w[2:], strides, dilations, pads, extra, wanted_sizes, same, strict=True)
+    sizes, ends, more = zip(*starmap(_axis, numbers), strict=True)
+    p = ConvProblem.from_shapes((n, w[1] * g, *sizes), w, strides, ends, dilations, g, padding_mode, dtype)
+    return p, more[0], more[1]
+
+
+def _axis(
+    name: str, size: int, k: int, s: int, d: int, cut: tuple[int, int], extra: int, out: int | None, same: bool
+) -> tuple[int, tuple[int, int], int]:
+    """Pixels of the output along an axis, the padding at its ends, and the zeros behind x."""
+    whole, limit = (size - 1) * s + d * (k - 1) + 1, max(s, d)
+    if same:
+        out = size * s if out is None else out
+        excess = max(whole - out, 0)
+        cut = excess // 2, excess - excess // 2
+    least = whole - sum(cut)
+    if out is not None:
+        extra = out - least
+        if not 0 <= extra < limit or (same and -(-out // s) != size):
+            few, many = (size * s - s + 1, size * s) if same else (least, least + limit - 1)
+            raise ValueError(f"output_size must be from {few} to {many} for {name} {size} of x, got {out}")
+    if extra >= limit:
+        raise ValueError(
+            f"output_padding must be below the stride or the dilation, got {extra} for {name} with stride {s} and "
+            f"dilation {d}"
+        )
+    if least + extra < 1:
+        raise ValueError(f"padding must leave at least one pixel of the output: {name} {least + extra}, got {cut}")
+    return least + extra, cut, extra // s
 
 
 def _taller(x: Array, rows: int, cols: int) -> Array:

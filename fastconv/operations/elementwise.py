@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,11 @@ def to_channels_last(x: Array, y: Array) -> None:
     """Images (N, C, H, W) into ``y`` (N, H, W, C), both C-contiguous, native and of one dtype."""
     engine, threads = _engine(x)
     engine.to_channels_last(x, y, threads)
+
+
+def largest(dtype: str) -> Callable[[Array, int], float]:
+    """What finds the largest magnitude in an array of ``dtype``, on some threads; not finite if one number is not."""
+    return _steps(dtype).abs_peak
 
 
 def activation_backward(dy: Array, x: Array, name: Activation) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.arrays import as_array
+from ..core.arrays import as_numbers
 from ..core.layouts import is_nhwc, lying, stored
 from ..core.typing import Array, ArrayLike, Layout
+from .average_pooling import avg_pool2d
 from .calls import handed_over, lying_out, pixels, room_for
-from .pooling import avg_pool2d, gradient, max_pool2d
+from .pooling import gradient, max_pool2d
 from .windows import windows_of
 
 
@@ -17,7 +18,7 @@ def global_max_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | Non
 
     Parameters
     ----------
-    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
     layout : {"NCHW", "NHWC"}
         As in `conv2d`; memory follows the input.
     out : ndarray, optional
@@ -34,8 +35,8 @@ def global_max_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | Non
         As `max_pool2d`.
     """
     nhwc = is_nhwc(layout)
-    xa = pixels("x", x, nhwc)
-    a = xa if not nhwc else as_array("x", x)
+    xa = pixels("x", x, nhwc, integers=True)
+    a = xa if not nhwc else as_numbers("x", x)
     return max_pool2d(a, xa.shape[-2:], stride=1, layout=layout, out=out)
 
 
@@ -82,7 +83,7 @@ def global_avg_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | Non
 
     Parameters
     ----------
-    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
     layout : {"NCHW", "NHWC"}
         As in `conv2d`; memory follows the input.
     out : ndarray, optional
@@ -91,6 +92,7 @@ def global_avg_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | Non
     Returns
     -------
     ndarray (N, C, 1, 1) or (C, 1, 1)
+        float64 for integers and booleans.
 
     Raises
     ------
@@ -102,8 +104,8 @@ def global_avg_pool2d(x: ArrayLike, *, layout: Layout = "NCHW", out: Array | Non
     Lin, Chen and Yan, "Network in network" (2014).
     """
     nhwc = is_nhwc(layout)
-    xa = pixels("x", x, nhwc)
-    a = xa if not nhwc else as_array("x", x)
+    xa = pixels("x", x, nhwc, integers=True)
+    a = xa if not nhwc else as_numbers("x", x)
     return avg_pool2d(a, xa.shape[-2:], stride=1, layout=layout, out=out)
 
 

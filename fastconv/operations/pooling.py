@@ -1,4 +1,4 @@
-"""Pooling: the largest or the mean pixel of a window, channel by channel, with gradients.
+"""Max pooling: the largest pixel of a window, channel by channel, with its gradient.
 
 Here arguments become arrays and windows; `planes` calls the loops, or `channels` if channels lie last.
 """
@@ -9,11 +9,12 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from ..core.arrays import common_dtype
+from ..core.arrays import as_numbers, common_dtype
 from ..core.layouts import is_nhwc, lying, returned, seen, stored
 from ..core.typing import Array, ArrayLike, IntPair, Layout, Padding
 from . import channels, planes
 from .calls import check_shape, handed_over, image, laid, lying_out, pixels, room_for
+from .integers import ordered, restored
 from .windows import Windows, windows_of
 
 
@@ -59,11 +60,11 @@ def max_pool2d(
 
     Parameters
     ----------
-    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
     kernel_size, stride, dilation : int or (height, width)
         The stride is the kernel size unless given.
     padding : int, (height, width), ((top, bottom), (left, right)), "valid", "same" or "full"
-        Pixels of minus infinity around the image, less than the dilated window.
+        Pixels of minus infinity (the least integer, False) around the image, less than the dilated window.
     ceil_mode : bool
         Also windows that reach beyond the padded image, if they start inside the image or in front of it.
     return_indices : bool
@@ -76,7 +77,7 @@ def max_pool2d(
     Returns
     -------
     y : ndarray (N, C, OH, OW), or (C, OH, OW) for unbatched input
-        NaN where a window holds one.
+        Of the dtype of ``x``; NaN where a window holds one.
     indices : ndarray int64 like y, if asked for
         Position in the flattened (H, W) plane; of equals the first. -1 for a window that, dilated, meets
         no pixel at all.
@@ -84,7 +85,7 @@ def max_pool2d(
     Raises
     ------
     TypeError
-        For a non-array, or a dtype that is not a real float; for options that are no integers.
+        For a non-array, or a dtype that is not among those above; for options that are no integers.
     ValueError
         For windows larger than the padded image, padding not below the window, and other impossible
         options; the message names the argument.
@@ -97,21 +98,28 @@ def max_pool2d(
     array([[[6., 4., 7.],
             [7., 6., 8.]]])
     """
-    nhwc = is_nhwc(layout)
-    xa = pixels("x", x, nhwc)
+    nhwc, given = is_nhwc(layout), as_numbers("x", x)
+    if given.dtype.kind in "bui":
+        floats, meaning = ordered(given)
+        more: Any = dict(stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, layout=layout)
+        if not return_indices:
+            return restored(max_pool2d(floats, kernel_size, **more), given.dtype, meaning, out)
+        most, places = max_pool2d(floats, kernel_size, return_indices=True, **more)
+        return restored(most, given.dtype, meaning, out), places
+    xa = pixels("x", given, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     dtype, follows, unbatched = common_dtype(xa), lying(xa, nhwc), xa.ndim == 3
-    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    computed, last = by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
     result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
-    x4, y, loops = _flat(laid(xa, dtype, nhwc, computed), computed), _flat(result, computed), _loops(computed)
+    x4, filled, calls = flat(laid(xa, dtype, nhwc, computed), computed), flat(result, computed), loops(computed)
     if not return_indices:
-        loops.max_pool(x4, y, geo)
+        calls.max_pool(x4, filled, geo)
         return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
     index = np.empty(result.shape, np.int64)
-    loops.max_pool_indices(x4, y, _flat(index, computed), geo)
+    calls.max_pool_indices(x4, filled, flat(index, computed), geo)
     index = np.ascontiguousarray(stored(index, last, computed))
-    given = handed_over(result, out, computed, last, nhwc, dtype, unbatched)
-    return given, returned(index, last, nhwc, unbatched)
+    y = handed_over(result, out, computed, last, nhwc, dtype, unbatched)
+    return y, returned(index, last, nhwc, unbatched)
 
 
 def max_pool2d_backward(
@@ -134,7 +142,7 @@ def max_pool2d_backward(
     dy : array (N, C, OH, OW) or (C, OH, OW)
         Gradient with respect to the output.
     x, kernel_size, stride, padding, dilation, ceil_mode
-        As in the forward call.
+        As in the forward call, of floats.
     indices : int64 array like dy, optional
         What the forward call returned; without it the maxima are found once more.
     layout : {"NCHW", "NHWC"}
@@ -156,13 +164,13 @@ def max_pool2d_backward(
     xa = pixels("x", x, nhwc)
     geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
     dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
-    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
+    computed, last = by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
     unbatched = xa.ndim == 3
-    loops, dy4 = _loops(computed), _flat(laid(dy_, dtype, nhwc, computed), computed)
+    calls, dy4 = loops(computed), flat(laid(dy_, dtype, nhwc, computed), computed)
     result = room_for(out, xa.shape, computed, nhwc, dtype, (xa, dy_))
-    dx = _flat(result, computed)
+    dx = flat(result, computed)
     if indices is None:
-        loops.max_pool_backward(_flat(laid(xa, dtype, nhwc, computed), computed), dy4, dx, geo)
+        calls.max_pool_backward(flat(laid(xa, dtype, nhwc, computed), computed), dy4, dx, geo)
         return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
     index = np.asarray(indices)
     if index.dtype.kind not in "iu":
@@ -170,108 +178,9 @@ def max_pool2d_backward(
     index = seen("indices", index, nhwc)
     check_shape("indices", index, (*xa.shape[:-2], *geo.out), nhwc)
     places = np.require(stored(index, computed), np.int64, ("C", "A"))
-    if not loops.max_pool_scatter(_flat(places, computed), dy4, dx, geo):
+    if not calls.max_pool_scatter(flat(places, computed), dy4, dx, geo):
         raise ValueError("indices must lie in their windows, as max_pool2d returns them")
     return handed_over(result, out, computed, last, nhwc, dtype, unbatched)
-
-
-def avg_pool2d(
-    x: ArrayLike,
-    kernel_size: IntPair,
-    *,
-    stride: IntPair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    layout: Layout = "NCHW",
-    out: Array | None = None,
-) -> Array:
-    """Mean pixel of every window, channel by channel.
-
-    Parameters
-    ----------
-    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
-    kernel_size, stride, padding, ceil_mode
-        As in `max_pool2d`; the padding is zeros.
-    count_include_pad : bool
-        Whether the mean counts the pixels of padding; what ``ceil_mode`` adds beyond is never counted.
-    layout : {"NCHW", "NHWC"}
-        As in `conv2d`; memory follows ``x`` as there.
-    out : ndarray, optional
-        As in `conv2d`.
-
-    Returns
-    -------
-    ndarray (N, C, OH, OW), or (C, OH, OW) for unbatched input
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv
-    >>> fastconv.avg_pool2d(np.arange(16.).reshape(1, 4, 4), 2)
-    array([[[ 2.5,  4.5],
-            [10.5, 12.5]]])
-    """
-    nhwc = is_nhwc(layout)
-    xa = pixels("x", x, nhwc)
-    geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    dtype, follows = common_dtype(xa), lying(xa, nhwc)
-    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
-    result = room_for(out, (*xa.shape[:-2], *geo.out), computed, nhwc, dtype, (xa,))
-    counts = geo.counts(result.dtype, bool(count_include_pad))
-    x4 = _flat(laid(xa, dtype, nhwc, computed), computed)
-    _loops(computed).avg_pool(x4, _flat(result, computed), counts, geo)
-    return handed_over(result, out, computed, last, nhwc, dtype, xa.ndim == 3)
-
-
-def avg_pool2d_backward(
-    dy: ArrayLike,
-    x: ArrayLike,
-    kernel_size: IntPair,
-    *,
-    stride: IntPair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    layout: Layout = "NCHW",
-    out: Array | None = None,
-) -> Array:
-    """Gradient of `avg_pool2d`: every number of ``dy`` is shared out evenly among its window.
-
-    Parameters
-    ----------
-    dy : array (N, C, OH, OW) or (C, OH, OW)
-        Gradient with respect to the output.
-    x, kernel_size, stride, padding, ceil_mode, count_include_pad
-        As in the forward call; of ``x`` only shape and dtype matter.
-    layout : {"NCHW", "NHWC"}
-        As in `conv2d`; memory follows ``dy``.
-    out : ndarray, optional
-        As in `conv2d`.
-
-    Returns
-    -------
-    ndarray like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool2d`; ValueError also if ``dy`` does not have the output's shape.
-    """
-    nhwc = is_nhwc(layout)
-    xa = pixels("x", x, nhwc)
-    geo = windows_of(xa.shape[-2:], kernel_size, stride, padding, 1, ceil_mode)
-    dy_, dtype, follows = gradient(dy, xa, geo, nhwc)
-    computed, last = _by_channels(xa, follows, geo), lying_out(out, follows, nhwc)
-    result = room_for(out, xa.shape, computed, nhwc, dtype, (dy_,))
-    counts = geo.counts(result.dtype, bool(count_include_pad))
-    dy4 = _flat(laid(dy_, dtype, nhwc, computed), computed)
-    _loops(computed).avg_pool_backward(dy4, _flat(result, computed), counts, geo)
-    return handed_over(result, out, computed, last, nhwc, dtype, xa.ndim == 3)
 
 
 def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[Array, str, bool]:
@@ -281,16 +190,16 @@ def gradient(dy: ArrayLike, x: Array, geo: Windows, nhwc: bool) -> tuple[Array, 
     return a, common_dtype(a, x), lying(a, nhwc)
 
 
-def _by_channels(x: Array, last: bool, geo: Windows) -> bool:
+def by_channels(x: Array, last: bool, geo: Windows) -> bool:
     """Whether the loops whose lanes are channels serve an operand: with channels last, and not a plane alone."""
     return last and geo.by_channels and x.shape[-3] > 1
 
 
-def _loops(last: bool) -> Any:
+def loops(last: bool) -> Any:
     """The calls of the loops for arrays with channels last, or for planes."""
     return channels if last else planes
 
 
-def _flat(a: Array, last: bool) -> Array:
+def flat(a: Array, last: bool) -> Array:
     """An array as these take it: (N, H, W, C), or planes (N * C, H, W)."""
     return a if last else a.reshape(-1, *a.shape[2:])

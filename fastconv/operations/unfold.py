@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..algorithms.base import geometry
 from ..core.arguments import pair, shape_of
-from ..core.arrays import as_array, common_dtype, delivered, destination, ready
+from ..core.arrays import as_array, as_numbers, check_out, common_dtype, delivered, destination, ready
 from ..core.borders import of_cols, of_rows
 from ..core.problem import ConvProblem
 from ..core.threads import get_num_threads
@@ -32,7 +33,7 @@ def unfold(
 
     Parameters
     ----------
-    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64
+    x : array (N, C, H, W) or (C, H, W), float16, float32 or float64, integers or booleans
     kernel_size : int or (height, width)
     stride, padding, dilation
         As in `conv2d`; the border is zeros.
@@ -59,7 +60,10 @@ def unfold(
            [3., 4., 6., 7.],
            [4., 5., 7., 8.]])
     """
-    xa = as_array("x", x)
+    xa = as_numbers("x", x)
+    if xa.dtype.kind in "bui":
+        more: Any = dict(stride=stride, padding=padding, dilation=dilation)
+        return _of_integers(xa, lambda floats: unfold(floats, kernel_size, **more), out)
     dtype = common_dtype(xa)
     if xa.ndim not in (3, 4):
         raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {xa.shape}")
@@ -70,6 +74,20 @@ def unfold(
     if p.n:
         _steps(dtype).im2col_pack(image, result.reshape(shape), geometry(p), 0, 0, get_num_threads())
     return delivered(result, out, dtype)
+
+
+def _of_integers(x: Array, move: Callable[[Array], Array], out: Array | None) -> Array:
+    """What moves floats, and puts zeros beside them, moves integers: as such, or as their bits."""
+    dtype = x.dtype.newbyteorder("=")
+    if x.itemsize <= 2:
+        y = move(x.astype(np.float32)).astype(dtype)
+    else:
+        y = move(x.astype(dtype).view(f"f{x.itemsize}")).view(dtype)
+    if out is None:
+        return y
+    check_out(out, y.shape, dtype.name)
+    out[...] = y
+    return out
 
 
 def fold(

@@ -123,7 +123,7 @@ def explain(
     activation : str, optional
         As in `fastconv.conv2d`; of the forward pass.
     pass_ : {"forward", "grad_input", "grad_weight"}
-    dtype : {"float32", "float64", "float16"}
+    dtype : {"float32", "float64", "float16", "bfloat16"}
     max_workspace : int, optional
         Bytes of scratch memory that may be used.
     weights : array of ``weight_shape``, optional

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..algorithms.base import Backend, Epilogue, terms
 from ..core import borders, workspace
-from ..core.problem import ConvProblem
+from ..core.problem import HALVES, ConvProblem
 from ..engines import loader
 from .rows import Row
 
@@ -255,7 +255,7 @@ def plain_problem(p: ConvProblem) -> ConvProblem:
     """What is the same for all backends."""
     if p.mode != "zeros":
         p = p.padded()
-    if p.dtype == "float16":
+    if p.dtype in HALVES:
         p = p._replace(dtype="float32")
     return p if p.n else p._replace(n=1)
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..algorithms.base import Backend, Cost
-from ..core.problem import ConvProblem
+from ..core.problem import HALVES, ConvProblem
 from ..engines import loader
 from .plan import lying, plain_problem, scratch_bytes, transposed
 from .rates import rates
 from .rows import Row
 
-DEFAULT_RTOL = {"float16": 1e-3, "float32": 2e-5, "float64": 1e-12}
-_F16_ROUNDING = 2.0**-11  # of the result, which is computed in float32
+DEFAULT_RTOL = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 2e-5, "float64": 1e-12}
 _CACHED = 1 << 20  # bytes read and written up to which a transpose stays in the caches, and is twice as fast
 _CALL = 0.5  # microseconds of a step on one thread
 _SERIAL_LAUNCHES = 3  # a loop shorter than this many launches is not worth one
@@ -57,7 +56,7 @@ class Search:
         self.problem, self.pass_, self.threads, self.limit = p, pass_, threads, limit
         self.plain = plain_problem(p)
         self.rates, self.activation, self._kept = rates(self.plain.dtype), activation, kept and pass_ == "forward"
-        self._rounding = _F16_ROUNDING if p.dtype == "float16" else 0.0
+        self._rounding = HALVES.get(p.dtype, 0.0)
         self._allowed = rtol if rtol is not None else math.inf if named else DEFAULT_RTOL[p.dtype]
         self._setups: dict[Backend, Setup] = {}
         self._refusals: dict[Backend, str | None] = {}

@@ -2,8 +2,9 @@
 
 Real arrays of two axes are computed here: floats in their own precision, integers exactly (in float64, where no sum
 can reach 2**53). Everything else (other ranks and dtypes, complex numbers, odd arguments) is handed to SciPy, whose
-errors are therefore the ones that a caller sees; every other name of the module is SciPy's own object.
-scipy.signal is imported on the first use that needs it.
+errors are therefore the ones that a caller sees; every other name of the module is SciPy's own object. Results are
+plain arrays: a unit (of an astropy Quantity) is dropped, as by SciPy, and so is the mask of a masked array, but with a
+warning. scipy.signal is imported on the first use that needs it.
 """
 
 from typing import Any

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
+from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from .convolutions import _by_size, _plain, _sliding, door
 
@@ -66,6 +67,8 @@ def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "aut
 
 def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: bool) -> Any:
     """The result of `convolve` or `correlate`, or None for SciPy to do it."""
+    tell_of_mask("in1", in1, 4)
+    tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
     if method not in ("auto", "direct", "fft") or not _plain(x, w, mode):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike as Numbers
 
+from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from ..images import filtering
 from ..images.correlation import correlate
@@ -149,6 +150,8 @@ def _whole(axes: Any) -> bool:
 
 def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
+    tell_of_mask("in1", in1, 4)
+    tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
     if x.size * w.size < (_SMALL if x.dtype.kind == "f" else _SMALL_WHOLE):
         return None  # SciPy is done before arguments are looked at
@@ -227,6 +230,8 @@ def _correlate(
 
 def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     """The convolution of an image with a kernel that is not larger; None for SciPy to do it."""
+    tell_of_mask("in1", in1, 4)
+    tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
     if not _plain(x, w, mode) or (axes is not None and sorted(np.atleast_1d(axes).tolist()) not in _BOTH):
         return None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import ndimage
+from fastconv import ndimage, signal
 from fastconv.images import ndimage_kernels, ndimage_plans
 from tests import child
 
@@ -366,6 +366,22 @@ def test_what_is_handed_to_scipy() -> None:
     both("convolve1d", np.ones((4, 5), ">i4"), [1, 2])
 
 
+def test_masks_are_not_passed_over_in_silence() -> None:
+    """SciPy's numbers, with a warning in the caller's file; without masked pixels there is nothing to say."""
+    x = np.random.default_rng(1).random((9, 8))
+    masked = np.ma.masked_less(x, 0.5)
+    for name, args in (("gaussian_filter", [1.0]), ("correlate", [np.ones((3, 3))]), ("sobel", [])):
+        with pytest.warns(UserWarning, match="the mask of input is passed over") as seen:
+            got = getattr(ndimage, name)(masked, *args)
+        assert seen[0].filename == __file__
+        np.testing.assert_array_equal(got, getattr(scipy.ndimage, name)(x, *args))
+        np.testing.assert_array_equal(getattr(ndimage, name)(np.ma.array(x), *args), got)
+    with pytest.warns(UserWarning, match="the mask of in1 is passed over"):
+        signal.convolve2d(masked, np.ones((3, 3)))
+    with pytest.warns(UserWarning, match="the mask of in2 is passed over"):
+        signal.fftconvolve(x, masked[:3, :3])
+
+
 @pytest.mark.parametrize("weights", [[[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.ones((3, 3))])
 def test_non_finite_pixels(weights: Any) -> None:
     """SciPy leaves out weights of zero: no NaN comes from them."""
@@ -402,3 +418,15 @@ def test_long_signals_take_little_memory(shape: tuple[int, int], size: int) -> N
     assert peak < 5 * image.nbytes
     want = scipy.ndimage.uniform_filter(image, (1, size) if shape[0] < shape[1] else (size, 1))
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_large_stacks_in_slabs(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads take slabs of a stack, the last of them shorter; channels by vectors that overlap."""
+    monkeypatch.setattr(ndimage_plans, "LARGE", 1)
+    monkeypatch.setattr(ndimage_plans, "TOGETHER", 3 * 2 * 9 * 13)
+    x = (np.random.default_rng(5).random((17, 9, 13)) * 200).astype(dtype)
+    with fastconv.num_threads(2):
+        for name, args in (("uniform_filter", [3]), ("laplace", []), ("gaussian_filter", [1.1])):
+            want = np.stack([getattr(scipy.ndimage, name)(image, *args) for image in x])
+            np.testing.assert_array_equal(getattr(ndimage, name)(x, *args, axes=(1, 2)), want)

@@ -87,6 +87,7 @@ def test_gradients(call: str, lie: Any) -> None:
     "fastconv.max_pool2d(a, 2, return_indices=True)",
     "fastconv.max_pool2d(a[1], 2, return_indices=False)",
     "fastconv.avg_pool2d(a, 3, stride=2, padding=1, count_include_pad=False)",
+    "fastconv.avg_pool2d(a, 3, divisor_override=2)",
 ])  # fmt: skip
 def test_pooling(call: str, lie: Any) -> None:
     f = compiled(call)
@@ -99,6 +100,9 @@ def test_filter2d(dtype: str) -> None:
     f = compiled("fastconv.filter2d(a, b, mode='constant', cval=3, flip=True)")
     same(f(image, np.arange(6).reshape(2, 3)), f.py_func(image, np.arange(6).reshape(2, 3)))
     same(f(image[:, ::2, 0], normal(3, 3)), f.py_func(image[:, ::2, 0], normal(3, 3)))
+    f = compiled("fastconv.filter2d(a, b, nan='ignore', weights=c, anchor=(0, 2), delta=1.5)")
+    w = normal(12, 10) > 0
+    same(f(image, np.ones((2, 3)), w), f.py_func(image, np.ones((2, 3)), w))
 
 
 def test_dtypes() -> None:
@@ -169,6 +173,7 @@ def test_out() -> None:
     ("fastconv.conv2d_grad_input(a, b, (1, 2))", "input_shape must be a tuple of 3 or 4 integers"),
     ("fastconv.max_pool2d(a, 2, return_indices=a[0, 0, 0, 0] > 0)", "return_indices must be True or False, written"),
     ("fastconv.avg_pool2d(a, '2')", "kernel_size must be"),
+    ("fastconv.filter2d(a[0, 0], b[0, 0], dtype='uint8')", "dtype must be left out inside compiled functions"),
     ("fastconv.filter2d(a[0, 0], b)", "kernel must be an array of real numbers with 2 axes"),
 ])  # fmt: skip
 def test_refused_when_compiled(call: str, words: str) -> None:

@@ -178,7 +178,7 @@ X, W = np.ones((2, 3, 6, 7)), np.ones((4, 3, 3, 3))
         (ValueError, "stride", lambda: fastconv.conv2d_output_shape(X.shape, W.shape, stride=0)),
         (ValueError, "weight_shape ", lambda: fastconv.conv2d_flops(X.shape, (4, 3, 9, 3))),
         (ValueError, "groups", lambda: fastconv.conv2d_flops(X.shape, W.shape, groups=2)),
-        (TypeError, "x ", lambda: fastconv.unfold(X.astype(int), 3)),
+        (TypeError, "x ", lambda: fastconv.unfold(X.astype(complex), 3)),
         (ValueError, "x ", lambda: fastconv.unfold(X[0, 0], 3)),
         (ValueError, "kernel_size", lambda: fastconv.unfold(X, 8)),
         (ValueError, "kernel_size", lambda: fastconv.unfold(X, 0)),

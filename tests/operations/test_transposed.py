@@ -111,6 +111,51 @@ def test_is_the_adjoint_of_conv2d() -> None:
     assert np.vdot(fastconv.conv2d(a, w, **options), b) == np.vdot(a, back)
 
 
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 4), (5, 1), (2, 2)])
+def test_same_and_modes(kernel: tuple[int, int], stride: int, mode: Any) -> None:
+    """The adjoint of `conv2d` with padding="same", for every size that it maps to x; and its gradients."""
+    rng = np.random.default_rng(4)
+    w = integers(rng, (4, 3, *kernel))
+    for size in range(5 * stride - stride + 1, 5 * stride + 1):
+        a = integers(rng, (2, 3, size, size))
+        b, options = integers(rng, (2, 4, 5, 5)), dict(stride=stride, padding="same", padding_mode=mode)
+        back = fastconv.conv_transpose2d(b, w, output_size=size, **options)  # type: ignore[arg-type]
+        assert back.shape == a.shape
+        assert np.vdot(fastconv.conv2d(a, w, **options), b) == np.vdot(a, back)  # type: ignore[arg-type]
+        db, dw = fastconv.conv_transpose2d_backward(a, b, w, output_size=size, **options)[:2]  # type: ignore[arg-type]
+        np.testing.assert_array_equal(db, fastconv.conv2d(a, w, **options))  # type: ignore[arg-type]
+        assert np.vdot(dw, w) == np.vdot(a, back)
+    assert fastconv.conv_transpose2d(b, w, stride=stride, padding="same").shape == (2, 3, 5 * stride, 5 * stride)
+
+
+def test_circular_goes_on_at_the_other_side() -> None:
+    """By rolls: every tap is a shifted copy of the image, whose pixels stand ``stride`` apart."""
+    rng = np.random.default_rng(5)
+    x, w = integers(rng, (1, 2, 4, 6)), integers(rng, (2, 3, 3, 5))
+    wide = np.zeros((1, 2, 8, 12))
+    wide[:, :, ::2, ::2] = x
+    want = sum(
+        np.einsum("nchw,cd->ndhw", np.roll(wide, (i, j), axis=(2, 3)), w[:, :, i, j]) for i, j in np.ndindex(3, 5)
+    )
+    got = fastconv.conv_transpose2d(x, w, stride=2, padding="same", padding_mode="circular")
+    np.testing.assert_array_equal(got, np.roll(want, (0, -1), axis=(2, 3)))
+
+
+@needs_torch
+def test_output_size_is_that_of_torch() -> None:
+    x, w = np.ones((1, 2, 5, 6), np.float32), np.ones((2, 3, 4, 3), np.float32)
+    layer = torch.nn.ConvTranspose2d(2, 3, (4, 3), stride=(3, 2), padding=1, bias=False)
+    with torch.no_grad():
+        layer.weight[:] = 1
+        for size in ((14, 11), (16, 12)):
+            want = layer(torch.ones(1, 2, 5, 6), output_size=size).numpy()
+            np.testing.assert_array_equal(
+                fastconv.conv_transpose2d(x, w, stride=(3, 2), padding=(1,), output_size=size), want
+            )
+
+
 @needs_torch
 def test_equal_to_torch() -> None:
     """Output and gradients of 500 random problems with integers, every option that both have."""
@@ -147,7 +192,13 @@ BAD: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
     (TypeError, "output_padding", (X, W), dict(output_padding=0.0)),
     (ValueError, "padding", (X, W), dict(padding=4)),
     (ValueError, "padding", (X, W), dict(padding=-1)),
-    (TypeError, "padding", (X, W), dict(padding="same")),
+    (ValueError, "padding", (X, W), dict(padding="full")),
+    (ValueError, "output_padding", (X, W), dict(padding="same", output_padding=1, stride=2)),
+    (ValueError, "output_padding", (X, W), dict(output_size=11, output_padding=1, stride=2)),
+    (ValueError, "output_size must be from 11 to 12 for height", (X, W), dict(output_size=13, stride=2)),
+    (ValueError, "output_size must be from 9 to 10 for height", (X, W), dict(output_size=8, stride=2, padding="same")),
+    (TypeError, "output_size", (X, W), dict(output_size=1.5)),
+    (ValueError, "padding_mode", (X, W), dict(padding_mode="periodic")),
     (ValueError, "stride", (X, W), dict(stride=0)),
     (ValueError, "dilation", (X, W), dict(dilation=(1, 0))),
     (ValueError, "groups", (X, W), dict(groups=3)),

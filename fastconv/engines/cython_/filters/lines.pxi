@@ -109,6 +109,28 @@ cdef void _running_along(const FilterPicture* f, intp task, real* work) noexcept
         _filter_write(f.yk, ring + r * f.q.pitch, f.y, (i + r) * width, width)
 
 
+cdef void _running_channels(const FilterPicture* f, intp task, real* work) noexcept nogil:
+    """The same LANES rows where a vector of channels lies side by side; the last vector may overlap the one before."""
+    cdef intp width = f.ow * f.c, c, i, j, k
+    cdef real* mean = work + f.q.lines
+    cdef const real* p
+    cdef vec size = vset(f.q.kw), total
+    for i in range(task * LANES, min((task + 1) * LANES, f.oh)):
+        _filter_row(f, i, 0, f.ow + f.q.kw - 1, work + f.q.ring)
+        c = 0
+        while c < f.c:
+            p = work + f.q.ring + min(c, f.c - LANES)
+            total = vzero()
+            for k in range(f.q.kw):
+                total += vload(p + k * f.c)
+            vstore(mean + min(c, f.c - LANES), total / size)
+            for j in range(1, f.ow):
+                total += vload(p + (j + f.q.kw - 1) * f.c) - vload(p + (j - 1) * f.c)
+                vstore(mean + j * f.c + min(c, f.c - LANES), total / size)
+            c += LANES
+        _filter_write(f.yk, mean, f.y, i * width, width)
+
+
 def filter_running(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, double cval, cnp.ndarray work,
                    cnp.ndarray q, int threads):
     """Running means of y OUT along the longer axis of the window; each sum is the last one plus (new - old)."""
@@ -116,5 +138,7 @@ def filter_running(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray c
     with nogil:
         if f.q.kh > 1:
             _filter_launch(&f, _running_down, _filter_tasks(&f), threads)
+        elif f.c >= LANES:
+            _filter_launch(&f, _running_channels, (f.oh + LANES - 1) / LANES, threads)
         else:
             _filter_launch(&f, _running_along, (f.oh + LANES - 1) / LANES, threads)
