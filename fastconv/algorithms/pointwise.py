@@ -46,8 +46,8 @@ class Pointwise(Backend):
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
         if (p.kh, p.kw, p.sh, p.sw) != (1, 1, 1, 1) or p.x_shape[2:] != p.y_shape[2:]:
             return "only for 1x1 kernels at stride 1 without padding"
-        if p.ci == p.g or p.co == p.g:
-            return "only for several channels and outputs a group"
+        if p.ci == p.g:
+            return "only for several channels a group"
         if p.oh * p.ow * p.itemsize < self.vector_bytes:
             return "only for planes of at least one vector"
         return None

@@ -66,8 +66,11 @@ class Nested(fastconv.Backend):
         assert (work == 7).all(), "the inner call wrote into the outer one's memory"
 
 fastconv.register_backend(Nested())
+texts = "n2ci16ih40iw41co4kh3kw3ph1pw1_f32", "n2ci16ih40iw41co4kh1kw1_f32"
+alone = fastconv.get_backend(sys.argv[1])
+able = next(p for p in map(parse, texts) if not alone.refuse(p._replace(co=1), "forward"))
 for mode in ("zeros", "reflect"):
-    p = parse("n2ci16ih40iw41co4kh3kw3ph1pw1_f32")._replace(mode=mode)
+    p = able._replace(mode=mode)
     d = integer_data(p)
     def call():
         y = fastconv.conv2d(d.x, d.w, d.b, **options(p), backend="nested/test")

@@ -146,9 +146,10 @@ def test_refusal_of_a_named_backend() -> None:
 def test_algorithm_alone(algorithm: str) -> None:
     """An algorithm's name picks one of its engines."""
     engines = [name for name in battery.backends() if name.split("/")[0] == algorithm]
-    problems = [parse(t) for t in ("n1ci1ih12iw12co1kh3kw3ph1pw1_f64", "n1ci16ih12iw12co1kh3kw3ph1pw1_f32")]
-    d = integer_data(next(p for p in problems if not fastconv.get_backend(engines[0]).refuse(p, "forward")))
-    results = [fastconv.conv2d(d.x, d.w, padding=1, backend=name) for name in (algorithm, *engines)]
+    texts = "n1ci1ih12iw12co1kh3kw3ph1pw1_f64", "n1ci16ih12iw12co1kh3kw3ph1pw1_f32", "n1ci16ih12iw12co8kh1kw1_f32"
+    p = next(p for p in map(parse, texts) if not fastconv.get_backend(engines[0]).refuse(p, "forward"))
+    d = integer_data(p)
+    results = [fastconv.conv2d(d.x, d.w, padding=p.pt, backend=name) for name in (algorithm, *engines)]
     assert any(np.array_equal(results[0], other) for other in results[1:])
 
 
