@@ -44,6 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     chart.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
     chart.add_argument("--out", type=Path, help="output folder (default: beside the JSON file)")
 
+    diff = subparsers.add_parser(
+        "diff", help="what became slower or faster between two runs; exit code 1 if anything is slower"
+    )
+    diff.set_defaults(command=commands.diff)
+    diff.add_argument("old", type=Path, help="JSON file of run, compare or networks")
+    diff.add_argument("new", type=Path, help="JSON file of the same command")
+    diff.add_argument("--least", type=float, default=0.02, metavar="SHARE", help="of interest (default: 0.02, 2 %%)")
+
     compare = subparsers.add_parser("compare", help="fastconv against every installed peer")
     compare.set_defaults(command=commands.compare)
     compare.add_argument("--peers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'torch*' jax")

@@ -286,6 +286,16 @@ def chart(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def diff(arguments: argparse.Namespace) -> int:
+    from bench import diff
+
+    old, new = (diff.times_of(json.loads(path.read_text(encoding="utf-8"))) for path in (arguments.old, arguments.new))
+    found = diff.compare(old, new, arguments.least)
+    _print_tables(diff.tables(found))
+    console.print(diff.words(found), highlight=False)
+    return 1 if found.slower or found.all_slower else 0
+
+
 def _print_tables(found: Iterable[Table]) -> None:
     for table in found:
         console.print(table)
