@@ -17,7 +17,7 @@ console = Console(width=None if sys.stdout.isatty() else 110)
 
 def run(arguments: argparse.Namespace) -> int:
     import fastconv
-    from bench import panel, photo, records, report, tables
+    from bench import ceilings, panel, photo, records, report, tables
     from bench import run as runs
 
     settings = runs.FULL if arguments.full else runs.QUICK if arguments.quick else runs.DEFAULT
@@ -32,15 +32,27 @@ def run(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         seed=arguments.seed,
         photo=not arguments.no_photo,
+        networks=None if arguments.layers or arguments.backends else settings.networks,
         **{key: value for key, value in given.items() if value},
     )
     threads = arguments.threads or fastconv.get_num_threads()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with fastconv.num_threads(threads):
         pictures = panel.encode(photo.filtered()) if settings.photo else {}
+        top = ceilings.measure(threads, settings.dtype)
         outcome = runs.Runner(settings, console).run()
+        found = _networks(settings.networks, settings.seed) if settings.networks is not None else {}
     missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
-    doc = records.document(outcome.benchmarks, threads, **missing, photograph=pictures)
+    doc = records.document(
+        outcome.benchmarks,
+        threads,
+        **missing,
+        auto=outcome.auto,
+        probes=outcome.probes,
+        ceilings=top._asdict(),
+        networks=found,
+        photograph=pictures,
+    )
     rows = records.rows_of(doc)
     records.save(arguments.out / "benchmark.json", doc)
     records.save_csv(arguments.out / "benchmark.csv", rows)
@@ -55,6 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     if outcome.wrong:
         console.print(f"[bold white on red] {len(outcome.wrong)} WRONG ANSWERS [/] are named in the report.")
     return 1 if outcome.wrong else 0
+
+
+def _networks(names: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """The convolutions of whole networks, NCHW arrays, as plain JSON: the second part of a run."""
+    from bench import networks, networks_report
+
+    settings = networks.Settings(names, passes=("forward",), layouts=("nchw",), seconds=0.08, rounds=(9, 20), seed=seed)
+    measurer = networks.Measurer(settings, console)
+    return networks_report.document(measurer.run(), measurer.probes, measurer.missing, measurer.wrong)
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -76,7 +97,13 @@ def compare(arguments: argparse.Namespace) -> int:
     with fastconv.num_threads(threads):
         comparer = compare.Comparer(settings, console)
         benchmarks = comparer.run()
-    doc = records.document(benchmarks, threads, comparison=True, left_out=comparer.left_out)
+    doc = records.document(
+        benchmarks,
+        threads,
+        comparison=True,
+        left_out=comparer.left_out,
+        probes=[glance._asdict() for glance in comparer.lookout.glances],
+    )
     rows = records.rows_of(doc)
     arguments.out.mkdir(parents=True, exist_ok=True)
     records.save(arguments.out / "compare.json", doc)
