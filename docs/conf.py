@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent / "_ext")]
 
-import fastconv
+import fastconv  # noqa: E402  (found by the line above)
 
 project = "fastconv"
 author = "the authors of fastconv"
