@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "diff", help="what became slower or faster between two runs; exit code 1 if anything is slower"
     )
     diff.set_defaults(command=commands.diff)
-    diff.add_argument("old", type=Path, help="JSON file of run, compare or networks")
-    diff.add_argument("new", type=Path, help="JSON file of the same command")
+    diff.add_argument("old", type=Path, help="JSON file of run, compare or networks, or a folder of several runs")
+    diff.add_argument("new", type=Path, help="the same for the other code")
     diff.add_argument("--least", type=float, default=0.02, metavar="SHARE", help="of interest (default: 0.02, 2 %%)")
 
     compare = subparsers.add_parser("compare", help="fastconv against every installed peer")

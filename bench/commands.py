@@ -316,8 +316,7 @@ def chart(arguments: argparse.Namespace) -> int:
 def diff(arguments: argparse.Namespace) -> int:
     from bench import diff
 
-    old, new = (diff.times_of(json.loads(path.read_text(encoding="utf-8"))) for path in (arguments.old, arguments.new))
-    found = diff.compare(old, new, arguments.least)
+    found = diff.compare(diff.load(arguments.old), diff.load(arguments.new), arguments.least)
     _print_tables(diff.tables(found))
     console.print(diff.words(found), highlight=False)
     return 1 if found.slower or found.all_slower else 0

@@ -4,17 +4,21 @@
 Two runs never saw the same machine. What all cells share is drift, not a change: it is taken from the peers where
 both files have some (their code is the same), else from all cells. Whether drift that no peer vouches for is the
 machine's or ours, the probes of the two runs decide. What is left differs between runs even for equal code (where
-arrays lie, what a neighbour did): the spread of the unmoved half of the cells says by how much, and widens the
-intervals that the rounds of each run give.
+arrays lie, what a neighbour did). With several runs on each side their spread says by how much, cell by cell; with one
+run each, the spread of the unmoved half of the cells does, which widens all intervals: on a shared machine 2 % are
+usual, and 5 % can then not be told from chance.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 from scipy.special import stdtr
 
@@ -27,18 +31,18 @@ _ENOUGH = 5  # cells from which on they say what drift is
 
 class Times(NamedTuple):
     """
-    One run as `diff` sees it.
+    One or more runs of the same code as `diff` sees them.
 
     Attributes
     ----------
     ours, peers : dict
-        Cell -> seconds, one for each round.
+        Cell -> for each run, seconds, one for each round.
     probes : list of float
         Speed of the machine, GFLOP/s, wherever it was probed.
     """
 
-    ours: dict[str, list[float]]
-    peers: dict[str, list[float]]
+    ours: dict[str, list[list[float]]]
+    peers: dict[str, list[list[float]]]
     probes: list[float]
 
 
@@ -97,20 +101,44 @@ def times_of(doc: Mapping[str, Any]) -> Times:
     ValueError
         If it is none of these.
     """
-    ours: dict[str, list[float]] = {}
-    peers: dict[str, list[float]] = {}
+    ours: dict[str, list[list[float]]] = {}
+    peers: dict[str, list[list[float]]] = {}
     for entry in doc.get("benchmarks", []):
         extra = entry.get("extra_info", {})
         mine = peers if extra.get("note") in (PEER, PEER_PREPARED) else ours
-        mine[entry["fullname"].rpartition("::")[2]] = extra.get("round_seconds") or entry["stats"]["data"]
+        mine[entry["fullname"].rpartition("::")[2]] = [extra.get("round_seconds") or entry["stats"]["data"]]
     for record in doc.get("records", []):
         samples = record.get("samples", {})
         for mine, found in ((ours, record["ours"]), (peers, record["peers"])):
             for name, seconds in found.items():
-                mine[f"{record['problem']} {record['pass_']} {name}"] = samples.get(name) or [seconds]
+                mine[f"{record['problem']} {record['pass_']} {name}"] = [samples.get(name) or [seconds]]
     if not ours:
         raise ValueError("neither benchmarks nor records of networks: not a file of run, compare or networks")
     return Times(ours, peers, [probe["fma_gflops"] for probe in doc.get("probes", [])])
+
+
+def load(path: Path) -> Times:
+    """
+    The runs of a JSON file, or of all those in a folder and below, which are then taken together.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one is no file of ``run``, ``compare`` or ``networks``.
+    """
+    paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    runs = [times_of(json.loads(file.read_text(encoding="utf-8"))) for file in paths]
+    if not runs:
+        raise ValueError(f"{path}: no JSON file in this folder")
+
+    def together(name: str) -> dict[str, list[list[float]]]:
+        found: dict[str, list[list[float]]] = {}
+        for run in runs:
+            for cell, rounds in getattr(run, name).items():
+                found.setdefault(cell, []).extend(rounds)
+        return found
+
+    return Times(together("ours"), together("peers"), [speed for run in runs for speed in run.probes])
 
 
 def compare(old: Times, new: Times, least: float = 0.02) -> Difference:
@@ -139,20 +167,22 @@ def compare(old: Times, new: Times, least: float = 0.02) -> Difference:
     elif len(logs) < _ENOUGH:
         judges, source = ([math.log(machine.value)], "the probes") if machine else ([0.0], "nothing to tell it from")
     drift = float(np.median(judges))
-    errors = {cell: math.hypot(log_spread(old.ours[cell]), log_spread(new.ours[cell])) for cell in logs}
+    errors = {cell: math.hypot(_error(old.ours[cell]), _error(new.ours[cell])) for cell in logs}
     usual = float(
         np.median(list(errors.values()))
     )  # few rounds tell a cell's spread badly: half of it is the usual one
     errors = {cell: math.hypot(error, usual) / math.sqrt(2) for cell, error in errors.items()}
-    between = _between([log - drift for log in judges] if len(judges) >= _ENOUGH else [], list(errors.values()))
+    single = any(len(side.ours[cell]) == 1 for side in (old, new) for cell in logs)
+    residuals = [log - drift for log in judges] if single and len(judges) >= _ENOUGH else []
+    between = _between(residuals, list(errors.values()))
     changes, chances = [], []
     for cell, log in logs.items():
         error = math.hypot(errors[cell], between)
         moved = log - drift
         ratio = Ratio(*(math.exp(moved + z * error) for z in (0, -1.96, 1.96)))
-        changes.append(Change(cell, float(np.median(old.ours[cell])), float(np.median(new.ours[cell])), ratio, False))
-        # Student's distribution, since the spread is but estimated: from the middle half of the rounds, and the usual
-        freedom = max(1, len(old.ours[cell]) + len(new.ours[cell]) - 4)
+        changes.append(Change(cell, _median(old.ours[cell]), _median(new.ours[cell]), ratio, False))
+        # Student's distribution, since the spread is but estimated: of runs, or half of the rounds, and the usual one
+        freedom = _freedom(old.ours[cell]) + _freedom(new.ours[cell])
         chances.append(float(2 * stdtr(freedom, -abs(moved) / error)) if error else float(moved == 0))
     alarm = _alarms(chances)
     changes = [
@@ -165,9 +195,29 @@ def compare(old: Times, new: Times, least: float = 0.02) -> Difference:
     return Difference(changes, math.exp(drift), source, machine, slower, faster)
 
 
-def _log_ratios(old: Mapping[str, Sequence[float]], new: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    common = [cell for cell in old if cell in new]
-    return {cell: float(middle(np.log(new[cell])) - middle(np.log(old[cell]))) for cell in common}
+Runs = Sequence[Sequence[float]]
+
+
+def _log_ratios(old: Mapping[str, Runs], new: Mapping[str, Runs]) -> dict[str, float]:
+    return {cell: float(np.mean(_logs(new[cell])) - np.mean(_logs(old[cell]))) for cell in old if cell in new}
+
+
+def _logs(runs: Runs) -> list[float]:
+    """Where the rounds of each run lie."""
+    return [float(middle(np.log(rounds))) for rounds in runs]
+
+
+def _error(runs: Runs) -> float:
+    """Standard error of the mean of `_logs`: by the runs' spread, or the rounds' where there is one run."""
+    return log_spread(runs[0]) if len(runs) == 1 else float(np.std(_logs(runs), ddof=1)) / math.sqrt(len(runs))
+
+
+def _freedom(runs: Runs) -> int:
+    return max(1, len(runs[0]) - 2) if len(runs) == 1 else 2 * (len(runs) - 1)
+
+
+def _median(runs: Runs) -> float:
+    return float(np.median([seconds for rounds in runs for seconds in rounds]))
 
 
 def _machine(old: Sequence[float], new: Sequence[float]) -> Ratio | None:
@@ -205,7 +255,7 @@ def tables(found: Difference) -> list[Table]:
             for c in changes:
                 low, high = f"{c.ratio.low:.3f}", f"{c.ratio.high:.3f}"
                 figures = (f"{seconds * 1e6:.1f}" for seconds in (c.old, c.new))
-                table.add_row(c.cell, *figures, f"{c.ratio.value:.3f}", f"{low} to {high}")
+                table.add_row(escape(c.cell), *figures, f"{c.ratio.value:.3f}", f"{low} to {high}")
             made.append(table)
     return made
 

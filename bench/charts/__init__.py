@@ -21,6 +21,7 @@ from bench.charts.accuracy import accuracy_against_speed
 from bench.charts.heat import layer_map
 from bench.charts.network import network_layers
 from bench.charts.roofline import roofline
+from bench.charts.rows import engines_of
 from bench.charts.scaling import scaling
 from bench.charts.speedups import speedups
 from bench.charts.sweep import flops_against_time, speed_against_kernel, time_against_kernel
@@ -56,10 +57,11 @@ def figures(doc: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
             "the time. Grey lines are what this machine could do; open markers were left out and stand at their "
             "predicted time; a black ring is what auto picks.",
         )
-        made["flops_time_engines"] = (
-            flops_against_time(doc, better=False),
-            "The same for the other engine of each algorithm, where it has two.",
-        )
+        if engines_of(sweep)[1]:
+            made["flops_time_engines"] = (
+                flops_against_time(doc, better=False),
+                "The same for the other engine of each algorithm, where it has two.",
+            )
         made["time_kernel"] = (
             time_against_kernel(doc),
             "Lower is better. Dotted verticals mark where the fastest algorithm changes.",

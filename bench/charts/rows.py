@@ -67,7 +67,8 @@ def panels(rows: Sequence[Row], title: str) -> tuple[Figure, dict[str, tuple[Axe
     made = {}
     for axis, pass_ in zip(axes[0], passes, strict=True):
         axis.set(title=TITLES[pass_], xscale="log", yscale="log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_minor_formatter(NullFormatter())
         made[pass_] = (axis, [row for row in rows if row.pass_ == pass_])
     return figure, made
 

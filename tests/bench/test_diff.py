@@ -16,12 +16,19 @@ from bench.__main__ import main
 CELLS = 60
 
 
-def run(seed: int, *, planted: dict[int, float] | None = None, drift: float = 1.0, peers: float | None = None) -> dict:
-    """A run of 15 rounds: 1 % noise in each, 0.5 % that stays with a cell for the run, busy rounds now and then."""
+def run(
+    seed: int,
+    *,
+    planted: dict[int, float] | None = None,
+    drift: float = 1.0,
+    peers: float | None = None,
+    own: float = 0.005,
+) -> dict:
+    """A run of 15 rounds: 1 % noise in each, `own` that stays with a cell for the run, busy rounds now and then."""
     rng = np.random.default_rng(seed)
 
     def entry(name: str, factor: float, note: str) -> dict:
-        times = 1e-3 * drift * factor * np.exp(0.01 * rng.standard_normal(15) + 0.005 * rng.standard_normal())
+        times = 1e-3 * drift * factor * np.exp(0.01 * rng.standard_normal(15) + own * rng.standard_normal())
         times[rng.random(15) < 0.05] *= 1.6
         extra = {"note": note, "round_seconds": list(times)}
         return {"fullname": f"t::{name}", "extra_info": extra, "stats": {"data": list(times)}}
@@ -57,6 +64,26 @@ def test_a_planted_slow_down_of_5_per_cent_is_found() -> None:
     assert sum(r.low <= 1.05 <= r.high for r in sevens) >= 17
 
 
+def test_several_runs_find_what_one_cannot(tmp_path: Path) -> None:
+    """Cells that move by 1 % from run to run: five runs of each code, in folders."""
+    hits, alarms = 0, 0
+    for attempt in range(4):
+        for code in ("old", "new"):
+            folder = tmp_path / f"{code}{attempt}"
+            folder.mkdir()
+            for i in range(5):
+                planted = {7: 1.05} if code == "new" else {}
+                doc = run(100 * attempt + 10 * i + (code == "new"), planted=planted, own=0.01)
+                (folder / f"{i}.json").write_text(json.dumps(doc))
+        found = diff.compare(diff.load(tmp_path / f"old{attempt}"), diff.load(tmp_path / f"new{attempt}"))
+        hits += any(c.cell == "cell 7" for c in found.slower)
+        alarms += len([c for c in found.slower + found.faster if c.cell != "cell 7"])
+    assert hits >= 3 and alarms == 0
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no JSON file"):
+        diff.load(tmp_path / "empty")
+
+
 def test_everything_slower_is_told_by_the_probes() -> None:
     found = difference(run(1), run(2, planted=dict.fromkeys(range(CELLS), 1.06)))
     assert found.all_slower and not found.slower
@@ -79,7 +106,7 @@ def test_networks_are_read_with_and_without_rounds() -> None:
         return {"records": records}
 
     times = diff.times_of(doc(1.0))
-    assert times.ours["p0 forward nchw"] == [1.2] * 3 and times.ours["p1 forward nchw"] == [1.0]
+    assert times.ours["p0 forward nchw"] == [[1.2] * 3] and times.ours["p1 forward nchw"] == [[1.0]]
     found = difference(doc(1.0), doc(1.5))
     assert len(found.slower) == 5 and found.drift == 1.0
 
