@@ -109,7 +109,7 @@ def compare(arguments: argparse.Namespace) -> int:
     records.save(arguments.out / "compare.json", doc)
     records.save_csv(arguments.out / "compare.csv", rows)
     path = compare_report.draw(doc, arguments.out)
-    _print_tables(compare_report.tables(ratios.comparisons(rows)))
+    print_tables(compare_report.tables(ratios.comparisons(rows)))
     console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     return 1 if any(entry["reason"].startswith("WRONG") for entry in comparer.left_out) else 0
 
@@ -134,8 +134,8 @@ def networks(arguments: argparse.Namespace) -> int:
     with fastconv.num_threads(threads):
         measurer = networks.Measurer(settings, console)
         found = measurer.run()
-        _print_tables(networks_report.tables(found, threads))
-        _save_json(
+        print_tables(networks_report.tables(found, threads))
+        save_json(
             arguments.json,
             {
                 "environment": records.environment(threads),
@@ -170,9 +170,9 @@ def whole(arguments: argparse.Namespace) -> int:
                 whole_training.digits(measurer)
         else:
             measurer.inference()
-    _print_tables(whole_report.tables(measurer.records, threads))
+    print_tables(whole_report.tables(measurer.records, threads))
     found = whole_report.document(measurer.records, measurer.probes, missing=measurer.missing, wrong=measurer.wrong)
-    _save_json(arguments.json, {"environment": records.environment(threads), **found})
+    save_json(arguments.json, {"environment": records.environment(threads), **found})
     return 1 if measurer.wrong else 0
 
 
@@ -192,8 +192,8 @@ def regret(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
         cases, wrong = regret.measure(settings, console)
-        _print_tables(regret.tables(cases, threads))
-        _save_json(
+        print_tables(regret.tables(cases, threads))
+        save_json(
             arguments.json,
             {
                 "environment": records.environment(threads),
@@ -212,7 +212,7 @@ def overhead(arguments: argparse.Namespace) -> int:
 
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
-        _print_tables([overhead.table(overhead.measure(arguments.seconds, threads))])
+        print_tables([overhead.table(overhead.measure(arguments.seconds, threads))])
     return 0
 
 
@@ -223,50 +223,7 @@ def threads(arguments: argparse.Namespace) -> int:
     count = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(count), console.status("measuring"):
         launch, rows = threads.measure(arguments.seconds, count)
-    _print_tables([threads.table(launch, rows, count)])
-    return 0
-
-
-def images(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import image_table, images, records
-
-    if arguments.full:
-        return image_table.command(arguments, console)
-    threads = arguments.threads or fastconv.get_num_threads()
-    sizes = tuple(arguments.sizes or images.SIZES)
-    rows = []
-    with fastconv.num_threads(threads):
-        for panel in images.PANELS:
-            with console.status(f"measuring: {panel.title}"):
-                rows += images.measure(panel, sizes, arguments.seconds, threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    doc = {"environment": records.environment(threads), "rows": rows}
-    (arguments.out / "images.json").write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
-    for panel in images.PANELS:
-        for peer in ("OpenCV", "scipy.ndimage", "scipy.signal"):
-            won = images.ratios(rows, panel.name, peer)
-            if won:
-                each = "  ".join(f"{size}: {ratio:.2f}" for size, ratio in won.items())
-                console.print(f"{panel.title}, times as fast as {peer}:  {each}", highlight=False)
-    name = images.draw(rows, arguments.out, threads)
-    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
-    wrong = [row for row in rows if row["seconds"] is None]
-    for row in wrong:
-        console.print(f"[bold white on red] WRONG [/] {row}")
-    return 1 if wrong else 0
-
-
-def calibrate(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import calibrate
-
-    with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
-        with console.status("measuring for about eight seconds"):
-            rates = calibrate.measure()
-        path = calibrate.save(rates, arguments.out)
-    console.print_json(data=rates)
-    console.print(f"Rates: {path.resolve()}", soft_wrap=True, highlight=False)
+    print_tables([threads.table(launch, rows, count)])
     return 0
 
 
@@ -277,57 +234,16 @@ def others(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
         rows = others.measure(arguments.only, arguments.seconds, threads)
-    _print_tables(others.tables(rows))
+    print_tables(others.tables(rows))
     return 1 if any(not row.right for row in rows) else 0
 
 
-def ladder(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import ladder
-
-    threads = arguments.threads or fastconv.get_num_threads()
-    with fastconv.num_threads(threads):
-        rungs = ladder.measure(arguments.layers, arguments.seconds, threads)
-    console.print(ladder.table(rungs))
-    name = ladder.draw(rungs, arguments.out)
-    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
-    return 0
-
-
-def gallery(arguments: argparse.Namespace) -> int:
-    from bench import gallery
-
-    with console.status("drawing"):
-        names = gallery.draw(arguments.out)
-    console.print(f"{len(names)} pictures: {arguments.out.resolve()}", soft_wrap=True, highlight=False)
-    return 0
-
-
-def chart(arguments: argparse.Namespace) -> int:
-    from bench import compare_report, records, report
-
-    doc = records.load(arguments.json)
-    draw = compare_report.draw if doc.get("comparison") else report.draw
-    path = draw(doc, arguments.out or arguments.json.parent)
-    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
-    return 0
-
-
-def diff(arguments: argparse.Namespace) -> int:
-    from bench import diff
-
-    found = diff.compare(diff.load(arguments.old), diff.load(arguments.new), arguments.least)
-    _print_tables(diff.tables(found))
-    console.print(diff.words(found), highlight=False)
-    return 1 if found.slower or found.all_slower else 0
-
-
-def _print_tables(found: Iterable[Table]) -> None:
+def print_tables(found: Iterable[Table]) -> None:
     for table in found:
         console.print(table)
 
 
-def _save_json(path: Path | None, doc: dict[str, Any]) -> None:
+def save_json(path: Path | None, doc: dict[str, Any]) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
