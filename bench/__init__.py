@@ -13,9 +13,9 @@ The way of the data, one way::
 `run` measures every backend, `compare` measures fastconv against other libraries (`peers`), `networks` does so for
 all convolutions of whole networks, `others` for pooling and transposed convolution, `transposed` for the latter
 alone; `regret` judges the planner's choices, `overhead` the price of a call, `threads` that of threads; `gallery`
-draws the lectures, `calibrate` measures the machine. `diff` holds two runs against each other. `images` filters images (`image_table` over all of
-`image_cells`). `whole` runs whole networks (`zoo`, translated by `zoo_torch` and `zoo_onnx`) for all contestants
-(`whole_peers`), or steps of training (`whole_training`).
+draws the lectures, `calibrate` measures the machine. `diff` holds two runs against each other. `images` filters images
+(`image_table` over all of `image_cells`). `whole` runs whole networks (`zoo`, translated by `zoo_torch` and `zoo_onnx`)
+for all contestants (`whole_peers`), or steps of training (`whole_training`).
 ``pytest bench --benchmark-only`` runs the same cells under pytest-benchmark.
 """
 
