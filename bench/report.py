@@ -91,7 +91,9 @@ def _photograph(pictures: dict[str, str], folder: Path) -> str:
     """The panel, as JPEG within the page: a PNG of photographs is large."""
     name = draw_panel(decode(pictures), folder)
     small = folder / f"{name}.jpeg"
-    Image.open(folder / f"{name}.png").convert("RGB").save(small, quality=80)
+    picture = Image.open(folder / f"{name}.png").convert("RGB")
+    picture.thumbnail((1400, 1400))
+    picture.save(small, quality=75)
     return "<h2>The photograph</h2>" + html_figure(small, f"A picture through {len(pictures) - 1} kernels.")
 
 

@@ -68,10 +68,10 @@ def figures(doc: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
         )
         made["speed_kernel"] = (
             speed_against_kernel(doc),
-            "Higher is better. Operations are those of the formula, so an algorithm that does fewer rises above the "
-            "ceiling of the multipliers.",
+            "Higher is better. Operations are those of the formula, taps on padding included, so an algorithm that "
+            "does fewer rises above the ceiling of the multipliers.",
         )
-        made["accuracy"] = (accuracy_against_speed(sweep), "Up is faster, left is more exact: one point a kernel size.")
+        made["accuracy"] = (accuracy_against_speed(sweep), "Up is faster, left is more exact: a point a kernel size.")
     if rows and "ceilings" in doc:
         made["roofline"] = (
             roofline(doc),
