@@ -71,7 +71,8 @@ class Difference(NamedTuple):
     machine : Ratio or None
         By how much the probes say that times should have grown.
     all_slower, all_faster : bool
-        The drift is larger than what the probes explain, and nobody else vouches for it.
+        Times moved, by more than the probes explain, and nobody else vouches for it. A machine that became faster
+        excuses nothing and accuses nobody: the multipliers' speed is not that of memory.
     """
 
     changes: list[Change]
@@ -190,8 +191,8 @@ def compare(old: Times, new: Times, least: float = 0.02) -> Difference:
     ]
     changes.sort(key=lambda c: -c.ratio.value)
     alone = source == "all cells" and machine is not None
-    slower = alone and machine is not None and math.exp(drift) > machine.high * (1 + least)
-    faster = alone and machine is not None and math.exp(drift) < machine.low / (1 + least)
+    slower = alone and machine is not None and math.exp(drift) > max(1, machine.high) * (1 + least)
+    faster = alone and machine is not None and math.exp(drift) < min(1, machine.low) / (1 + least)
     return Difference(changes, math.exp(drift), source, machine, slower, faster)
 
 

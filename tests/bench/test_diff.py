@@ -87,6 +87,8 @@ def test_several_runs_find_what_one_cannot(tmp_path: Path) -> None:
 def test_everything_slower_is_told_by_the_probes() -> None:
     found = difference(run(1), run(2, planted=dict.fromkeys(range(CELLS), 1.06)))
     assert found.all_slower and not found.slower
+    probes = [{"fma_gflops": 1.1 * probe["fma_gflops"]} for probe in run(2)["probes"]]
+    assert not difference(run(1), {**run(2), "probes": probes}).all_slower  # equal times on faster multipliers
 
 
 def test_everything_slower_is_told_by_the_peers() -> None:
