@@ -17,8 +17,9 @@ import fastconv
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-#: pages whose snippets run
-PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if "```python" in page.read_text())
+#: pages whose snippets run here; a page that marks the ones that run is a guide with a test of its own
+TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
+PAGES = [page for page, text in TEXTS.items() if "```python" in text and "<!-- run -->" not in text]
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", re.DOTALL)
 
 
