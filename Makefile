@@ -3,6 +3,7 @@
 #   make test             lint, pytest
 #   make lint             ruff, mypy, cython-lint; make format mends what it can
 #   make test-isa         the kernels' tests at the narrower instruction sets
+#   make docs             the site, docs/_build/index.html: offline, any warning is an error
 #   make PYTHON=python3.12 ...
 
 PYTHON ?= python3
@@ -17,10 +18,13 @@ KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery
 	separable winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
 	$(addprefix tests/operations/test_,elementwise.py normalization.py pooling.py)
 
-.PHONY: bench test test-isa lint format clean
+.PHONY: bench docs test test-isa lint format clean
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
+
+docs: $(VENV)/docs.stamp $(VENV)/torch.stamp
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 # Two processes or more share the cores, so idle threads must not spin; a file stays in one process, which compiles its
 # kernels once; files of few long tests are not left to the end, as would be the default.
@@ -54,6 +58,6 @@ $(VENV)/%.stamp: $(SOURCES) | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist bench-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist bench-results docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find fastconv bench tests -name __pycache__ -prune -exec rm -rf {} +
 	find fastconv \( -name '*.so' -o -name '*.pyd' \) -delete

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import commands
+from bench import commands, commands_more
 from bench.workloads import PASSES
 
 
@@ -40,9 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     chart = subparsers.add_parser(
         "chart", help="redraw charts and report from a JSON file of run, compare or pytest bench"
     )
-    chart.set_defaults(command=commands.chart)
+    chart.set_defaults(command=commands_more.chart)
     chart.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
     chart.add_argument("--out", type=Path, help="output folder (default: beside the JSON file)")
+
+    diff = subparsers.add_parser(
+        "diff", help="what became slower or faster between two runs; exit code 1 if anything is slower"
+    )
+    diff.set_defaults(command=commands_more.diff)
+    diff.add_argument("old", type=Path, help="JSON file of run, compare or networks, or a folder of several runs")
+    diff.add_argument("new", type=Path, help="the same for the other code")
+    diff.add_argument("--least", type=float, default=0.02, metavar="SHARE", help="of interest (default: 0.02, 2 %%)")
 
     compare = subparsers.add_parser("compare", help="fastconv against every installed peer")
     compare.set_defaults(command=commands.compare)
@@ -102,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     threads.add_argument("--threads", type=int, help="default: as fastconv chooses")
 
     gallery = subparsers.add_parser("gallery", help="the lectures told in pictures that the library draws")
-    gallery.set_defaults(command=commands.gallery)
+    gallery.set_defaults(command=commands_more.gallery)
     gallery.add_argument("--out", type=Path, default=Path("bench-results/gallery"), help="output folder")
 
     images = subparsers.add_parser("images", help="image filters against OpenCV and SciPy over kernel sizes")
-    images.set_defaults(command=commands.images)
+    images.set_defaults(command=commands_more.images)
     images.add_argument("--full", action="store_true", help="a table of all SciPy's filters and OpenCV's, 8 minutes")
     images.add_argument("--filter", nargs="+", default=[], metavar="PATTERN", help="cells, e.g. 'signal.*' '* 8x8 *'")
     images.add_argument("--json", type=Path, metavar="FILE", help="write the cells of --full there")
@@ -116,14 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
 
     ladder = subparsers.add_parser("ladder", help="error against speed, for backends that trade one for the other")
-    ladder.set_defaults(command=commands.ladder)
+    ladder.set_defaults(command=commands_more.ladder)
     ladder.add_argument("--layers", nargs="+", default=[], metavar="PATTERN", help="default: five dense layers")
     ladder.add_argument("--seconds", type=float, default=2.0, help="for one layer (default: 2)")
     ladder.add_argument("--threads", type=int, help="default: as fastconv chooses")
     ladder.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
 
     calibrate = subparsers.add_parser("calibrate", help="measure this machine for fastconv's cost model")
-    calibrate.set_defaults(command=commands.calibrate)
+    calibrate.set_defaults(command=commands_more.calibrate)
     calibrate.add_argument("--threads", type=int, help="default: as fastconv chooses")
     calibrate.add_argument("--out", type=Path, help="JSON file (default: where fastconv reads it)")
     return parser

@@ -17,7 +17,7 @@ console = Console(width=None if sys.stdout.isatty() else 110)
 
 def run(arguments: argparse.Namespace) -> int:
     import fastconv
-    from bench import panel, photo, records, report, tables
+    from bench import ceilings, panel, photo, records, report, tables
     from bench import run as runs
 
     settings = runs.FULL if arguments.full else runs.QUICK if arguments.quick else runs.DEFAULT
@@ -32,15 +32,27 @@ def run(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         seed=arguments.seed,
         photo=not arguments.no_photo,
+        networks=None if arguments.layers or arguments.backends else settings.networks,
         **{key: value for key, value in given.items() if value},
     )
     threads = arguments.threads or fastconv.get_num_threads()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with fastconv.num_threads(threads):
         pictures = panel.encode(photo.filtered()) if settings.photo else {}
+        top = ceilings.measure(threads, settings.dtype)
         outcome = runs.Runner(settings, console).run()
+        found = _networks(settings.networks, settings.seed) if settings.networks is not None else {}
     missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
-    doc = records.document(outcome.benchmarks, threads, **missing, photograph=pictures)
+    doc = records.document(
+        outcome.benchmarks,
+        threads,
+        **missing,
+        auto=outcome.auto,
+        probes=outcome.probes,
+        ceilings=top._asdict(),
+        networks=found,
+        photograph=pictures,
+    )
     rows = records.rows_of(doc)
     records.save(arguments.out / "benchmark.json", doc)
     records.save_csv(arguments.out / "benchmark.csv", rows)
@@ -55,6 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     if outcome.wrong:
         console.print(f"[bold white on red] {len(outcome.wrong)} WRONG ANSWERS [/] are named in the report.")
     return 1 if outcome.wrong else 0
+
+
+def _networks(names: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """The convolutions of whole networks, NCHW arrays, as plain JSON: the second part of a run."""
+    from bench import networks, networks_report
+
+    settings = networks.Settings(names, passes=("forward",), layouts=("nchw",), seconds=0.08, rounds=(9, 20), seed=seed)
+    measurer = networks.Measurer(settings, console)
+    return networks_report.document(measurer.run(), measurer.probes, measurer.missing, measurer.wrong)
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -76,13 +97,19 @@ def compare(arguments: argparse.Namespace) -> int:
     with fastconv.num_threads(threads):
         comparer = compare.Comparer(settings, console)
         benchmarks = comparer.run()
-    doc = records.document(benchmarks, threads, comparison=True, left_out=comparer.left_out)
+    doc = records.document(
+        benchmarks,
+        threads,
+        comparison=True,
+        left_out=comparer.left_out,
+        probes=[glance._asdict() for glance in comparer.lookout.glances],
+    )
     rows = records.rows_of(doc)
     arguments.out.mkdir(parents=True, exist_ok=True)
     records.save(arguments.out / "compare.json", doc)
     records.save_csv(arguments.out / "compare.csv", rows)
     path = compare_report.draw(doc, arguments.out)
-    _print_tables(compare_report.tables(ratios.comparisons(rows)))
+    print_tables(compare_report.tables(ratios.comparisons(rows)))
     console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     return 1 if any(entry["reason"].startswith("WRONG") for entry in comparer.left_out) else 0
 
@@ -107,8 +134,8 @@ def networks(arguments: argparse.Namespace) -> int:
     with fastconv.num_threads(threads):
         measurer = networks.Measurer(settings, console)
         found = measurer.run()
-        _print_tables(networks_report.tables(found, threads))
-        _save_json(
+        print_tables(networks_report.tables(found, threads))
+        save_json(
             arguments.json,
             {
                 "environment": records.environment(threads),
@@ -143,9 +170,9 @@ def whole(arguments: argparse.Namespace) -> int:
                 whole_training.digits(measurer)
         else:
             measurer.inference()
-    _print_tables(whole_report.tables(measurer.records, threads))
+    print_tables(whole_report.tables(measurer.records, threads))
     found = whole_report.document(measurer.records, measurer.probes, missing=measurer.missing, wrong=measurer.wrong)
-    _save_json(arguments.json, {"environment": records.environment(threads), **found})
+    save_json(arguments.json, {"environment": records.environment(threads), **found})
     return 1 if measurer.wrong else 0
 
 
@@ -165,8 +192,8 @@ def regret(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
         cases, wrong = regret.measure(settings, console)
-        _print_tables(regret.tables(cases, threads))
-        _save_json(
+        print_tables(regret.tables(cases, threads))
+        save_json(
             arguments.json,
             {
                 "environment": records.environment(threads),
@@ -185,7 +212,7 @@ def overhead(arguments: argparse.Namespace) -> int:
 
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
-        _print_tables([overhead.table(overhead.measure(arguments.seconds, threads))])
+        print_tables([overhead.table(overhead.measure(arguments.seconds, threads))])
     return 0
 
 
@@ -196,50 +223,7 @@ def threads(arguments: argparse.Namespace) -> int:
     count = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(count), console.status("measuring"):
         launch, rows = threads.measure(arguments.seconds, count)
-    _print_tables([threads.table(launch, rows, count)])
-    return 0
-
-
-def images(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import image_table, images, records
-
-    if arguments.full:
-        return image_table.command(arguments, console)
-    threads = arguments.threads or fastconv.get_num_threads()
-    sizes = tuple(arguments.sizes or images.SIZES)
-    rows = []
-    with fastconv.num_threads(threads):
-        for panel in images.PANELS:
-            with console.status(f"measuring: {panel.title}"):
-                rows += images.measure(panel, sizes, arguments.seconds, threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    doc = {"environment": records.environment(threads), "rows": rows}
-    (arguments.out / "images.json").write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
-    for panel in images.PANELS:
-        for peer in ("OpenCV", "scipy.ndimage", "scipy.signal"):
-            won = images.ratios(rows, panel.name, peer)
-            if won:
-                each = "  ".join(f"{size}: {ratio:.2f}" for size, ratio in won.items())
-                console.print(f"{panel.title}, times as fast as {peer}:  {each}", highlight=False)
-    name = images.draw(rows, arguments.out, threads)
-    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
-    wrong = [row for row in rows if row["seconds"] is None]
-    for row in wrong:
-        console.print(f"[bold white on red] WRONG [/] {row}")
-    return 1 if wrong else 0
-
-
-def calibrate(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import calibrate
-
-    with fastconv.num_threads(arguments.threads or fastconv.get_num_threads()):
-        with console.status("measuring for about eight seconds"):
-            rates = calibrate.measure()
-        path = calibrate.save(rates, arguments.out)
-    console.print_json(data=rates)
-    console.print(f"Rates: {path.resolve()}", soft_wrap=True, highlight=False)
+    print_tables([threads.table(launch, rows, count)])
     return 0
 
 
@@ -250,48 +234,16 @@ def others(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or fastconv.get_num_threads()
     with fastconv.num_threads(threads):
         rows = others.measure(arguments.only, arguments.seconds, threads)
-    _print_tables(others.tables(rows))
+    print_tables(others.tables(rows))
     return 1 if any(not row.right for row in rows) else 0
 
 
-def ladder(arguments: argparse.Namespace) -> int:
-    import fastconv
-    from bench import ladder
-
-    threads = arguments.threads or fastconv.get_num_threads()
-    with fastconv.num_threads(threads):
-        rungs = ladder.measure(arguments.layers, arguments.seconds, threads)
-    console.print(ladder.table(rungs))
-    name = ladder.draw(rungs, arguments.out)
-    console.print(f"Chart: {(arguments.out / name).resolve()}.svg", soft_wrap=True, highlight=False)
-    return 0
-
-
-def gallery(arguments: argparse.Namespace) -> int:
-    from bench import gallery
-
-    with console.status("drawing"):
-        names = gallery.draw(arguments.out)
-    console.print(f"{len(names)} pictures: {arguments.out.resolve()}", soft_wrap=True, highlight=False)
-    return 0
-
-
-def chart(arguments: argparse.Namespace) -> int:
-    from bench import compare_report, records, report
-
-    doc = records.load(arguments.json)
-    draw = compare_report.draw if doc.get("comparison") else report.draw
-    path = draw(doc, arguments.out or arguments.json.parent)
-    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
-    return 0
-
-
-def _print_tables(found: Iterable[Table]) -> None:
+def print_tables(found: Iterable[Table]) -> None:
     for table in found:
         console.print(table)
 
 
-def _save_json(path: Path | None, doc: dict[str, Any]) -> None:
+def save_json(path: Path | None, doc: dict[str, Any]) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")

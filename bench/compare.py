@@ -16,6 +16,7 @@ from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
 from bench.peers import installed
+from bench.probe import Lookout
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
 from bench.run import progress_bar
@@ -35,7 +36,7 @@ class Settings(NamedTuple):
     max_kernel: int | None = None
     dtype: str = "float32"
     seconds: float = 1.0  # for the cells of one layer and pass together
-    rounds: tuple[int, int] = (5, 40)
+    rounds: tuple[int, int] = (9, 40)
     seed: int = 0
 
 
@@ -49,6 +50,7 @@ class Comparer:
         self.forecast = Forecast()
         self.rng = random.Random(settings.seed)
         self.threads: int = fastconv.get_num_threads()
+        self.lookout = Lookout(self.threads)
 
     def run(self) -> list[dict[str, Any]]:
         """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
@@ -76,7 +78,7 @@ class Comparer:
             if cell is not None:
                 cells.append(cell)
                 errors[cell.name], notes[cell.name] = error, candidate.note
-        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng)
+        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout)
         for cell in cells:
             self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)

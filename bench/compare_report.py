@@ -13,9 +13,9 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from bench.fits import si
+from bench.page import environment_table, html_figure, html_table, subtitle, write_page
 from bench.ratios import Comparison, comparisons
 from bench.records import rows_of
-from bench.report import environment_table, html_figure, html_table, subtitle, write_page
 from bench.style import save
 
 _AHEAD, _BEHIND = "#0072B2", "#D55E00"

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.records import Row
+
 
 class PowerLaw(NamedTuple):
     """seconds = scale * flops ** exponent."""
@@ -63,6 +65,14 @@ def crossovers(times: Mapping[str, Mapping[int, float]]) -> list[Crossover]:
         seconds = math.exp((1 - share) * math.log(left[k0]) + share * math.log(end))
         found.append(Crossover(k0 * (k1 / k0) ** share, seconds, before, after))
     return found
+
+
+def times_of(rows: Iterable[Row]) -> dict[str, dict[int, float]]:
+    """Rows of one pass as backend -> kernel size -> seconds."""
+    times: dict[str, dict[int, float]] = {}
+    for row in rows:
+        times.setdefault(row.backend, {})[row.kernel] = row.median
+    return times
 
 
 def geometric_mean(values: Iterable[float]) -> float:

@@ -15,6 +15,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Protocol
 
 PAUSE = 0.004  # seconds, a tick of the kernel's clock: shorter sleeps may not see that a thread spins
 _LONGEST_PAUSE = 0.1  # seconds
@@ -41,6 +43,10 @@ class Cell:
         Seconds per call, one for each sample.
     iterations : int
         Calls that a sample is the mean of.
+    rounds : list of int
+        The round in which each sample was taken: ratios of two cells are made within a round.
+    round : int
+        The present one.
     """
 
     name: str
@@ -48,6 +54,20 @@ class Cell:
     estimate: float = math.nan
     samples: list[float] = field(default_factory=list)
     iterations: int = 1
+    rounds: list[int] = field(default_factory=list)
+    round: int = 0
+
+    def by_round(self) -> dict[int, float]:
+        """Round -> median of its samples."""
+        found: dict[int, list[float]] = {}
+        for number, sample in zip(self.rounds, self.samples, strict=True):
+            found.setdefault(number, []).append(sample)
+        return {number: median(samples) for number, samples in found.items()}
+
+    def forget(self, number: int) -> None:
+        """Drop the samples of a round."""
+        kept = [(r, s) for r, s in zip(self.rounds, self.samples, strict=True) if r != number]
+        self.rounds, self.samples = [r for r, _ in kept], [s for _, s in kept]
 
     def warm_up(self) -> None:
         """Estimate the time of a call by the last of up to 3 calls; the first fills caches."""
@@ -75,6 +95,7 @@ class Cell:
             self.call()
         for _ in range(self.burst):
             self.samples.append(seconds_of(self.call, self.iterations))
+            self.rounds.append(self.round)
 
 
 def seconds_of(call: Callable[[], object], iterations: int = 1) -> float:
@@ -96,15 +117,22 @@ def settle(pause: float = PAUSE) -> None:
             break
 
 
-def schedule(visits: Sequence[int], rng: random.Random) -> Iterator[int]:
+def schedule(visits: Sequence[int], rng: random.Random) -> Iterator[list[int]]:
     """
-    Indices in the order of their visits: i comes ``visits[i]`` times, spread evenly over shuffled rounds.
+    The indices that are due in each round, shuffled: i comes ``visits[i]`` times, spread evenly over the rounds.
     """
     rounds = max(visits, default=0)
     for r in range(rounds):
         due = [i for i, v in enumerate(visits) if (r + 1) * v // rounds > r * v // rounds]
         rng.shuffle(due)
-        yield from due
+        yield due
+
+
+class Watch(Protocol):
+    """Looks at the machine."""
+
+    def busy(self) -> bool:
+        """Whether it has less time for us now than it had before."""
 
 
 def interleave(
@@ -114,7 +142,8 @@ def interleave(
     rounds: tuple[int, int] = (3, 40),
     pause: float = PAUSE,
     rng: random.Random | None = None,
-) -> None:
+    watch: Watch | None = None,
+) -> list[int]:
     """
     Measure warmed-up `cells` side by side; the samples are added to the cells.
 
@@ -125,30 +154,62 @@ def interleave(
     seconds : float
         Time for all of them together; each gets an equal share. The least number of rounds comes first.
     rounds : pair of int
-        Least and largest number of visits to each cell; two will do where the least alone would overrun
-        the time.
+        Least and largest number of visits to each cell; calls so slow that the least would overrun the time are
+        visited as often as it allows, twice in any case.
     pause : float
         Seconds of sleep before each visit, at least; see `settle`.
     rng : random.Random, optional
         Source of the order.
+    watch : Watch, optional
+        Is asked before and after each round. A round that was busy is taken once more and the busy one forgotten, as
+        long as time is left; a third of the rounds at most.
+
+    Returns
+    -------
+    list of int
+        The rounds that were busy and had to stay.
     """
     if not cells:
-        return
+        return []
     share = seconds / len(cells)
     visits = []
     for cell in cells:
         cost = cell.cost(3 * pause)  # what `settle` takes after most
-        least = rounds[0] if rounds[0] * cost <= seconds else min(rounds[0], 2)
+        least = rounds[0] if rounds[0] * cost <= seconds else max(2, min(rounds[0], int(seconds / cost)))
         visits.append(max(least, min(rounds[1], int(share / cost))))
     enabled = gc.isenabled()
     gc.disable()
+    rng = rng or random.Random()
+    start, busy = time.monotonic(), []
     try:
-        for i in schedule(visits, rng or random.Random()):
-            settle(pause)
-            cells[i].visit()
+        for number, due in enumerate(schedule(visits, rng)):
+            if _round(cells, due, number, pause, watch):
+                busy.append((number, due))
+        again = max(visits) // 3
+        for number, due in list(busy)[:again]:
+            if time.monotonic() - start > 1.3 * seconds:
+                break
+            fresh = max(visits) + number
+            calm = not _round(cells, due, fresh, pause, watch)
+            for i in due:
+                cells[i].forget(number if calm else fresh)
+            if calm:
+                busy.remove((number, due))
     finally:
         if enabled:
             gc.enable()
+    return [number for number, _ in busy]
+
+
+def _round(cells: Sequence[Cell], due: Sequence[int], number: int, pause: float, watch: Watch | None) -> bool:
+    """Visit the cells that are due; whether the machine was busy before or after."""
+    before = watch is not None and watch.busy()
+    for i in due:
+        settle(pause)
+        cells[i].round = number
+        cells[i].visit()
+    settle(pause)
+    return (watch is not None and watch.busy()) or before
 
 
 class Forecast:

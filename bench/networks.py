@@ -67,6 +67,8 @@ class Record(NamedTuple):
         Layout -> seconds, and the backend that ran.
     peers : dict
         Peer -> seconds.
+    samples : dict
+        Layout or peer -> seconds, one for each round.
     """
 
     problem: str
@@ -75,6 +77,7 @@ class Record(NamedTuple):
     ours: dict[str, float]
     backends: dict[str, str]
     peers: dict[str, float]
+    samples: dict[str, list[float]]
 
     @property
     def best(self) -> float:
@@ -175,7 +178,8 @@ class Measurer:
         interleave(list(cells.values()), s.seconds, rounds=s.rounds, rng=self.rng)
         seconds = {name: float(np.median(cell.samples)) for name, cell in cells.items()}
         ours = {layout: seconds.pop(layout) for layout in s.layouts if layout in seconds}
-        self.records.append(Record(problem, pass_, counts, ours, backends, seconds))
+        samples = {name: list(cell.by_round().values()) for name, cell in cells.items()}
+        self.records.append(Record(problem, pass_, counts, ours, backends, seconds, samples))
 
     def _ours(
         self, layer: Layer, pass_: str, tensors: Tensors, bias: np.ndarray, layout: str, backends: dict[str, str]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from statistics import median
+from pathlib import Path
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 import numba
@@ -53,6 +54,62 @@ def probe(threads: int) -> Probe:
     settle()
     long, short = (fma_gflops("float32", threads, steps, middle) for steps in (_LONG, _SHORT))
     return Probe(long, short, middle(lambda: _chase(ring, _HOPS)) / _HOPS * 1e9)
+
+
+class Glance(NamedTuple):
+    """
+    The machine between two rounds.
+
+    Attributes
+    ----------
+    fma_gflops : float
+        Multiply-adds of all threads together, in the best of three short calls.
+    latency_ns : float
+        Of a load from the last cache.
+    stolen : float
+        Share of the cores' time since the last glance that the host of a virtual machine gave to others.
+    """
+
+    fma_gflops: float
+    latency_ns: float
+    stolen: float
+
+
+class Lookout:
+    """
+    Glances at the machine before and after every round, some 3 ms each.
+
+    Attributes
+    ----------
+    glances : list of Glance
+    """
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self.glances: list[Glance] = []
+        self._ticks = _ticks()
+        _ring()
+
+    def busy(self) -> bool:
+        """Whether the machine is slower than it mostly was, by a tenth, or its host takes a twentieth of its time."""
+        settle()
+        fma = fma_gflops("float32", self.threads, _SHORT, lambda call: min(seconds_of(call) for _ in range(3)))
+        latency = seconds_of(lambda: _chase(_ring(), _HOPS // 10)) / (_HOPS // 10) * 1e9
+        (stolen, total), (stolen_before, total_before) = _ticks(), self._ticks
+        self._ticks = (stolen, total)
+        glance = Glance(fma, latency, (stolen - stolen_before) / max(1, total - total_before))
+        self.glances.append(glance)
+        usual = quantiles([g.fma_gflops for g in self.glances], n=4)[2] if len(self.glances) > 1 else fma
+        return glance.fma_gflops < 0.9 * usual or glance.stolen > 0.05
+
+
+def _ticks() -> tuple[int, int]:
+    """Time stolen from this machine's cores, and all time, in ticks since it started; zeros where nobody says."""
+    try:
+        fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    except (OSError, ValueError):
+        return 0, 0
+    return fields[7] if len(fields) > 7 else 0, sum(fields[:8])
 
 
 @cache

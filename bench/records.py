@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module, metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest_benchmark
 
 from bench.measure import Cell
 from bench.workloads import Layer
+from fastconv.engines import loader
 
 # pytest-benchmark has no type annotations.
 _Stats: Any = import_module("pytest_benchmark.stats").Stats
@@ -66,21 +67,36 @@ class Row(NamedTuple):
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Versions, thread count, BLAS builds and the environment variables that change a measurement."""
+    """Versions, threads, caches, instruction sets, BLAS builds, load, and the variables that change a measurement."""
     versions = {"python": platform.python_version()}
     for name in _VERSIONS_OF:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(_VARIABLES)}
+    variables = {
+        key: value for key, value in sorted(os.environ.items()) if key.startswith(_VARIABLES) and "/" not in value
+    }
     return {
         "threads": threads,
         "cores": os.cpu_count(),
         "versions": versions,
         "blas": _blas(),
         "variables": variables,
+        "isa": loader.isa(),
+        "caches": _caches(),
+        "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else [],
+        "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _caches() -> dict[str, str]:
+    """Size of each cache of the first core, where Linux tells it."""
+    found = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+        found[f"L{level} {kind.lower()}"] = size
+    return found
 
 
 def _blas() -> list[str]:
@@ -119,6 +135,7 @@ def benchmark_of(cell: Cell, extra: dict[str, Any], test: str = TEST_FILE) -> di
     stats = _Stats()
     for sample in cell.samples:
         stats.update(sample)
+    by_round = cell.by_round() if cell.rounds else dict(enumerate(cell.samples))
     param = f"{extra['pass']}-{extra['layer']}-{extra['backend']}"
     return {
         "group": f"{extra['pass']} {extra['layer']}",
@@ -126,7 +143,12 @@ def benchmark_of(cell: Cell, extra: dict[str, Any], test: str = TEST_FILE) -> di
         "fullname": f"{test}[{param}]",
         "params": {"pass_": extra["pass"], "layer": extra["layer"], "backend": extra["backend"]},
         "param": param,
-        "extra_info": {**extra, "gflops": extra["flops"] / stats.median / 1e9},
+        "extra_info": {
+            **extra,
+            "gflops": extra["flops"] / stats.median / 1e9,
+            "rounds": list(by_round),
+            "round_seconds": list(by_round.values()),
+        },
         "options": {"disable_gc": True, "timer": "perf_counter", "interleaved": True},
         "stats": {**stats.as_dict(), "data": stats.data, "iterations": cell.iterations},
     }
@@ -169,7 +191,7 @@ def load(path: Path) -> dict[str, Any]:
     return doc
 
 
-def rows_of(doc: dict[str, Any]) -> list[Row]:
+def rows_of(doc: Mapping[str, Any]) -> list[Row]:
     """The measured cells of a document; entries that are not convolutions of this suite are passed over."""
     rows = []
     for entry in doc["benchmarks"]:

@@ -1,40 +1,36 @@
-"""The offline HTML report: one file with every chart, table and reason in it, drawn from the JSON alone."""
+"""The page of a run: three sentences, charts, and every number in tables that name its place in the JSON."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.charts import draw_all
+import numpy as np
+from PIL import Image
+
+from bench import charts, story
 from bench.fits import si
+from bench.page import Value, environment_table, html_figure, html_table, subtitle, write_page
 from bench.panel import decode, draw_panel
 from bench.records import Row, rows_of
-from bench.style import TITLES, ordered
 from bench.tables import Summary
-from bench.workloads import PASSES
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; padding: 0 1em;
-  color: #222; background: white }
-h1 { margin-bottom: 0 } h2 { margin-top: 2em; border-bottom: 1px solid #ccc }
-img { max-width: 100%; height: auto } figure { margin: 1em 0 } figcaption { color: #555 }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: .2em .6em; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap }
-th { background: #f5f5f5 } th:first-child, td:first-child { text-align: left }
-td.best { font-weight: bold; background: #e8f3ea }
-.wrong { background: #b00020; color: white; padding: .6em 1em }
-.wrong td, .wrong th { color: white; background: none }
-details { margin: .5em 0 }
-"""
+_SECTIONS = {
+    "summary": "Summary",
+    "charts": "Charts",
+    "backends": "Backends",
+    "times": "Times",
+    "networks": "Networks",
+    "machine": "The machine meanwhile",
+    "environment": "Environment",
+}
 
 
 def draw(doc: dict[str, Any], folder: Path) -> Path:
     """
-    Draw all charts of a document and the report that shows them.
+    Draw all charts of a document and the page that shows them.
 
     Parameters
     ----------
@@ -46,7 +42,7 @@ def draw(doc: dict[str, Any], folder: Path) -> Path:
     Returns
     -------
     Path
-        The report.
+        The page.
 
     Raises
     ------
@@ -57,154 +53,179 @@ def draw(doc: dict[str, Any], folder: Path) -> Path:
     if not rows:
         raise ValueError("the document holds no measured convolution")
     folder.mkdir(parents=True, exist_ok=True)
-    charts = draw_all(rows, folder)
     missing = {kind: doc.get(kind, []) for kind in ("wrong", "skipped", "refused")}
-    parts = [_heading(doc, rows), _wrong(missing["wrong"]), "<h2>Summary</h2>", _summary(rows, missing)]
-    parts += [html_figure(folder / f"{name}.svg", caption) for name, caption in charts]
+    parts = [_heading(doc, rows), _wrong(missing["wrong"]), '<h2 id="charts">Charts</h2>']
+    for name, (figure, caption) in charts.figures(doc).items():
+        charts.draw(figure, folder, name)
+        parts.append(html_figure(folder / f"{name}.svg", caption))
     if pictures := doc.get("photograph"):
-        name = draw_panel(decode(pictures), folder)
-        parts += [
-            "<h2>The photograph</h2>",
-            html_figure(folder / f"{name}.png", "A picture through each kernel"),
-        ]
-    parts += [_times(rows, pass_) for pass_ in PASSES]
+        parts.append(_photograph(pictures, folder))
+    parts += [_summary(rows, missing), _times(doc), _networks(doc.get("networks", {})), _machine(doc)]
     parts += [_skipped(missing["skipped"]), _refused(missing["refused"]), environment_table(doc)]
     return write_page(folder / "report.html", "fastconv benchmark", parts)
 
 
-def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
-    """Write an HTML page that needs nothing from outside."""
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-    path.write_text(f"{head}<style>{_STYLE}</style>\n" + "\n".join(parts) + "</html>\n", encoding="utf-8")
-    return path
-
-
-def html_table(header: Sequence[str], lines: Iterable[Sequence[str]], best: Iterable[tuple[int, int]] = ()) -> str:
-    """A table of plain text; cells at the (line, column) pairs of `best` are set off."""
-    marked = set(best)
-    head = "".join(f"<th>{escape(text)}" for text in header)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=best' if (i, j) in marked else ''}>{escape(text)}" for j, text in enumerate(line))
-        for i, line in enumerate(lines)
-    )
-    return f"<div class=wide><table><tr>{head}{body}</table></div>"
-
-
-def html_figure(path: Path, caption: str) -> str:
-    kind = "svg+xml" if path.suffix == ".svg" else "png"
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    text = escape(caption)
-    image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
-
-
-def subtitle(doc: dict[str, Any], rows: Sequence[Row]) -> str:
-    """CPU, threads, dtypes, number of cells and date, in one line."""
-    cpu = doc.get("machine_info", {}).get("cpu", {}).get("brand_raw", "unknown CPU")
-    threads = doc.get("environment", {}).get("threads", "?")
-    dtypes = ", ".join(sorted({row.dtype for row in rows}))
-    date = doc.get("datetime", "")[:16].replace("T", " ")
-    return f"{cpu}, {threads} threads, {dtypes}, {len(rows)} cells, {date} UTC"
-
-
-def _heading(doc: dict[str, Any], rows: Sequence[Row]) -> str:
-    formula = "2 N Co OH OW (Ci / groups) KH KW"
+def _heading(doc: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, title in _SECTIONS.items())
+    lead = "".join(f"<li>{escape(text)}</li>" for text in story.sentences(doc))
     return (
-        f"<h1>fastconv benchmark</h1><p>{escape(subtitle(doc, rows))}</p>"
-        "<p>Every answer was checked against a float64 oracle before it was timed. Backends take turns in "
-        f"rounds of random order; times are medians. Operations are nominal, {formula} in all three passes, "
-        "so an algorithm that does fewer can exceed the speed of the machine's multipliers.</p>"
+        f"<h1>fastconv benchmark</h1><p class=soft>{escape(subtitle(doc, rows))}</p>"
+        f'<nav aria-label="Sections">{links}</nav><h2 id="summary">Summary</h2><ul class=lead>{lead}</ul>'
+        "<p>Every answer was checked against a float64 oracle before it was timed. Backends take turns in rounds of "
+        "random order; times are medians, ratios are made within a round and have 95 % intervals from a bootstrap over "
+        "rounds; ~ means that no difference is sure. First calls, which may compile, are timed apart. Operations "
+        "are nominal, 2 N Co OH OW (Ci / groups) KH KW in all three passes. All numbers stand in "
+        "<code>benchmark.json</code>, at the place that the last column of each table names.</p>"
     )
 
 
-def _wrong(entries: Sequence[dict[str, Any]]) -> str:
+def _wrong(entries: Sequence[Mapping[str, Any]]) -> str:
     if not entries:
         return "<p>No wrong answers.</p>"
-    lines = [[e["backend"], e["pass"], e["layer"], e["error"]] for e in entries]
-    return (
-        f"<div class=wrong><h2>{len(entries)} WRONG ANSWERS (not timed)</h2>"
-        + html_table(["backend", "pass", "layer", "error"], lines)
-        + "</div>"
-    )
+    lines = [[e["backend"], e["pass"], e["layer"], e["error"], f"wrong[{i}]"] for i, e in enumerate(entries)]
+    table = html_table(["backend", "pass", "layer", "error", "JSON"], lines, title="Wrong answers")
+    return f"<div class=wrong><h2>{len(entries)} WRONG ANSWERS (not timed)</h2>{table}</div>"
+
+
+def _photograph(pictures: dict[str, str], folder: Path) -> str:
+    """The panel, as JPEG within the page: a PNG of photographs is large."""
+    name = draw_panel(decode(pictures), folder)
+    small = folder / f"{name}.jpeg"
+    picture = Image.open(folder / f"{name}.png").convert("RGB")
+    picture.thumbnail((1400, 1400))
+    picture.save(small, quality=75)
+    return "<h2>The photograph</h2>" + html_figure(small, f"A picture through {len(pictures) - 1} kernels.")
 
 
 def _summary(rows: Sequence[Row], missing: dict[str, list[dict[str, Any]]]) -> str:
     summary = Summary(rows, missing)
     text = (
-        "Cells measured and won; for each pass its time as a multiple of the fastest backend's, as geometric "
-        "mean over its cells; the best effective speed; the largest error, relative to the largest value; "
-        "cells refused, left out as too slow, and wrong."
+        "Cells measured and won; for each pass its time as a multiple of the fastest backend's, as geometric mean over "
+        "its cells; the best effective speed; the largest error, relative to the largest value; cells refused, left "
+        "out as too slow, and wrong."
     )
-    return f"<p>{text}</p>" + html_table(summary.header, summary.lines)
+    lines: list[list[str | Value]] = [[line[0], *(_number(text) for text in line[1:])] for line in summary.lines]
+    table = html_table(summary.header, lines, title="What each backend achieved")
+    return f'<h2 id="backends">Backends</h2><p>{text}</p>{table}'
 
 
-def _times(rows: Sequence[Row], pass_: str) -> str:
-    """Median times of one pass: a line for each layer, a column for each backend."""
-    chosen = [row for row in rows if row.pass_ == pass_]
-    if not chosen:
-        return ""
-    backends = ordered({row.backend for row in chosen})
-    cells = {(row.layer, row.backend): row for row in chosen}
-    layers = dict.fromkeys(row.layer for row in sorted(chosen, key=lambda row: row.flops))
-    lines, best = [], []
-    for i, layer in enumerate(layers):
-        mine = {name: cells[layer, name] for name in backends if (layer, name) in cells}
-        quickest = min(mine, key=lambda name: mine[name].median)
-        best.append((i, 3 + backends.index(quickest)))
-        first = next(iter(mine.values()))
+def _number(text: str) -> Value:
+    return Value(text, float(text) if text != "-" else float("inf"))
+
+
+def _times(doc: Mapping[str, Any]) -> str:
+    """Every measured cell, and where it stands in the JSON."""
+    ratios = story.ratios(doc)
+    header = ["layer", "pass", "backend", "kernel", "operations", "median", "± %", "of the fastest", "95 %"]
+    header += ["GFLOP/s", "error", "first call", "rounds", "busy", "JSON"]
+    lines: list[list[str | Value]] = []
+    best = []
+    for i, entry in enumerate(doc["benchmarks"]):
+        extra, stats = entry.get("extra_info", {}), entry["stats"]
+        if "flops" not in extra:
+            continue
+        ratio = ratios.get((extra["layer"], extra["pass"], extra["backend"]))
+        if ratio and ratio.value == 1 == ratio.high:
+            best.append(len(lines))
+        first = extra.get("first_seconds", float("nan"))
+        spread = 50 * (stats["q3"] - stats["q1"]) / stats["median"]
         lines.append(
-            [layer, si(first.flops, "FLOP"), si(first.bytes, "B")]
-            + [_cell(mine[name]) if name in mine else "" for name in backends]
+            [
+                extra["layer"],
+                extra["pass"],
+                extra["backend"],
+                Value(str(extra["kernel"]), extra["kernel"]),
+                Value(si(extra["flops"], "FLOP"), extra["flops"]),
+                Value(si(stats["median"], "s"), stats["median"]),
+                Value(f"{spread:.0f}", spread),
+                Value(str(ratio), ratio.value) if ratio else "",
+                f"{ratio.low:.2f} to {ratio.high:.2f}" if ratio else "",
+                Value(f"{extra['flops'] / stats['median'] / 1e9:.1f}", extra["flops"] / stats["median"]),
+                Value(f"{extra['max_error']:.0e}", extra["max_error"]),
+                Value(si(first, "s"), first) if np.isfinite(first) else "",
+                Value(str(len(extra.get("rounds", stats["data"]))), len(extra.get("rounds", stats["data"]))),
+                Value(str(len(extra.get("busy_rounds", []))), len(extra.get("busy_rounds", []))),
+                f"benchmarks[{i}]",
+            ]
         )
-    return (
-        f"<h2>Times, {TITLES[pass_]}</h2><p>Median, and half the distance of the quartiles. An empty cell "
-        "was refused, too slow or wrong.</p>" + html_table(["layer", "operations", "bytes", *backends], lines, best)
-    )
+    return '<h2 id="times">Times</h2>' + html_table(header, lines, title="All measured cells", best=best)
 
 
-def _cell(row: Row) -> str:
-    return f"{si(row.median, 's')} ±{50 * (row.q3 - row.q1) / row.median:.0f}%"
-
-
-def _skipped(entries: Sequence[dict[str, Any]]) -> str:
-    if not entries:
+def _networks(found: Mapping[str, Any]) -> str:
+    rows = found.get("rows", [])
+    if not rows:
         return ""
-    lines = [[e["backend"], e["pass"], e["layer"], si(e["predicted_seconds"], "s", 2)] for e in entries]
-    return (
-        f"<h2>Left out as too slow</h2><details><summary>{len(entries)} cells, by the time predicted from "
-        "smaller layers; <code>--full</code> measures them</summary>"
-        + html_table(["backend", "pass", "layer", "predicted time of a call"], lines)
-        + "</details>"
-    )
-
-
-def _refused(entries: Sequence[dict[str, Any]]) -> str:
-    if not entries:
-        return ""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for e in entries:
-        reasons.setdefault((e["backend"], e["reason"]), []).append(f"{e['layer']} {e['pass']}")
-    lines = [[name, str(len(where)), reason, where[0]] for (name, reason), where in sorted(reasons.items())]
-    return (
-        f"<h2>Refused</h2><details><summary>{len(entries)} cells that a backend does not compute</summary>"
-        + html_table(["backend", "cells", "reason", "for example"], lines)
-        + "</details>"
-    )
-
-
-def environment_table(doc: dict[str, Any]) -> str:
-    env, commit = doc.get("environment", {}), doc.get("commit_info", {})
-    machine = doc.get("machine_info", {})
-    lines = [
-        ["commit", f"{commit.get('id', '')}{' with changes' if commit.get('dirty') else ''}"],
+    peers = list(dict.fromkeys(peer for row in rows for peer in row["peers"]))
+    lines: list[list[str | Value]] = [
         [
-            "system",
-            f"{machine.get('system', '')} {machine.get('machine', '')}, {machine.get('python_compiler', '')}",
-        ],
-        ["cores, threads", f"{env.get('cores', '?')}, {env.get('threads', '?')}"],
-        *([name, str(version)] for name, version in env.get("versions", {}).items()),
-        *(["BLAS", text] for text in env.get("blas", [])),
-        *([name, str(value)] for name, value in env.get("variables", {}).items()),
+            row["network"],
+            _ms(row["ours"]),
+            *(_ms(row["peers"][peer]) if peer in row["peers"] else "" for peer in peers),
+            _ms(row["best"]),
+            Value(f"{row['ratio']:.2f}", row["ratio"]),
+            f"networks.rows[{i}]",
+        ]
+        for i, row in enumerate(rows)
     ]
-    return "<h2>Environment</h2>" + html_table(["what", "value"], lines)
+    header = ["network", "fastconv ms", *(f"{peer} ms" for peer in peers), "best of each layer ms", "times as fast"]
+    table = html_table([*header, "JSON"], lines, title="All convolutions of whole networks, batch 1, forward")
+    return f'<h2 id="networks">Networks</h2>{table}'
+
+
+def _ms(seconds: float) -> Value:
+    return Value(f"{1e3 * seconds:.2f}", seconds)
+
+
+def _machine(doc: Mapping[str, Any]) -> str:
+    """What the probes between the rounds saw."""
+    probes, top = doc.get("probes", []), doc.get("ceilings")
+    if not probes:
+        return ""
+    speeds = np.array([p["fma_gflops"] for p in probes])
+    busy = sum(len(e["extra_info"].get("busy_rounds", [])) for e in doc["benchmarks"])
+    low, middle, high = np.quantile(speeds, (0.05, 0.5, 0.95))
+    text = (
+        f"{len(probes)} glances between rounds: multiply-adds at {middle:.0f} GFLOP/s ({low:.0f} to {high:.0f} in nine "
+        f"of ten), {np.median([p['latency_ns'] for p in probes]):.0f} ns to the last cache, "
+        f"{100 * np.mean([p['stolen'] for p in probes]):.1f} % of the time taken by the host. Busy rounds were "
+        f"repeated; {busy} samples' rounds stayed busy and are counted in the table above."
+    )
+    if top:
+        text += (
+            f" Ceilings: {top['fma_gflops']:.0f} GFLOP/s, caches {top['cache_gbs']:.0f} GB/s, memory "
+            f"{top['memory_gbs']:.0f} GB/s (<code>ceilings</code>)."
+        )
+    return f'<h2 id="machine">The machine meanwhile</h2><p>{text} (<code>probes</code>)</p>'
+
+
+def _skipped(entries: Sequence[Mapping[str, Any]]) -> str:
+    if not entries:
+        return ""
+    lines = [
+        [
+            e["backend"], e["pass"], e["layer"],
+            Value(si(e["predicted_seconds"], "s", 2), e["predicted_seconds"]), f"skipped[{i}]",
+        ]
+        for i, e in enumerate(entries)
+    ]  # fmt: skip
+    table = html_table(["backend", "pass", "layer", "predicted time of a call", "JSON"], lines, title="Left out")
+    words = "cells, by the time predicted from smaller layers; <code>--full</code> measures them"
+    return f"<h2>Left out as too slow</h2><details><summary>{len(entries)} {words}</summary>{table}</details>"
+
+
+def _refused(entries: Sequence[Mapping[str, Any]]) -> str:
+    if not entries:
+        return ""
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for i, e in enumerate(entries):
+        reasons.setdefault((e["backend"], e["reason"]), []).append(i)
+    lines: list[list[str | Value]] = [
+        [
+            name, Value(str(len(where)), len(where)), reason,
+            f"{entries[where[0]]['layer']} {entries[where[0]]['pass']}", f"refused[{where[0]}]",
+        ]
+        for (name, reason), where in sorted(reasons.items())
+    ]  # fmt: skip
+    table = html_table(["backend", "cells", "reason", "for example", "JSON"], lines, title="Refused")
+    words = "cells that a backend does not compute"
+    return f"<h2>Refused</h2><details><summary>{len(entries)} {words}</summary>{table}</details>"

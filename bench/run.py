@@ -17,6 +17,7 @@ from bench import subjects
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
 from bench.photo import photo_layers, photo_tensors
+from bench.probe import Lookout
 from bench.records import benchmark_of, extra_info
 from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors
 
@@ -26,20 +27,22 @@ PHOTO_TEST = "bench/test_photograph.py::test_photograph"
 class Settings(NamedTuple):
     """What to measure and for how long."""
 
-    seconds: float = 190.0  # for all measurements, checks and first calls included
-    rounds: tuple[int, int] = (3, 25)
-    layers: tuple[str, ...] = ()
+    seconds: float = 190.0  # for all backends, checks and first calls included
+    slowest: float = 1.0  # seconds of a call; what is predicted to take longer is left out
+    rounds: tuple[int, int] = (9, 25)
+    layers: tuple[str, ...] = ("sweep_*",)
     backends: tuple[str, ...] = ()
     passes: tuple[str, ...] = PASSES
     max_kernel: int | None = None
     dtype: str = "float32"
     seed: int = 0
     photo: bool = True
+    networks: tuple[str, ...] | None = ()  # patterns; None for no networks
 
 
 DEFAULT = Settings()
-FULL = Settings(seconds=1800.0, rounds=(5, 100))
-QUICK = Settings(seconds=6.0, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), max_kernel=7)
+FULL = Settings(seconds=1800.0, slowest=10.0, rounds=(9, 100), layers=())
+QUICK = Settings(seconds=6.0, slowest=0.1, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), networks=None)
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Outcome:
     wrong: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
+    auto: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def progress_bar(console: Console) -> Progress:
@@ -79,6 +84,7 @@ class Runner:
         self.threads: int = fastconv.get_num_threads()
         self.outcome = Outcome()
         self.forecast = Forecast()
+        self.lookout = Lookout(self.threads)
         self.rng = random.Random(settings.seed)
 
     def run(self) -> Outcome:
@@ -106,31 +112,35 @@ class Runner:
         """Check and time all backends on one group, in about `seconds`."""
         layer, pass_, test = group
         start = time.monotonic()
-        candidates = self._candidates(layer, pass_, seconds)
+        candidates = self._candidates(layer, pass_)
         if not candidates:
             return
         dtype = self.settings.dtype
         tensors = photo_tensors(layer, dtype) if test else make_tensors(layer, dtype, self.settings.seed)
         oracle = Oracle(layer, pass_, tensors, self.settings.seed)
         errors: dict[str, float] = {}
+        first: dict[str, float] = {}
         cells = []
         for backend in candidates:
-            cell = self._checked_cell(backend, group, tensors, oracle, errors)
+            cell = self._checked_cell(backend, group, tensors, oracle, errors, first)
             if cell is not None:
                 cells.append(cell)
         left = max(0.0, seconds - (time.monotonic() - start))
-        interleave(cells, left, rounds=self.settings.rounds, rng=self.rng)
+        seen = len(self.lookout.glances)
+        busy = interleave(cells, left, rounds=self.settings.rounds, rng=self.rng, watch=self.lookout)
+        for glance in self.lookout.glances[seen:]:
+            self.outcome.probes.append({"layer": layer.name, "pass": pass_, **glance._asdict()})
+        chosen = subjects.chosen(layer, pass_, dtype=dtype)
+        self.outcome.auto.append({"layer": layer.name, "pass": pass_, "backend": chosen})
         for cell in cells:
             self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, dtype, errors[cell.name], self.threads)
+            extra |= {"first_seconds": first[cell.name], "busy_rounds": [r for r in busy if r in cell.rounds]}
             entry = benchmark_of(cell, extra, test) if test else benchmark_of(cell, extra)
             self.outcome.benchmarks.append(entry)
 
-    def _candidates(self, layer: Layer, pass_: str, seconds: float) -> list[str]:
+    def _candidates(self, layer: Layer, pass_: str) -> list[str]:
         """Backends that take the layer and are expected to answer in time; the quickest one in any case."""
-        # A check, an estimate and three samples are five calls: one backend may take all of the group's time,
-        # since the many quick groups leave time for the few slow ones.
-        slowest = seconds / 5
         predicted = {}
         for backend in subjects.backends(self.settings.backends):
             reason = subjects.refusal(backend, layer, pass_, self.settings.dtype)
@@ -139,7 +149,7 @@ class Runner:
             else:
                 where = {"layer": layer.name, "pass": pass_, "backend": backend}
                 self.outcome.refused.append({**where, "reason": reason})
-        limit = max(slowest, min(predicted.values(), default=0.0))
+        limit = max(self.settings.slowest, min(predicted.values(), default=0.0))
         for backend, time_ in predicted.items():
             if time_ > limit:
                 where = {"layer": layer.name, "pass": pass_, "backend": backend}
@@ -147,14 +157,22 @@ class Runner:
         return [backend for backend, time_ in predicted.items() if time_ <= limit]
 
     def _checked_cell(
-        self, backend: str, group: _Group, tensors: Tensors, oracle: Oracle, errors: dict[str, float]
+        self,
+        backend: str,
+        group: _Group,
+        tensors: Tensors,
+        oracle: Oracle,
+        errors: dict[str, float],
+        first: dict[str, float],
     ) -> Cell | None:
-        """A warmed-up cell, or None when its answer is wrong."""
+        """A warmed-up cell, or None when its answer is wrong; the first call, which may compile, is timed apart."""
         layer, pass_, _ = group
         where = {"layer": layer.name, "pass": pass_, "backend": backend}
         cell = Cell(backend, subjects.call_of(layer, pass_, tensors, backend))
         try:
+            start = time.perf_counter()
             result = np.asarray(cell.call())
+            first[backend] = time.perf_counter() - start
         except fastconv.BackendRefused as refusal:
             self.outcome.refused.append({**where, "reason": str(refusal)})
             return None

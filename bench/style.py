@@ -1,4 +1,4 @@
-"""How a backend looks in every chart: a colour for each algorithm, a line and a marker for each engine."""
+"""How a backend looks in every chart: a colour and a marker for each algorithm, a line style for each engine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _COLOURS = {
     "naive": "#000000",
     "im2col": "#E69F00",
     "direct": "#0072B2",
+    "pointwise": "#332288",
     "depthwise": "#56B4E9",
     "winograd": "#009E73",
     "fft": "#CC79A7",
@@ -30,8 +31,24 @@ _COLOURS = {
     "reference": "#8A8A8A",
 }
 _SPARE_COLOURS = ("#AA4499", "#117733", "#DDAA33", "#661100")
-_ENGINES: dict[str, tuple[str, str]] = {"cython": ("-", "o"), "numba": ("--", "s")}
-_OTHER_ENGINE = (":", "^")
+# A marker for each, too: in gray, and in a crowd, lines are told apart by shape.
+_MARKERS = {
+    "naive": "o",
+    "im2col": "s",
+    "direct": "D",
+    "pointwise": "P",
+    "depthwise": "p",
+    "winograd": "^",
+    "fft": "v",
+    "fft_tiled": "X",
+    "separable": "h",
+    "split_bf16x1": "<",
+    "split_bf16": ">",
+    "split_bf16x6": "8",
+    "reference": "*",
+}
+_ENGINES = {"cython": "-", "numba": "--"}
+_OTHER_ENGINE = ":"
 
 TITLES = {
     "forward": "forward",
@@ -67,13 +84,13 @@ def colour_of(backend: str) -> str:
 
 
 def look_of(backend: str) -> dict[str, Any]:
-    """Colour, line style and marker as keyword arguments of `Axes.plot`."""
-    line, marker = _ENGINES.get(split(backend)[1], _OTHER_ENGINE)
-    hollow = {"markerfacecolor": "white"} if marker != "o" else {}
+    """Colour and marker by algorithm, line style by engine, as keyword arguments of `Axes.plot`."""
+    algorithm, engine = split(backend)
+    hollow = {} if engine == "cython" else {"markerfacecolor": "white"}
     return {
         "color": colour_of(backend),
-        "linestyle": line,
-        "marker": marker,
+        "linestyle": _ENGINES.get(engine, _OTHER_ENGINE),
+        "marker": _MARKERS.get(algorithm, "d"),
         "markersize": 5,
         "linewidth": 1.5,
         **hollow,

@@ -8,8 +8,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from bench.charts import times_of
-from bench.fits import fastest, geometric_mean, si
+from bench.fits import fastest, geometric_mean, si, times_of
 from bench.records import Row
 from bench.style import ordered
 from bench.workloads import PASSES

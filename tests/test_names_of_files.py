@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("fastconv", "bench", "tests", "examples")
+FOLDERS = ("fastconv", "bench", "tests", "examples", "docs")
 GUIDES = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
 KINDS = {".py", ".pyx", ".pxi", ".h"}
 THERE = [p.relative_to(ROOT).as_posix() for folder in FOLDERS for p in (ROOT / folder).rglob("*") if p.suffix in KINDS]
@@ -47,6 +47,10 @@ def test_missing() -> None:
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "."])
 def test_files_named_are_there(folder: str) -> None:
-    files = [ROOT / name for name in GUIDES] if folder == "." else sorted((ROOT / folder).rglob("*"))
+    files = (
+        [ROOT / name for name in GUIDES] + sorted((ROOT / "docs").rglob("*.md"))
+        if folder == "."
+        else sorted((ROOT / folder).rglob("*"))
+    )
     found = {str(f.relative_to(ROOT)): missing(prose(f)) for f in files if f.suffix in KINDS or folder == "."}
     assert not {f: names for f, names in found.items() if names}

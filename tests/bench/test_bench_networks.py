@@ -116,7 +116,9 @@ def records() -> list[networks.Record]:
     """Two networks that share a layer, and one that a peer computes in part."""
 
     def record(problem: str, counts: dict[str, int], ours: float, **others: float) -> networks.Record:
-        return networks.Record(problem, "forward", counts, {"nchw": ours, "nhwc": 2 * ours}, {"nchw": "a/b"}, others)
+        return networks.Record(
+            problem, "forward", counts, {"nchw": ours, "nhwc": 2 * ours}, {"nchw": "a/b"}, others, {}
+        )
 
     return [
         record("p", {"one": 2, "two": 1}, 1.0, torch=3.0, other=2.0),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from bench.fits import si
 from bench.records import Row
-from bench.style import TITLES, ordered, save
+from bench.style import TITLES, ordered
 
 
-def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
+def layer_map(rows: Sequence[Row], pass_: str) -> Figure:
     """Each backend's time on each layer as a multiple of the fastest one's, which is named with its time."""
     backends = ordered({row.backend for row in rows})
     layers = list(dict.fromkeys(row.layer for row in sorted(rows, key=lambda row: row.flops)))
@@ -50,4 +50,4 @@ def layer_map(rows: Sequence[Row], pass_: str, folder: Path) -> str:
     axis.set_yticks(range(len(layers)), layers)
     axis.grid(False)
     axis.set_title(f"Layers, {TITLES[pass_]} (bold: time of the fastest; grey: refused or too slow)", loc="right")
-    return save(figure, folder, f"layers_{pass_}")
+    return figure

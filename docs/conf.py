@@ -1,0 +1,24 @@
+"""The site: ``make docs`` builds it offline, and any warning ends the build."""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent / "_ext")]
+
+import fastconv  # noqa: E402  (found by the line above)
+
+project = "fastconv"
+author = "the authors of fastconv"
+release = version = fastconv.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "mathml"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "_ext"]
+html_theme = "furo"
+html_title = "fastconv"
+html_math_renderer = "mathml"
+numpydoc_show_class_members = False
+autodoc_typehints = "none"  # the docstrings say it
+autodoc_member_order = "groupwise"
+nitpicky = False
+suppress_warnings = ["myst.strikethrough"]
