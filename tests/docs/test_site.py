@@ -37,7 +37,18 @@ def test_snippets(page: str) -> None:
         assert said.getvalue() == output, code
 
 
-@pytest.mark.parametrize("module", ["fastconv", "fastconv.ndimage", "fastconv.signal", "fastconv.nn", "fastconv.torch"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "fastconv",
+        "fastconv.ndimage",
+        "fastconv.signal",
+        "fastconv.astropy",
+        "fastconv.dask",
+        "fastconv.nn",
+        "fastconv.torch",
+    ],
+)
 def test_every_public_name_is_in_the_api(module: str) -> None:
     if module == "fastconv.torch" and find_spec("torch") is None:
         pytest.skip("torch is not installed")
