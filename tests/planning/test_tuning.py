@@ -144,6 +144,10 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         (ValueError, "passes", {"passes": ("backward",)}),
         (ValueError, "passes", {"passes": "fwd"}),
         (ValueError, "rtol", {"rtol": -1}),
+        (ValueError, "seconds", {"seconds": float("nan")}),
+        (ValueError, "seconds", {"seconds": float("inf")}),
+        (ValueError, "seconds", {"seconds": -1.0}),
+        (TypeError, "seconds", {"seconds": "1"}),
         (ValueError, "stride", {"stride": 0}),
     ],
 )
