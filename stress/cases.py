@@ -15,7 +15,7 @@ from tests.problems import MODES, Data, options
 from tests.problems import integer_data as integers
 from tests.problems import real_data as reals
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Any] = {
     "relu": lambda v: np.maximum(v, 0),
     "relu6": lambda v: np.clip(v, 0, 6),
     "leaky_relu": lambda v: np.where(v > 0, v, 0.01 * v),
@@ -66,19 +66,20 @@ def problem(rng: np.random.Generator) -> ConvProblem:
     sh, sw = (one(1, 1, 2), 0) if one(0, 0, 1) else (one(1, 2, 3, 5), one(1, 2, 3, 5))
     sw = sw or sh
     dh, dw = (1, 1) if one(0, 0, 1) == 0 else (one(1, 2, 3), one(1, 2, 4))
-    pads = (kh // 2, kh // 2, kw // 2, kw // 2) if one(0, 1) else tuple(int(v) for v in rng.integers(0, 7, 4))
-    ih = max(1, dh * (kh - 1) + 1 - pads[0] - pads[1]) + one(0, 1, 2, 3, 5, 8, 13, 21)
-    iw = max(1, dw * (kw - 1) + 1 - pads[2] - pads[3]) + one(0, 1, 2, 3, 5, 8, 13, 16, 30)
+    pt, pb, pl, pr = (kh // 2, kh // 2, kw // 2, kw // 2) if one(0, 1) else rng.integers(0, 7, 4).tolist()
+    ih = max(1, dh * (kh - 1) + 1 - pt - pb) + one(0, 1, 2, 3, 5, 8, 13, 21)
+    iw = max(1, dw * (kw - 1) + 1 - pl - pr) + one(0, 1, 2, 3, 5, 8, 13, 16, 30)
     mode = str(rng.choice(MODES)) if one(0, 0, 0, 1) else "zeros"
     if mode in ("reflect", "circular", "symmetric"):  # a border shows each pixel once at most
-        ih, iw = max(ih, pads[0] + 1, pads[1] + 1), max(iw, pads[2] + 1, pads[3] + 1)
+        ih, iw = max(ih, pt + 1, pb + 1), max(iw, pl + 1, pr + 1)
     dtype = str(rng.choice(("float32", "float32", "float64", "float16")))
-    return ConvProblem(one(1, 1, 2, 3), ci, ih, iw, co, kh, kw, sh, sw, *pads, dh, dw, g, mode, dtype)
+    return ConvProblem(one(1, 1, 2, 3), ci, ih, iw, co, kh, kw, sh, sw, pt, pb, pl, pr, dh, dw, g, mode, dtype)
 
 
 def cases(seed: int, count: int, backends: list[str]) -> list[Case]:
     """So many that no backend refuses."""
-    rng, found = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    found: list[Case] = []
     while len(found) < count:
         p = problem(rng)
         for pass_ in PASSES:
@@ -162,7 +163,7 @@ def wrong(case: Case) -> str:
     bound *= 0 if exact else backend.error_bound(battery.inner(p), case.pass_)
     after = next((k for k in parts if k in ACTIVATIONS), None)
     if after:
-        want, bound = ACTIVATIONS[after](want), bound * STEEPEST  # type: ignore[no-untyped-call]
+        want, bound = ACTIVATIONS[after](want), bound * STEEPEST
     if after or "bias" in parts or "residual" in parts or not exact or p.dtype == "float16":
         computed = battery.ROUNDING[battery.COMPUTED_IN[p.dtype]]
         bound += 4 * computed * (np.abs(want) + np.abs(residual).max() + np.abs(d.b).max()) * (not exact or bool(after))

@@ -17,7 +17,11 @@ from tests.problems import integer_data
 
 
 def mask(rng: np.random.Generator, name: str, pass_: str, p: Any) -> str:
-    """A result's finite numbers are where the definition's are, through the public call."""
+    """A result's finite numbers are where the definition's are, through the public call.
+
+    A backend that was named and transforms its input spreads them, and says so; `auto` then takes another.
+    """
+    name = "auto" if fastconv.get_backend(name).spreads_nonfinite else name
     d = integer_data(p)
     a = {"forward": d.x, "grad_input": d.dy, "grad_weight": d.x}[pass_]
     a[tuple(int(rng.integers(n)) for n in a.shape)] = rng.choice([np.nan, np.inf, -np.inf])
@@ -34,7 +38,10 @@ def denormal(name: str, pass_: str, p: Any) -> str:
     want = battery.expected(p, pass_, d) * float(tiny)
     scaled = d._replace(**{"forward": {"x": d.x * tiny}}.get(pass_, {"dy": d.dy * tiny}))
     got = battery.public(name, pass_, p, scaled)
-    return "" if np.array_equal(got, want) else f"{name} {pass_} {p}  # {(got != want).sum()} of {got.size} differ"
+    # units for bfloat16 take denormal numbers for zero: off by no more than what the products come to
+    allowed = battery.scale(p, pass_, scaled) if name.startswith("split_bf16") else 0.0
+    wrong = ~(np.abs(got.astype(np.float64) - want) <= allowed)
+    return f"{name} {pass_} {p}  # {wrong.sum()} of {got.size} wrong" if wrong.any() else ""
 
 
 def slowdown() -> str:
@@ -52,7 +59,7 @@ def slowdown() -> str:
 
 
 def run(seed: int, quick: bool) -> Iterator[Line]:
-    """Backends that transform nothing state where; the others hand such calls to one that does not."""
+    """Every backend's mask or that of `auto`; denormal numbers where sums are exact."""
     rng, count = np.random.default_rng(seed), 100 if quick else 3000
     names = [n for n in battery.backends() if not n.endswith("/numba")]
     found: dict[str, list[str]] = {"non-finite": [], "denormal": []}
