@@ -70,7 +70,7 @@ def _calibration() -> dict[str, Any]:
             else:
                 found[key] = _positive(key, table[key])
         return found
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         warnings.warn(f"calibration file {path} is not usable ({error}); defaults are used", stacklevel=2)

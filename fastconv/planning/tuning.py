@@ -136,7 +136,7 @@ def _load() -> dict[str, dict[str, str]]:
         ):
             raise ValueError("not a table of winners")
         return table
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:
         warnings.warn(f"tuning file {path} is not usable ({error}); it is ignored", stacklevel=4)
