@@ -4,6 +4,8 @@
 #   make lint             ruff, mypy, cython-lint; make format mends what it can
 #   make test-isa         the kernels' tests at the narrower instruction sets
 #   make docs             the site, docs/_build/index.html: offline, any warning is an error
+#   make stress           an hour that looks for what the tests have missed; ARGS="threads --seed 7", ARGS=--quick
+#   make sanitize         the kernels' tests on kernels that check every address and every shift
 #   make PYTHON=python3.12 ...
 
 PYTHON ?= python3
@@ -18,7 +20,7 @@ KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery
 	separable winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
 	$(addprefix tests/operations/test_,elementwise.py normalization.py pooling.py)
 
-.PHONY: bench docs test test-isa lint format clean
+.PHONY: bench docs test test-isa stress sanitize lint format clean
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
@@ -36,6 +38,18 @@ test: lint
 test-isa: $(VENV)/test.stamp
 	FASTCONV_ISA=x86-64-v3 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
 	FASTCONV_ISA=x86-64-v2 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
+
+stress: $(VENV)/test.stamp
+	OMP_WAIT_POLICY=passive $(BIN)/python -m stress $(ARGS)
+
+# Built beside the package, for GCC, with a copy of the tests, so that nothing else is imported.
+CHECKED := build/sanitize/lib
+sanitize: $(VENV)/test.stamp
+	FASTCONV_SANITIZE=address,undefined $(BIN)/python setup.py -q build --build-base build/sanitize --build-lib $(CHECKED)
+	rm -rf $(CHECKED)/tests && cp -r tests pyproject.toml $(CHECKED)
+	cd $(CHECKED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(CHECKED) \
+		OMP_WAIT_POLICY=passive $(CURDIR)/$(BIN)/python -m pytest -q -x -k "cython" $(KERNELS) $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

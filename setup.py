@@ -31,6 +31,8 @@ FLAGS = [
     "-Wno-unused-function",
     "-fno-inline-functions-called-once",
 ]
+SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")  # "address,undefined": checked kernels, for `make sanitize` only
+CHECKED = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1", "-O1"]
 
 
 class build(build_ext):
@@ -71,7 +73,9 @@ class build(build_ext):
 
     def _without(self, reason):
         self.skipped = True
-        print(f"*** fastconv: {reason}; installing without compiled kernels, the Numba engine is used", file=sys.stderr)
+        print(
+            f"*** fastconv: {reason}; installing without compiled kernels; fastconv[numba] has others", file=sys.stderr
+        )
 
 
 def write_records():
@@ -97,6 +101,7 @@ def extensions():
     write_records()
 
     common = {"language": "c", "include_dirs": [HERE, numpy.get_include()]}
+    checked = CHECKED if SANITIZE else []
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
     built = '"' + " ".join(ISAS) + '"'
     found = [
@@ -113,8 +118,8 @@ def extensions():
             "fastconv.engines.cython_._pool",
             [f"{HERE}/_pool.pyx"],
             depends=[f"{HERE}/_pool.pxd", f"{HERE}/ground/pool.h", f"{HERE}/ground/sleep.h"],
-            extra_compile_args=["-O2", "-pthread"],
-            extra_link_args=["-pthread"],
+            extra_compile_args=["-O2", "-pthread", *checked],
+            extra_link_args=["-pthread", *checked],
             **common,
         ),
     ]
@@ -126,7 +131,8 @@ def extensions():
                     f"fastconv.engines.cython_._{isa}_{short}",
                     [f"{HERE}/_{isa}_{short}.pyx"],
                     define_macros=[("VBYTES", str(width)), api, *macros],
-                    extra_compile_args=[*FLAGS, *flags],
+                    extra_compile_args=[*FLAGS, *flags, *checked],
+                    extra_link_args=checked,
                     depends=depends,
                     **common,
                 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .patching import patch_scipy
+from .selftest import selftest
 
 
 def patch(arguments: argparse.Namespace) -> None:
@@ -23,6 +24,11 @@ def patch(arguments: argparse.Namespace) -> None:
     runpy.run_path(arguments.script, run_name="__main__")
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Ends with 1 where a result is wrong."""
+    raise SystemExit(bool(selftest(arguments.numba)))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a subcommand."""
     parser = argparse.ArgumentParser(prog="python -m fastconv", description=__doc__)
@@ -31,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one.add_argument("script", metavar="SCRIPT", help="a Python program")
     one.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="its arguments")
     one.set_defaults(run=patch)
+    one = commands.add_parser("selftest", help="compare every backend with SciPy on small problems: half a minute")
+    one.add_argument("--numba", action="store_true", help="the Numba engine too, which compiles for minutes at first")
+    one.set_defaults(run=check)
     given = parser.parse_args(arguments)
     given.run(given)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("fastconv", "bench", "tests", "examples", "docs")
+FOLDERS = ("fastconv", "bench", "stress", "tests", "examples", "docs")
 GUIDES = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")
 KINDS = {".py", ".pyx", ".pxi", ".h"}
 THERE = [p.relative_to(ROOT).as_posix() for folder in FOLDERS for p in (ROOT / folder).rglob("*") if p.suffix in KINDS]

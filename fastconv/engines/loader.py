@@ -38,6 +38,8 @@ def unrecorded(engine: str, dtype: str) -> Kernels:
             raise ImportError(absent("cython"))
         return cast("Kernels", importlib.import_module(f".cython_._{isa()}_{_SHORT[dtype]}", __package__))
     if engine == "numba":
+        if reason := absent("numba"):
+            raise ImportError(reason)
         return cast("Kernels", importlib.import_module(".numba_", __package__))
     raise ImportError(f"there is no engine {engine!r}")
 
@@ -55,7 +57,7 @@ def absent(engine: str) -> str | None:
     if engine == "numba":
         from importlib.util import find_spec
 
-        return None if find_spec("numba") else "numba is not installed"
+        return None if find_spec("numba") else "numba is not installed (pip install fastconv[numba])"
     return None
 
 

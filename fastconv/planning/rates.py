@@ -7,6 +7,7 @@ The calibration is ``rates.json`` in the cache directory. The defaults are those
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from functools import cache
@@ -51,17 +52,26 @@ def rates(dtype: str) -> Rates:
     return Rates(fma, blas, table["copy_gbs"], table["copy_gbs_all"], table["launch_us"])
 
 
+def _positive(key: str, value: Any) -> float:
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{key} must be positive and finite")
+    return number
+
+
 def _calibration() -> dict[str, Any]:
     path = cache_dir() / "rates.json"
     try:
         table = json.loads(path.read_text())
-        for key in _DEFAULTS:
-            numbers = table[key].values() if isinstance(_DEFAULTS[key], dict) else [table[key]]
-            if not all(float(v) > 0 for v in numbers):
-                raise ValueError(f"{key} must be positive")
-        return dict(table)
-    except FileNotFoundError:
+        found: dict[str, Any] = {"isa": table.get("isa", loader.isa())}
+        for key, default in _DEFAULTS.items():
+            if isinstance(default, dict):
+                found[key] = {dtype: _positive(key, table[key][dtype]) for dtype in default}
+            else:
+                found[key] = _positive(key, table[key])
+        return found
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         warnings.warn(f"calibration file {path} is not usable ({error}); defaults are used", stacklevel=2)
         return {}

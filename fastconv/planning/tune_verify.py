@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import time
 from collections.abc import Iterable
 
@@ -55,9 +57,13 @@ def tune(
     Raises
     ------
     TypeError, ValueError
-        As `fastconv.conv2d`; ValueError for an unknown pass.
+        As `fastconv.conv2d`; ValueError for an unknown pass, and for ``seconds`` that are negative or not finite.
     """
     nhwc, names = is_nhwc(layout), _passes(passes)
+    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
+        raise TypeError(f"seconds must be a number, got {seconds!r}")
+    if not 0 <= seconds < math.inf:  # the race would never end
+        raise ValueError(f"seconds must be finite and not negative, got {seconds!r}")
     xa, wa = seen("x", as_array("x", x), nhwc), as_array("w", w)
     dtype, tolerance, threads = common_dtype(xa, wa), planner.check_rtol(rtol), get_num_threads()
     p = ConvProblem.from_shapes(xa.shape, wa.shape, stride, padding, dilation, groups, padding_mode, dtype)

@@ -1,6 +1,6 @@
 """The tuning file: which backend was fastest, by CPU, threads, versions and problem.
 
-JSON, written by an atomic replace under the latest content of the file, so that several processes can
+JSON, written by an atomic replace, one process at a time, under the latest content of the file, so that several can
 share it and two files can be merged by hand. A damaged or unwritable file costs a warning, no more.
 """
 
@@ -12,6 +12,8 @@ import platform
 import tempfile
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ def remember(found: dict[tuple[ConvProblem, str], str], threads: int) -> None:
     """Store winners, ``{(problem, pass): backend name}``, here and in the tuning file."""
     global _generation, _winners
     new = {f"{p} {pass_}": name for (p, pass_), name in found.items()}
-    with _lock:
+    with _lock, _alone():
         table = _load()
         for key, entries in (_winners or {}).items():
             table[key] = {**table.get(key, {}), **entries}
@@ -95,6 +97,25 @@ def _versions() -> str:
     return ", ".join(of(name) for name in ("fastconv", "numpy"))
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """No other process reads, adds and writes meanwhile, where the system can lock a folder."""
+    try:
+        import fcntl
+
+        tuning_file().parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(tuning_file().parent, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _read() -> dict[str, dict[str, str]]:
     global _winners
     if _winners is None:
@@ -115,7 +136,7 @@ def _load() -> dict[str, dict[str, str]]:
         ):
             raise ValueError("not a table of winners")
         return table
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:
         warnings.warn(f"tuning file {path} is not usable ({error}); it is ignored", stacklevel=4)

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import fastconv
 from fastconv.core.problem import PASSES, parse
-from fastconv.planning import tuning
+from fastconv.planning import rates, tuning
 from tests import battery, child
 from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest
 from tests.problems import integer_data, options, real_data
@@ -122,6 +123,39 @@ def test_unwritable_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert fastconv.explain(**SHAPES).chosen == e.chosen, "remembered in the process all the same"
 
 
+def test_writers_at_a_time_lose_nothing(tmp_path: Path) -> None:
+    """Processes that read, add and write at the same time keep each other's winners."""
+    code = """
+import sys
+from fastconv.core.problem import parse
+from fastconv.planning import tuning
+for k in range(8):
+    tuning.remember({(parse(f"n{sys.argv[1]}ci{1 + k}ih8iw8co1kh3kw3_f32"), "forward"): "reference"}, 2)
+"""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: child.run_code(code, str(n), FASTCONV_CACHE_DIR=str(tmp_path)), range(1, 5)))
+    assert [len(v) for v in json.loads((tmp_path / "tuning.json").read_text()).values()] == [32]
+
+
+CALIBRATED = {"fma_gflops": {"float32": 9, "float64": 9}, "blas_gflops": {"float32": 9, "float64": 9}, "copy_gbs": 9,
+              "copy_gbs_all": 9, "launch_us": 9}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [10**400, float("inf"), float("nan"), -1, 0, None, "x", []])
+@pytest.mark.parametrize("key", ["fma_gflops", "copy_gbs"])
+def test_damaged_calibration(tmp_path: Path, key: str, wrong: Any) -> None:
+    """A number that cannot be a rate costs a warning; numbers in quotes are numbers."""
+    rates.rates.cache_clear()
+    (tmp_path / "rates.json").write_text(json.dumps({**CALIBRATED, "copy_gbs": "8"}))
+    assert rates.rates("float32").copy_gbs == 8
+    rates.rates.cache_clear()
+    spoilt = {"float32": 9, "float64": wrong} if key == "fma_gflops" else wrong
+    (tmp_path / "rates.json").write_text(json.dumps({**CALIBRATED, key: spoilt}))
+    with pytest.warns(UserWarning, match=r"rates\.json"):
+        assert rates.rates("float32").launch_us == 1
+    rates.rates.cache_clear()
+
+
 def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = fastconv.get_num_threads()
     tuning.remember({(P, "forward"): "reference"}, threads)
@@ -144,6 +178,10 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         (ValueError, "passes", {"passes": ("backward",)}),
         (ValueError, "passes", {"passes": "fwd"}),
         (ValueError, "rtol", {"rtol": -1}),
+        (ValueError, "seconds", {"seconds": float("nan")}),
+        (ValueError, "seconds", {"seconds": float("inf")}),
+        (ValueError, "seconds", {"seconds": -1.0}),
+        (TypeError, "seconds", {"seconds": "1"}),
         (ValueError, "stride", {"stride": 0}),
     ],
 )

@@ -1,0 +1,76 @@
+"""The quick part of `make stress`; and its suites see what is wrong."""
+
+import json
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv
+from stress import cases, memory, problems
+from stress.__main__ import SUITES
+from stress.calls import Spoilt, spoilt
+from tests import battery
+from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest, OneSidedPadding
+
+SEED = 20
+CHILDREN = {"threads", "processes", "memory", "files", "interrupts"}  # start several processes each
+
+
+@pytest.mark.parametrize("suite", [s for s in SUITES if s not in CHILDREN])
+def test_quick(suite: str) -> None:
+    for line in import_module(f"stress.{suite}").run(SEED, quick=True):
+        assert line.done and not line.failures, line
+
+
+def test_quick_threads() -> None:
+    (line,) = import_module("stress.threads").run(SEED, quick=True)
+    assert line.done and not line.failures, line
+
+
+@pytest.mark.parametrize("broken", [FlippedKernel, DropsChannelTail, OneSidedPadding])
+def test_wrong_results_are_seen(broken: type[Honest]) -> None:
+    """And a failing case, pasted, fails again."""
+    with battery.registered(broken()) as name:
+        told = [problems.verdict(str(case)) for case in cases.cases(SEED, 60, [name])]
+        seen = [text for text in told if text]
+        assert len(seen) > 5
+        assert problems.verdict(seen[0].split("'")[1]) == seen[0]
+    assert not problems.verdict(str(cases.cases(SEED, 1, ["reference"])[0]))
+
+
+@pytest.mark.parametrize("how", cases.DRESSES)
+def test_dress(how: str) -> None:
+    a = np.arange(2 * 3 * 4 * 5, dtype="f4").reshape(2, 3, 4, 5)
+    got = cases.dressed(a, how)
+    np.testing.assert_array_equal(got.transpose(0, 3, 1, 2) if how == "nhwc" else got, a)
+
+
+def test_booked_memory_that_is_not_used_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(fastconv.get_backend("im2col/cython"))
+    original = kind.workspace
+    monkeypatch.setattr(kind, "workspace", lambda self, *a: 20 * original(self, *a))
+    line = memory.booked(SEED, 10)
+    assert line.failures and all("im2col" in f for f in line.failures)
+
+
+def test_enough_bad_input() -> None:
+    every = list(spoilt())
+    assert len(every) >= 300 and len({str(case) for case in every}) == len(every)
+    assert {case.function for case in every} > {"conv2d", "filter2d", "tune", "register_backend"}
+
+
+def test_accepted_input_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stress import bad_input
+
+    taken: Any = lambda *_, **__: None  # noqa: E731
+    monkeypatch.setattr(fastconv, "max_pool2d", taken)
+    assert bad_input.verdict(Spoilt("max_pool2d", "stride", 0)) == "accepted"
+
+
+def test_spoilt_files_differ() -> None:
+    from stress.files import RATES, spoilt
+
+    rng, good = np.random.default_rng(SEED), json.dumps(RATES)
+    assert len({spoilt(good, rng) for _ in range(100)}) > 80
