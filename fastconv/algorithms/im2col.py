@@ -28,7 +28,6 @@ from .base import Array, Backend, Cost, Epilogue, Rates, geometry, plain_bound
 _BLAS_BLOCK = 384  # terms that BLAS sums before it adds to the result
 _PANEL_BYTES = 2 << 20  # small enough for L2 and L3, wide enough for BLAS
 
-_ALONE = 5e7  # operations below which one thread of BLAS is as good as all, and never waits for a core
 _CROWD = 1.3  # BLAS's threads and ours take each other's cores: seen where both serve the layers of a network
 
 
@@ -72,13 +71,11 @@ class Im2col(Backend):
         thin = min(1.0, p.co / p.g / 16) * min(1.0, k / 16)  # BLAS on thin matrices
         if pass_ == "grad_weight":  # long sums for few results
             thin /= 1 + 24 * p.g / p.co
-        threads = _blas_threads(p, threads)
         crowd = _CROWD if threads > 1 else 1.0
         seconds = crowd * flops / (rates.blas_gflops * 1e9 * threads * thin) + packed / (rates.copy_gbs * 1e9)
         return Cost(flops, compulsory_bytes(p) + packed, seconds + calls)
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
-        threads = _blas_threads(p, threads)
         return (_CROWD if threads > 1 else 1.0) * nominal_flops(p) / (rates.blas_gflops * 1e9 * threads) + 20e-6
 
     def prepare(self, p: ConvProblem, cfg: Panels, w: Array) -> Array | None:
@@ -101,7 +98,7 @@ class Im2col(Backend):
         threads: int,
         packed: Array | None = None,
     ) -> None:
-        room, threads = _scratch(p, "forward", cfg).take(work), _blas_threads(p, threads)
+        room = _scratch(p, "forward", cfg).take(work)
         rows = self._weights(p, w, room) if packed is None else packed.reshape(p.g, p.co // p.g, -1)
         for images, pixels in _panels(p, cfg):
             columns = self._columns(p, x, images, pixels, room)
@@ -112,7 +109,7 @@ class Im2col(Backend):
     def grad_input(
         self, p: ConvProblem, cfg: Panels, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
-        room, threads = _scratch(p, "grad_input", cfg).take(work), _blas_threads(p, threads)
+        room = _scratch(p, "grad_input", cfg).take(work)
         rows = self._weights(p, w, room)
         if _in_place(p):
             whole = slice(0, p.n), slice(0, p.oh * p.ow)
@@ -129,7 +126,7 @@ class Im2col(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Panels, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        room, threads = _scratch(p, "grad_weight", cfg).take(work), _blas_threads(p, threads)
+        room = _scratch(p, "grad_weight", cfg).take(work)
         total = (room["total"] if _turns(p) else dw).reshape(p.g, p.co // p.g, -1)
         total[...] = 0
         for images, pixels in _panels(p, cfg):
@@ -175,10 +172,6 @@ class Im2col(Backend):
             return a.reshape(p.n, 1, -1, p.co)[images, :, pixels] if p.y_last else a[images]
 
         steps.epilogue(part(y), bias, part(residual), after.code, p.y_last, 1)
-
-
-def _blas_threads(p: ConvProblem, threads: int) -> int:
-    return 1 if nominal_flops(p) < _ALONE else threads
 
 
 def _in_place(p: ConvProblem) -> bool:
