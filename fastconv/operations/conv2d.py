@@ -98,7 +98,7 @@ def conv2d(
             [81., 90.]]], dtype=float32)
     """
     key = None
-    if out is None and residual is None and rtol is None and is_plain(stride, padding, dilation, groups, x, w):
+    if residual is None and rtol is None and is_plain(stride, padding, dilation, groups, x, w):
         a: Any = x
         v: Any = w
         key = (
@@ -107,10 +107,13 @@ def conv2d(
         )  # fmt: skip
         known: Known | None = lookup(key)
         if known is not None and a.flags.aligned and v.flags.aligned:
-            if bias is None:
-                return known.run(a, v)
-            if type(bias) is np.ndarray and bias.dtype == a.dtype and bias.shape == v.shape[:1]:
-                return known.run(a, v, ready(bias, known.name))
+            plain = bias is None or (type(bias) is np.ndarray and bias.dtype == a.dtype and bias.shape == v.shape[:1])
+            b: Any = bias if bias is None or not plain else ready(bias, known.name)  # type: ignore[arg-type]
+            if plain and out is None:
+                return known.run(a, v, b)
+            if plain and known.fits(a, out) and not any(np.may_share_memory(out, c) for c in (v, b) if c is not None):
+                known.into(out, a, v, b)  # type: ignore[arg-type]
+                return out  # type: ignore[return-value]
     nhwc = is_nhwc(layout)
     xa, wa = image("x", x, nhwc), as_array("w", w)
     ba = None if bias is None else as_array("bias", bias)
@@ -139,7 +142,7 @@ def conv2d(
     if ra is not None:
         check_shape("residual", ra, plan.shape[1:] if unbatched else plan.shape, nhwc)
         ra = ready(stored(ra, plan.last), dtype)
-    if key is not None and by_shapes(plan) and weights is w and np.may_share_memory(xs, x):
+    if key is not None and out is None and by_shapes(plan) and weights is w and np.may_share_memory(xs, x):
         remember(key, Known(plan, dtype, last, nhwc, unbatched))
     inputs = xa, wa, ba, ra
     return run_plan(plan, xs, weights, dtype, out, inputs, ba, residual=ra, nhwc=nhwc, unbatched=unbatched)

@@ -186,3 +186,20 @@ def test_other_calls_refuse(name: str) -> None:
     ):
         with pytest.raises(error, match=r"^out must"):
             call(*args, **opt, out=wrong)
+
+
+@pytest.mark.parametrize("overlap", ["w", "bias", "x", ""])
+def test_known_calls_with_out(overlap: str) -> None:
+    """A call that was made before, now into memory of its operands, or beside them."""
+    rng = np.random.default_rng(0)
+    room = rng.integers(-3, 4, 400).astype(np.float32)
+    x, w, b = room[:64].reshape(1, 4, 4, 4), room[64:128].reshape(4, 4, 2, 2), room[128:132]
+    want = fastconv.conv2d(x.copy(), w.copy(), b.copy())
+    np.testing.assert_array_equal(fastconv.conv2d(x, w, b), want)
+    start = {"x": 30, "w": 70, "bias": 120, "": 200}[overlap]
+    out = room[start : start + want.size].reshape(want.shape)
+    for _ in range(2):
+        given = room.copy()
+        assert fastconv.conv2d(x, w, b, out=out) is out
+        np.testing.assert_array_equal(out, want)
+        room[:] = given
