@@ -110,6 +110,7 @@ def reach(a: FftAxis) -> int:
     return a.m2 if a.taps <= a.m2 else half if a.taps <= half else a.t
 
 
+@lru_cache(256)
 def _twiddles(n1: int, n2: int) -> Array:
     w = np.exp(-2j * np.pi * np.outer(np.arange(n1), np.arange(n2)) / (n1 * n2))
     found: Array = np.stack([w.real, w.imag], -1).ravel()
