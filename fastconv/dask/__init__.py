@@ -2,8 +2,9 @@
 
 Work is cut as the array is cut: a block gets the rows and columns that its outputs need from its neighbours
 (`dask.array.map_overlap`), and the function of the same name computes it in memory. What is summed directly is equal
-to the array in memory to the last bit; FFTs, Winograd's algorithm (in ``backend="auto"``) and the running sums of
-`uniform_filter` round otherwise for blocks of another size, within the bounds of each.
+to the array in memory to the last bit; FFTs, Winograd's algorithm (in ``backend="auto"``), the running sums of
+`uniform_filter`, and 1x1 kernels in blocks of four pixels and fewer round otherwise for blocks of another size, within
+the bounds of each.
 
 Borders are those of the whole array, channels are never split, and chunks smaller than their halo are merged, with a
 warning. A task uses one thread, since schedulers run as many tasks as there are cores; under the synchronous one it
