@@ -177,7 +177,7 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
 Bound: TypeAlias = Callable[[Array, Array], Any]
 
 
-def _bind(
+def bind(
     step: str,
     weights: tuple[Array, ...],
     output: tuple[int, ...],
@@ -185,15 +185,18 @@ def _bind(
     dtype: str,
     engine: str | None = None,
     sign: int = 0,
+    threads: int | None = None,
 ) -> Bound:
+    """A step with its weights, window, record and scratch memory; without ``threads`` small work has one thread."""
     name, kernels = steps(dtype, engine)
     kh, kw, inside = 1, 1, (0, 0)
     shown: tuple[Any, ...] = ()
     if see is not None:
         kh, kw, inside = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1, see.inside
         shown = see.rows, see.cols, see.cval
-    taps = kh * kw if step == "direct" else kh + kw
-    threads = 1 if math.prod(output) * max(taps, 8) < _SHORT else get_num_threads()
+    if threads is None:
+        taps = kh * kw if step == "direct" else kh + kw
+        threads = 1 if math.prod(output) * max(taps, 8) < _SHORT else get_num_threads()
     record, nbytes = _tasks(step, _Shape(output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads))
     run, borrow, give_back = getattr(kernels, f"filter_{step}"), workspace.borrow, workspace.give_back
 
@@ -219,7 +222,7 @@ def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str,
     w = np.array(kernel.T[: (kw + 1) // 2 if sign else kw, ::-1], dtype, order="C")
     if sign and kw % 2:
         w[-1] /= 2
-    return _bind("direct", (w,), output, see, dtype, engine, sign)
+    return bind("direct", (w,), output, see, dtype, engine, sign)
 
 
 def bind_separable(
@@ -227,7 +230,7 @@ def bind_separable(
 ) -> Bound:
     """The same for the kernel ``outer(column, row)``: sums along columns of a few rows, then along those rows."""
     weights = np.array(column[::-1], dtype), np.array(row, dtype)
-    return _bind("separable", weights, output, see, dtype, engine)
+    return bind("separable", weights, output, see, dtype, engine)
 
 
 def direct(x: Array, kernel: Array, y: Array, see: Window, dtype: str, engine: str | None = None) -> None:
@@ -248,23 +251,23 @@ def line(x: Array, weights: Array, sign: int, y: Array, see: Window, engine: str
     The axis is the one whose table is longer than ``y``; ``sign`` 1 or -1 tells that the weights equal plus or
     minus their reverse.
     """
-    _bind("line", (np.ascontiguousarray(weights, np.float64),), y.shape, see, "float64", engine, sign)(x, y)
+    bind("line", (np.ascontiguousarray(weights, np.float64),), y.shape, see, "float64", engine, sign)(x, y)
 
 
 def running(x: Array, y: Array, see: Window, engine: str | None = None) -> None:
     """Means along one axis in float64, number by number those of `scipy.ndimage.uniform_filter1d`."""
-    _bind("running", (), y.shape, see, "float64", engine)(x, y)
+    bind("running", (), y.shape, see, "float64", engine)(x, y)
 
 
 def split(x: Array, planes: Array, see: Window, engine: str | None = None) -> None:
     """Fill ``planes`` (C, rows, columns) with all that the window shows of an image."""
     c, rows, columns = planes.shape
-    _bind("split", (), (rows, columns, c), see, planes.dtype.name, engine)(x, planes)
+    bind("split", (), (rows, columns, c), see, planes.dtype.name, engine)(x, planes)
 
 
 def join(planes: Array, y: Array, engine: str | None = None) -> bool:
     """Fill the image ``y`` with planes, rounded and saturated if it holds integers; whether they are all finite."""
-    return bool(_bind("join", (), y.shape, None, planes.dtype.name, engine)(planes, y))
+    return bool(bind("join", (), y.shape, None, planes.dtype.name, engine)(planes, y))
 
 
 def finite(a: Array) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..core.typing import Array
 from . import filtering
 from .ndimage_calls import Odd, axes_of, border, each, number, origin_of, whole
-from .ndimage_passes import EPSILON, TOGETHER, Seen, prepared, readable
+from .ndimage_passes import EPSILON, TOGETHER, prepared, readable
 from .ndimage_plans import Plan, checked, kept, planned
 
 #: numbers of a plane up to which planes are filtered as one tall image
@@ -90,7 +91,7 @@ class _Planes:
             rows = np.where(see.rows < 0, -1, see.rows + shift).ravel()
             output = n * self._height - (kh - 1), width, c
             laid = np.array(w.T[:, ::-1], compute, order="C")
-            shown = Seen(rows, see.cols, see.inside, see.cval)
+            shown = replace(see, rows=rows, inside_rows=(0, 0), zeros=None, kept=False)
             self._steps[n] = prepared("direct", (n * h, width, c), output, shown, compute, 0, threads, laid)
 
     def __call__(self, x: Array, y: Array) -> None:

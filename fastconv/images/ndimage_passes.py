@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..core import workspace
 from ..core.typing import Array
-from ..engines import loader
 from . import filtering
 from .filtering import Window
 from .ndimage_calls import Line, Odd
@@ -41,37 +40,15 @@ class Pass(Protocol):
     def __call__(self, x: Array, y: Array) -> None: ...
 
 
-class Seen(NamedTuple):
-    """What a step is told of a `Window`."""
-
-    rows: Array
-    cols: Array
-    inside: tuple[int, int]
-    cval: float
-
-
 def prepared(
-    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window | Seen, dtype: str, sign: int, threads: int,
+    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int,
     *weights: Array,
 ) -> Pass:  # fmt: skip
     """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
-    name, kernels = filtering.steps(dtype)
     kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
     threads = threads if prod(output) * (kh * kw if step == "direct" else kh + kw) > SERIAL else 1
-    cut = filtering._Shape(output, kh, kw, see.inside, sign, dtype, loader.vector_bytes(name), threads)
-    record, nbytes = filtering._tasks(step, cut)
-    run = getattr(kernels, f"filter_{step}")
-    rows, cols, cval = see.rows, see.cols, see.cval
-    borrow, give_back = workspace.borrow, workspace.give_back
-
-    def call(x: Array, y: Array) -> None:
-        work = borrow(dtype, nbytes)
-        try:
-            run(x.reshape(shape), *weights, y.reshape(output), rows, cols, cval, work, record, threads)
-        finally:
-            give_back(dtype, work)
-
-    return call
+    bound = filtering.bind(step, weights, output, see, dtype, sign=sign, threads=threads)
+    return lambda x, y: bound(x.reshape(shape), y.reshape(output))
 
 
 def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:

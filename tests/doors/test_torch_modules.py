@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import pytest
+
+from tests.child import run_code
 
 torch: Any = pytest.importorskip("torch")
 nn = torch.nn
@@ -263,3 +266,33 @@ def test_laid_out_in_inference_mode() -> None:
     net.train().eval()
     with torch.no_grad():
         assert close(net(x), plain(net)(x))
+
+
+GUESTS = """
+import os
+import torch
+import fastconv.torch
+from fastconv.torch import threads
+
+x, w = torch.randn(2, 16, 40, 40), torch.randn(24, 16, 3, 3)
+want = torch.nn.functional.conv2d(x, w, padding=1).numpy()
+
+def right():  # by NumPy: PyTorch's own operators hang in a forked child
+    return abs(fastconv.torch.conv2d(x, w, padding=1).numpy() - want).max() < 1e-3
+
+tasks = lambda: len(os.listdir("/proc/self/task"))
+before = tasks()
+good = all(right() for _ in range(5))
+print(good, not threads._found or tasks() == before, flush=True)
+child = os.fork()
+if not child:
+    os._exit(not right())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+def test_calls_run_on_pytorchs_threads_and_in_a_fork_on_ours() -> None:
+    said, forked = run_code(GUESTS).split("\n")[:2]
+    assert said == "True True"
+    assert forked == "0"
