@@ -48,11 +48,13 @@ def test_dress(how: str) -> None:
 
 
 def test_booked_memory_that_is_not_used_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = memory.booked(SEED, 10).failures
     kind = type(fastconv.get_backend("im2col/cython"))
     original = kind.workspace
     monkeypatch.setattr(kind, "workspace", lambda self, *a: 20 * original(self, *a))
     line = memory.booked(SEED, 10)
-    assert line.failures and all("im2col" in f for f in line.failures)
+    more = [f for f in line.failures if f not in known]
+    assert more and all("im2col" in f for f in more)
 
 
 def test_enough_bad_input() -> None:

@@ -44,9 +44,11 @@ def dtype_of(dtype: Any, image: Any) -> str:
 def real(name: str, value: Any) -> float:
     """A number."""
     try:
-        return float(value)
+        if not isinstance(value, (str, bytes)):  # which float would read
+            return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+        pass
+    raise TypeError(f"{name} must be a real number, got {value!r}")
 
 
 def real_only(image: Any, dtype: Any, **given: bool) -> None:

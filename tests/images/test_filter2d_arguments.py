@@ -116,3 +116,10 @@ def test_units_are_not_lost() -> None:
         fastconv.filter2d(np.ones((4, 4)) * units.Jy, SOBEL)
     with pytest.raises(TypeError, match="x has masked elements"):
         fastconv.max_pool2d(np.ma.masked_equal(np.eye(4)[None], 1), 2)
+
+
+@pytest.mark.parametrize("name", ["cval", "delta"])
+def test_text_is_no_number(name: str) -> None:
+    text: Any = {name: "0"}
+    with pytest.raises(TypeError, match=f"{name} must be a real number"):
+        fastconv.filter2d(np.ones((5, 5)), np.ones((3, 3)), **text)
