@@ -14,7 +14,7 @@ Arrays are (n, h, w, c) or (n, c, h, w); weights stay (co, ci // groups, kh, kw)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,15 +26,26 @@ from .direct_layout import STRIP, DirectConfig, Pass, layout_of, shape, width
 
 BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
-_PACK = 0.9, 2.1, 4.5  # vectors that are multiplied while a weight is packed: 1x1, other kernels, these swapped
-_READ, _UNPACK = 0.3, 1.7  # while a number of the source is fetched, a weight of dw comes to its place
-_FLIP = 1.5  # while a number goes from planes to channels last or back
-_BLOCK = 40  # until a block of sums is at work
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
 _SETS = 4096  # bytes after which numbers meet in one set of the first cache
 _SUMS = 1 << 20  # bytes of a thread's own sums
 _NOTHING = Epilogue(None, None, "")
+
+
+class Costs(NamedTuple):
+    """Vectors that are multiplied meanwhile."""
+
+    work: float  # one is multiplied, with the loads that this takes
+    pack: tuple[float, float, float]  # a weight is packed: 1x1, other kernels, these swapped
+    read: float  # a number of the source is fetched
+    flip: float  # a number goes from planes to channels last or back
+    unpack: float  # a weight of dw comes to its place
+    block: float  # a block of sums begins
+
+
+# by bytes of a vector, so that algorithms rank as measured: EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
+_COSTS = {64: Costs(1.0, (0.9, 2.1, 4.5), 0.3, 1.5, 1.7, 40.0), 32: Costs(1.4, (7.0, 2.1, 2.3), 0.3, 1.7, 4.8, 57.0)}
 
 
 def _few(p: ConvProblem, pass_: str) -> bool:
@@ -67,7 +78,7 @@ class Direct(Backend):
             panels = r.groups * -(-r.og // (nv * lanes))
             ways = (k for k in range(1, min(threads, panels) + 1) if threads % k == 0)
             options += [DirectConfig(nv, min(nr, 7) if far else nr, k, chunk) for k in ways]
-        return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes))
+        return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes, self._costs()))
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> DirectConfig:
         lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
@@ -80,15 +91,15 @@ class Direct(Backend):
         return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
 
     def cost(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, rates: Rates) -> Cost:
-        flops, moved, lanes = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p)
+        flops, moved, lanes, c = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p), self._costs()
         if cfg.nv == 0:
             return Cost(flops, moved, moved / (2 * rates.copy_gbs * 1e9) + 1e-6)
         if pass_ == "grad_weight":
-            cycles = _sum_cycles(*shape(p, pass_), cfg, threads, lanes)
-            work = cycles * 2 * lanes + _UNPACK * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
+            cycles = _sum_cycles(*shape(p, pass_), cfg, threads, lanes, c)
+            work = cycles * 2 * lanes + c.unpack * 2 * lanes * p.co * (p.ci // p.g) * p.kh * p.kw
             seconds = work / (rates.fma_gflops * 1e9 * threads)
         else:
-            cycles = _pass_cycles(shape(p, pass_)[0], cfg, threads, lanes)
+            cycles = _pass_cycles(shape(p, pass_)[0], cfg, threads, lanes, c)
             seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) * flops / nominal_flops(p)
         return Cost(flops, moved, seconds + rates.launch_us * 1e-6 * (threads > 1))
 
@@ -96,7 +107,8 @@ class Direct(Backend):
         if cfg.nv == 0:
             return 0.0
         (r, _), lanes = shape(p, "forward"), self._lanes(p)
-        cycles = _PACK[0 if r.kernel == 1 else 1] * r.groups * width(r.og, cfg.nv, lanes) * r.cg * r.taps / cfg.ways
+        pack = self._costs().pack[0 if r.kernel == 1 else 1]
+        cycles = pack * r.groups * width(r.og, cfg.nv, lanes) * r.cg * r.taps / cfg.ways
         return cycles * 2 * lanes / (rates.fma_gflops * 1e9) * valid_tap_flops(p) / nominal_flops(p)
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
@@ -156,11 +168,14 @@ class Direct(Backend):
     def _pass(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int) -> Pass:
         return layout_of(p, pass_, cfg, threads, self._lanes(p))
 
+    def _costs(self) -> Costs:
+        return _COSTS.get(self.vector_bytes, _COSTS[32])
+
     def _lanes(self, p: ConvProblem) -> int:
         return self.vector_bytes // p.itemsize
 
 
-def _pass_cycles(r: DirectPass, cfg: DirectConfig, threads: int, lanes: int) -> float:
+def _pass_cycles(r: DirectPass, cfg: DirectConfig, threads: int, lanes: int, c: Costs) -> float:
     """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""
     crews, columns, vectors = threads // cfg.ways, -(-r.ow // cfg.nr), -(-r.og // lanes)
     panels, tail = -(-vectors // cfg.nv), (vectors - 1) % cfg.nv + 1  # of a group; vectors of the last one
@@ -171,13 +186,15 @@ def _pass_cycles(r: DirectPass, cfg: DirectConfig, threads: int, lanes: int) -> 
         tails = end // panels - first // panels
         work = max(work, (end - first - tails) * whole + tails * part)
         own = max(own, (end - first - tails) * cfg.nv + tails * tail)
-    pack = _PACK[0 if r.kernel == 1 else 1 + r.swapped]
-    read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
-    wrote = _FLIP * r.n * r.oh * r.ow * r.phases * r.groups * r.og / threads if r.yplane else 0
-    return work * rows * terms + pack * own * lanes * terms + read + wrote
+    pack = c.pack[0 if r.kernel == 1 else 1 + r.swapped]
+    read = (c.read + (c.flip if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
+    wrote = c.flip * r.n * r.oh * r.ow * r.phases * r.groups * r.og / threads if r.yplane else 0
+    return c.work * work * rows * terms + pack * own * lanes * terms + read + wrote
 
 
-def _sum_cycles(r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConfig, threads: int, lanes: int) -> float:
+def _sum_cycles(
+    r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConfig, threads: int, lanes: int, c: Costs
+) -> float:
     """Cycles of all threads in grad_weight: multiply-adds, beginnings of blocks, outputs laid side by side, reading."""
     (f,) = phases
     run, runs = (f.kw * r.cg, f.kh) if f.cd * r.c == r.cg else (r.cg, f.kh * f.kw)
@@ -186,9 +203,9 @@ def _sum_cycles(r: DirectPass, phases: tuple[DirectPhase, ...], cfg: DirectConfi
     busy = max(1.0, 4 / (cfg.nv * min(cfg.nr, run)))  # sums that are too few wait for each other
     work = pixels * r.groups * width(r.og, 1, lanes) / lanes * r.cg * r.taps / 0.85 * busy
     strips = r.n * -(-r.oh // max(1, STRIP // r.ow))
-    read = (_READ + (_FLIP if r.xplane else 0)) * r.n * r.h * r.w * r.c * (1 if cfg.private else threads)
-    laid = (_READ + (_FLIP if r.yplane else 0)) * pixels * r.groups * width(r.og, cfg.nv, lanes)
-    return work + strips * panels * runs * blocks * _BLOCK + read + laid
+    read = (c.read + (c.flip if r.xplane else 0)) * r.n * r.h * r.w * r.c * (1 if cfg.private else threads)
+    laid = (c.read + (c.flip if r.yplane else 0)) * pixels * r.groups * width(r.og, cfg.nv, lanes)
+    return work + strips * panels * runs * blocks * c.block + read + laid
 
 
 def _row_cycles(ow: int, columns: int, vectors: int) -> float:

@@ -10,6 +10,7 @@ channels are few. In grad_weight the lanes are channels: x is turned, rows of dy
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +27,21 @@ _NEAR = 8192  # vectors of weights that stay in a core's own cache
 _ALIKE = 4096  # bytes after which numbers meet in one set of the first cache
 _NOTHING = Epilogue(None, None, "")
 
-# vectors that are multiplied meanwhile, so that direct and this rank as measured on an AMD EPYC 9005 (Zen 5, AVX-512),
-# 2026-12-01
-_LOAD = 24.0  # a vector of pixels comes to its panel
-_LINE = 64.0  # the first of a row that is read
-_TURN = 14.0  # a vector of x is turned
-_WEIGHT = 4.0  # a vector of weights is read that is not in a core's own cache
-_BLOCK = 80.0  # a block begins and ends
-_STORE = 20.0  # a vector of results is written
-_SUM = 8.0  # one of sums is read and written
+
+class Costs(NamedTuple):
+    """Vectors that are multiplied meanwhile."""
+
+    load: float  # a vector of pixels comes to its panel
+    line: float  # the first of a row that is read
+    turn: float  # a vector of x is turned
+    weight: float  # a vector of weights is read that is not in a core's own cache
+    block: float  # a block begins and ends
+    store: float  # a vector of results is written
+    sum: float  # one of sums is read and written
+
+
+# by bytes of a vector, so that direct and this rank as measured: EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
+_COSTS = {64: Costs(24.0, 64.0, 14.0, 4.0, 80.0, 20.0, 8.0), 32: Costs(6.0, 150.0, 7.0, 8.0, 40.0, 20.0, 32.0)}
 
 
 class Pointwise(Backend):
@@ -63,7 +70,7 @@ class Pointwise(Backend):
 
     def cost(self, p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int, rates: Rates) -> Cost:
         lanes, moved = self.vector_bytes // p.itemsize, compulsory_bytes(p)
-        cycles = (_sums if pass_ == "grad_weight" else _products)(cfg, lanes, threads)
+        cycles = (_sums if pass_ == "grad_weight" else _products)(cfg, lanes, threads, _costs(self.vector_bytes))
         seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) + rates.launch_us * 1e-6 * (threads > 1)
         weights = p.co * (p.ci // p.g) * p.itemsize
         extra = (threads + 1) * weights if pass_ == "grad_weight" else 0
@@ -108,7 +115,11 @@ def _configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> P
         keep = 1 if sums else max(1, min(-(-pixels // (nv * lanes)), _KEPT // (panel * p.itemsize)))
         sizes = p.n, p.g, channels, outputs, pixels, int(pass_ == "grad_input"), nv, min(nr, 7) if far else nr
         options += [PointwisePass(*sizes, ways, keep, _STRIP, keep * panel) for ways in ({1} if sums else {1, threads})]
-    return min(options, key=lambda cfg: (_sums if sums else _products)(cfg, lanes, threads))
+    return min(options, key=lambda cfg: (_sums if sums else _products)(cfg, lanes, threads, _costs(vector_bytes)))
+
+
+def _costs(vector_bytes: int) -> Costs:
+    return _COSTS.get(vector_bytes, _COSTS[32])
 
 
 def _rows(outputs: int, nr: int, nv: int) -> float:
@@ -118,16 +129,16 @@ def _rows(outputs: int, nr: int, nv: int) -> float:
     return blocks * (max(rows * nv, 4) + 0.1 * (rows + nv))
 
 
-def _products(r: PointwisePass, lanes: int, threads: int) -> float:
+def _products(r: PointwisePass, lanes: int, threads: int, c: Costs) -> float:
     """Those of the thread that has most."""
     vectors = -(-r.pixels // lanes)
     panels, tail = divmod(vectors, r.nv)
     images, outputs = r.n * r.groups, -(-r.outputs // r.ways)  # a share of panels has few tails
-    far = _WEIGHT * outputs * r.channels / lanes if outputs * r.channels > _NEAR * lanes else 0.0
+    far = c.weight * outputs * r.channels / lanes if outputs * r.channels > _NEAR * lanes else 0.0
 
     def panel(nv: int) -> float:
-        each = r.channels * (_rows(outputs, r.nr, nv) + _LOAD * nv + _LINE / r.keep) + far
-        return each + -(-outputs // r.nr) * _BLOCK + outputs * nv * _STORE
+        each = r.channels * (_rows(outputs, r.nr, nv) + c.load * nv + c.line / r.keep) + far
+        return each + -(-outputs // r.nr) * c.block + outputs * nv * c.store
 
     units, crews, full = images * (panels + (tail > 0)), threads // r.ways, panel(r.nv)
     most = -(-units // crews)
@@ -135,15 +146,15 @@ def _products(r: PointwisePass, lanes: int, threads: int) -> float:
     return (most - tails) * full + (tails * panel(tail) if tail else 0)
 
 
-def _sums(r: PointwisePass, lanes: int, threads: int) -> float:
+def _sums(r: PointwisePass, lanes: int, threads: int, c: Costs) -> float:
     """The same in grad_weight."""
     strips = -(-r.pixels // r.strip)
     vectors = -(-r.channels // lanes)
     panels, tail = divmod(vectors, r.nv)
     blocks, pixels = -(-r.outputs // r.nr), r.pixels / strips
     work = panels * _rows(r.outputs, r.nr, r.nv) + (_rows(r.outputs, r.nr, tail) if tail else 0)
-    each = pixels * (work + vectors * _TURN) + (panels + (tail > 0)) * blocks * _BLOCK
-    each += r.outputs * vectors * _SUM
+    each = pixels * (work + vectors * c.turn) + (panels + (tail > 0)) * blocks * c.block
+    each += r.outputs * vectors * c.sum
     units = r.n * strips
     return r.groups * each * -(-units // threads)
 

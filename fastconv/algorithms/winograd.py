@@ -42,7 +42,8 @@ _TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # tiles and sums are chosen to
 _SUMS = 64, 48, 32, 16  # products that may be summed by themselves: whole vectors of channels
 _TILE_SUMS = 64, 56, 48, 40, 32, 28, 24, 20, 16, 12, 8  # in grad_weight
 _PRODUCT = 0.85  # of the FMA peak, reached by the products
-_STAGE = 0.13  # bytes of V, M and U made or read by the other stages, per operation of the FMA peak
+# bytes of V, M and U made or read by the other stages, per operation of the FMA peak, by bytes of a vector
+_STAGE = {64: 0.13, 32: 0.45}  # EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
 _NEAR = 0.5  # the time of a byte of weights or sums, which stay in a core's cache, beside that of the others
 #: tiles whose products take as long as the weights, which may be prepared; in grad_weight also sums begin and end
 _WEIGHTS = {"forward": 3, "grad_input": 3, "grad_weight": 12}
@@ -137,9 +138,14 @@ class Winograd(Backend):
         if min(grid.ci, grid.co) < 3:  # nearly empty vectors, packed in parts
             stages *= 2
         share = ceil_div(pieces, threads) / pieces  # of the work, for the thread that has most
-        seconds = share * (flops / (product * rates.fma_gflops * 1e9) + stages / (_STAGE * rates.fma_gflops * 1e9))
+        seconds = share * (
+            flops / (product * rates.fma_gflops * 1e9) + stages / (self._stage() * rates.fma_gflops * 1e9)
+        )
         launches = 0 if threads == 1 else 2 * blocks if cfg.by_panels else 2
         return Cost(flops, compulsory_bytes(p) + 2 * stages, seconds + 3e-6 + launches * rates.launch_us * 1e-6)
+
+    def _stage(self) -> float:
+        return _STAGE.get(self.vector_bytes, _STAGE[32])
 
     def saves(self, p: ConvProblem, cfg: Blocks, threads: int, rates: Rates) -> float:
         grid, _ = layout(p, "forward", cfg, threads, 64 // p.itemsize)
@@ -147,7 +153,7 @@ class Winograd(Backend):
         if cfg.by_panels and numbers * p.itemsize > _L3:
             return 0.0
         again = cfg.row_blocks * cfg.col_blocks if cfg.by_panels else 1
-        return again * _NEAR * numbers * p.itemsize / (_STAGE * rates.fma_gflops * 1e9 * threads)
+        return again * _NEAR * numbers * p.itemsize / (self._stage() * rates.fma_gflops * 1e9 * threads)
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         """Products of the largest tiles, were they all whole."""
