@@ -50,34 +50,46 @@ cdef void _pointwise_share(const void* arguments, intp ithr, intp nthr) noexcept
             u += 1
 
 
+cdef inline void _ask_rows(const PointwisePass* r, const real* y, intp rows) noexcept nogil:
+    """Ask for rows of results that come soon."""
+    cdef intp k, j, bytes = r.nv * LANES * sizeof(real)
+    for k in range(rows):
+        for j in range(0, bytes, 64):
+            fetch_w(<const char*> (y + k * r.pixels) + j)
+
+
 cdef void _pointwise_panel(const Pointwise* a, intp i, intp p, intp n, const real* panel, intp way) noexcept nogil:
     """The outputs of a way for n pixels from p on; i: image and group."""
     cdef const PointwisePass* r = a.r
-    cdef intp blocks = (r.outputs + r.nr - 1) // r.nr, nv = (n + LANES - 1) // LANES, b, o, rows, at, k, j
+    cdef intp blocks = (r.outputs + r.nr - 1) // r.nr, nv = (n + LANES - 1) // LANES, b, o, rows, at, k
+    cdef intp group = i % r.groups * r.outputs
+    cdef intp even = r.outputs // blocks, more = r.outputs % blocks             # rows of a block; blocks of one more
+    cdef intp first = split(blocks, way, r.ways), last = split(blocks, way + 1, r.ways)
     cdef real tile[14 * 4 * LANES]
-    cdef real* y
+    cdef real* y = a.y + i * r.outputs * r.pixels + p
     cdef direct_job job
     memset(&job, 0, sizeof(job))
     job.rows = job.taps = job.finish = 1
     job.n = r.channels
     job.pixel = r.outputs if r.swapped else r.channels
     job.out, job.activation, job.lanes = r.pixels, a.activation, <int> (n - (nv - 1) * LANES)
-    for b in range(split(blocks, way, r.ways), split(blocks, way + 1, r.ways)):
-        o = split(r.outputs, b, blocks)
-        rows = split(r.outputs, b + 1, blocks) - o
+    o = first * even + min(first, more)
+    _ask_rows(r, y + o * r.pixels, even + (first < more))
+    for b in range(first, last):
+        rows = even + (b < more)
         at = (i * r.outputs + o) * r.pixels + p
         y = a.y + at
-        for k in range(rows):
-            for j in range(nv):
-                fetch_w(y + k * r.pixels + j * LANES)
+        if b + 1 < last:
+            _ask_rows(r, y + rows * r.pixels, rows)
         if not r.swapped:
-            o += i % r.groups * r.outputs
-            job.each = _place(a.bias, o)
-            direct_of_products[nv][rows](&job, a.w + o * r.channels, panel, y, _place(a.residual, at))
+            job.each = _place(a.bias, group + o)
+            direct_of_products[nv][rows](&job, a.w + (group + o) * r.channels, panel, y, _place(a.residual, at))
+            o += rows
             continue
         if n % LANES:                                       # sums are stored whole
             y, job.out = tile, nv * LANES
-        direct_of_sums[nv][rows](&job, a.w + i % r.groups * r.channels * r.outputs + o, panel, y, NULL)
+        direct_of_sums[nv][rows](&job, a.w + group * r.channels + o, panel, y, NULL)
+        o += rows
         for k in range(rows if n % LANES else 0):
             memcpy(a.y + at + k * r.pixels, tile + k * nv * LANES, n * sizeof(real))
 
