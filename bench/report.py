@@ -88,9 +88,9 @@ def _wrong(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _photograph(pictures: dict[str, str], folder: Path) -> str:
-    """The panel, as JPEG within the page: a PNG of photographs is large."""
+    """The panel, as WebP within the page: a PNG of photographs is large."""
     name = draw_panel(decode(pictures), folder)
-    small = folder / f"{name}.jpeg"
+    small = folder / f"{name}.webp"
     picture = Image.open(folder / f"{name}.png").convert("RGB")
     picture.thumbnail((1400, 1400))
     picture.save(small, quality=75)
