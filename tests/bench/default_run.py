@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from bench import measure, networks_report, photo, records, run, subjects, workloads
+from bench import measure, memory, networks_report, phases, photo, records, run, scaling, subjects, workloads
 from bench.networks import PEERS, Record
 from bench.panel import encode
+from bench.peers import PEERS as ALL
 
 ROUNDS = 25
 
@@ -46,7 +47,32 @@ def document() -> dict[str, Any]:
         ceilings={"fma_gflops": 96.0, "cache_gbs": 150.0, "memory_gbs": 20.0},
         networks=_networks(rng),
         photograph=encode(photo.filtered()),
+        **around(),
     )
+
+
+def around() -> dict[str, list[dict[str, Any]]]:
+    """Scaling, scratch memory and phases."""
+    grown = {"threads": (1, 2), **scaling.SIZES}
+    return {
+        "scaling": [
+            {"over": over, "size": size, "backend": f"{name}/cython", "seconds": 1e-3 * size ** (-1 if i == 0 else 1)}
+            for i, (over, sizes) in enumerate(grown.items())
+            for size in sizes
+            for name in scaling.ALGORITHMS
+        ],
+        "workspace": [
+            {"layer": layer, "backend": name, "predicted": 2_000_000, "measured": 2_250_000}
+            for layer in memory.LAYERS
+            for name in fastconv.list_backends()
+        ],
+        "phases": [
+            {"backend": f"{name}/{engine}", "phase": phase, "seconds": 0.8 / 10**i}
+            for name in phases.BACKENDS
+            for engine in ("cython", "numba")
+            for i, phase in enumerate(phases.PHASES)
+        ],
+    }
 
 
 def _explained(layer: workloads.Layer, pass_: Any) -> list[dict[str, Any]]:
@@ -65,11 +91,11 @@ def _entry(
 
 
 def _networks(rng: np.random.Generator) -> dict[str, Any]:
-    held = workloads.load_networks()
+    held, peers = workloads.load_networks(), [p.name for p in ALL if p.name in PEERS and not p.prepared]
     found = []
     for layer in dict.fromkeys(layer for layers in held.values() for layer in layers):
         counts = {name: layers[layer] for name, layers in held.items() if layer in layers}
-        times = {name: list(layer.flops / 5e10 * np.exp(0.3 * rng.standard_normal(20))) for name in ("nchw", *PEERS)}
+        times = {name: list(layer.flops / 5e10 * np.exp(0.3 * rng.standard_normal(20))) for name in ("nchw", *peers)}
         medians = {name: float(np.median(samples)) for name, samples in times.items()}
         ours = {"nchw": medians.pop("nchw")}
         found.append(Record(layer.name, "forward", counts, ours, {"nchw": "direct/cython"}, medians, times))
