@@ -34,6 +34,10 @@ _VERSIONS_OF = (
     "openvino",
     "jax",
     "opencv-python-headless",
+    "ncnn",
+    "MNN",
+    "ai-edge-litert",
+    "pyfftw",
 )
 _VARIABLES = ("FASTCONV_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "ONEDNN_", "XLA_FLAGS")
 

@@ -307,7 +307,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
 
     arguments = ["run", "--quick", "--no-photo", "--seconds", "1", "--passes", "forward", "--out", str(tmp_path)]
     arguments += ["--layers", "sweep_k1", "sweep_k3", "--filter", "* im2col/*"]
-    measure_, seen = run.Runner._measure, []
+    measure_, seen = run.Runner._measure, list[str]()
 
     def interrupted(self, group, seconds):
         if seen:

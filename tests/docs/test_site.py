@@ -30,9 +30,8 @@ def test_snippets(page: str) -> None:
     if "bench import" in text and find_spec("matplotlib") is None:
         pytest.skip("matplotlib is not installed")
     for module in ("dask", "torch", "numba"):
-        if f"import {module}" in text or f"{module}.array" in text:
-            if find_spec(module) is None:
-                pytest.skip(f"{module} is not installed")
+        if (f"import {module}" in text or f"{module}.array" in text) and find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     names: dict[str, object] = {"__name__": "__main__"}
     for code, output in BLOCK.findall(text):
         said = io.StringIO()
