@@ -42,7 +42,8 @@ class TorchCompiled(Inference):
     def start(self, threads: int) -> None:
         self.torch: Any = import_module("torch")
         self.torch.set_num_threads(threads)
-        import_module("torch._inductor.config").freezing = True
+        config: Any = import_module("torch._inductor.config")
+        config.freezing = True
 
     def _loaded(self, layer: Layer, tensors: Tensors, bias: np.ndarray | None) -> Call | None:
         torch = self.torch

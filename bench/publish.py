@@ -140,7 +140,7 @@ def index(docs: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for key, doc in docs.items():
         about, top = doc["published"], doc.get("ceilings", {})
-        best = max(rows_of(doc), key=lambda row: row.gflops)
+        best = max((row for row in rows_of(doc) if row.in_sweep), key=lambda row: row.gflops)
         rows = [row for row in doc.get("networks", {}).get("rows", []) if row["pass_"] == "forward"]
         figures = [
             f"{top['fma_gflops']:.0f} GFLOP/s" if top else "",
@@ -203,7 +203,7 @@ def _sweep_table(rows: list[Row], pass_: str, settled: Mapping[tuple[str, str, s
     def cell(name: str, size: int) -> str:
         if (row := times.get((name, size))) is None:
             return ""
-        mark = "**" if row.median == best[size] else "" if settled.get((row.layer, pass_, name), True) else "*"
+        mark = ("**" if row.median == best[size] else "") + ("" if settled.get((row.layer, pass_, name), True) else "*")
         return f"{mark}{si(row.median, 's')}{mark}"
 
     head = f"| {TITLES[pass_]} | {' | '.join(f'{size}x{size}' for size in sizes)} |"
