@@ -8,11 +8,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from bench.charts.rows import Results, engines_of, panels, rows_from, si_ticks
 from bench.style import TITLES, legend_below, look_of, split
 
-_LEAST = 3  # points that make a line
+_LEAST = 2  # points that make a line
 
 
 def algorithms(results: Results) -> list[str]:
-    """Those that were measured at three kernel sizes or more."""
+    """Those that were measured at two kernel sizes or more."""
     sizes: dict[str, set[int]] = {}
     for row in rows_from(results):
         if row.in_sweep:
