@@ -8,6 +8,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 HERE = "fastconv/engines/cython_"
 X86 = {  # name: compiler flags, bytes of a vector
@@ -76,6 +77,19 @@ class build(build_ext):
         print(
             f"*** fastconv: {reason}; installing without compiled kernels; fastconv[numba] has others", file=sys.stderr
         )
+
+
+class modules(build_py):
+    """The package, with the benchmarks within it for ``python -m fastconv bench``; a clone has them beside it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for file in Path("bench").rglob("*"):
+                if file.suffix in (".py", ".json", ".css", ".js") and not file.name.startswith(("test_", "conftest")):
+                    target = Path(self.build_lib, "fastconv", "_bench", file)
+                    self.mkpath(str(target.parent))
+                    self.copy_file(str(file), str(target))
 
 
 def write_records():
@@ -149,4 +163,4 @@ def extensions():
 
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_ext": build})
+    setup(ext_modules=extensions(), cmdclass={"build_ext": build, "build_py": modules})

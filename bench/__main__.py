@@ -13,18 +13,21 @@ from bench import commands, commands_more
 from bench.workloads import PASSES
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 1 after a wrong answer, 2 for a request that makes no sense."""
-    arguments = _parser().parse_args(argv)
+def main(argv: list[str] | None = None, prog: str = "python -m bench") -> int:
+    """Run one command; returns the exit code: 1 after a wrong answer, 2 for nonsense, 130 if interrupted."""
+    arguments = _parser(prog).parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except (ValueError, OSError, RuntimeError) as error:
         Console(stderr=True).print(f"[red]bench:[/] {error}", highlight=False)
         return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print("[red]bench:[/] interrupted; `run` goes on from here, or anew with --fresh")
+        return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of fastconv.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Benchmarks of fastconv.")
     subparsers = parser.add_subparsers(required=True)
 
     run = subparsers.add_parser("run", help="every backend over kernel sizes and layers; charts and report")
@@ -33,16 +36,28 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--full", action="store_true", help="half an hour: slow backends too, more rounds")
     length.add_argument("--quick", action="store_true", help="seconds: a few small layers")
     run.add_argument("--backends", nargs="+", default=[], metavar="PATTERN", help="e.g. 'im2col/*'")
+    run.add_argument("--filter", nargs="+", default=[], metavar="PATTERN", help="cells, e.g. 'sweep_k3 forward *'")
+    run.add_argument("--fresh", action="store_true", help="do not go on where an interrupted run of these settings was")
     run.add_argument("--no-photo", action="store_true", help="leave the photograph out")
     run.add_argument("--seconds", type=float, help="time for all measurements together")
     _add_common(run, "bench-results")
 
-    chart = subparsers.add_parser(
-        "chart", help="redraw charts and report from a JSON file of run, compare or pytest bench"
-    )
+    chart = subparsers.add_parser("chart", help="draw what a JSON file of any command holds")
     chart.set_defaults(command=commands_more.chart)
     chart.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
     chart.add_argument("--out", type=Path, help="output folder (default: beside the JSON file)")
+
+    report = subparsers.add_parser("report", help="the one page of a JSON file of run, compare or pytest bench")
+    report.set_defaults(command=commands_more.report)
+    report.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
+    report.add_argument("--out", type=Path, metavar="FILE", help="the page (default: report.html beside the JSON file)")
+
+    publish = subparsers.add_parser("publish", help="add a run to docs/performance, and make its pages anew")
+    publish.set_defaults(command=commands_more.publish)
+    publish.add_argument("json", type=Path, nargs="?", default=Path("bench-results/benchmark.json"))
+    publish.add_argument("--machine", metavar="WORDS", help="what it is called (default: the CPU's name)")
+    publish.add_argument("--provisional", action="store_true", help="mark its figures as not yet settled")
+    publish.add_argument("--out", type=Path, default=Path("docs/performance"), help="(default: docs/performance)")
 
     diff = subparsers.add_parser(
         "diff", help="what became slower or faster between two runs; exit code 1 if anything is slower"

@@ -22,12 +22,18 @@ class Peer:
         What tables and charts call it.
     module : str
         What has to be installed.
+    package : str
+        What installs it, where that has another name.
+    on_request : bool
+        Whether it takes part only where a pattern names it: each layer costs it many seconds before the first call.
     prepared : bool
         Whether the weights are prepared before the call.
     """
 
     name: str
     module: str
+    package = ""
+    on_request = False
     prepared = False
 
     def start(self, threads: int) -> None:
@@ -44,3 +50,10 @@ class Peer:
     def to_numpy(self, result: Any) -> np.ndarray:
         """The result as (N, C, H, W)."""
         return np.asarray(result)
+
+
+def single_plane(layer: Layer) -> bool:
+    """Whether the layer is what image libraries call filtering, with an output of the input's size."""
+    planes = layer.n == layer.ci == layer.co == layer.stride == layer.dilation == 1
+    same = layer.pads == (layer.kh // 2, layer.kw // 2) and layer.kh % 2 == layer.kw % 2 == 1
+    return planes and same and layer.padding_mode == "zeros"

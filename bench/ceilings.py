@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from bench.calibrate import best_seconds, copy_gbs, fma_gflops
 
-_CACHED = 256 * 2**10  # bytes of each array that is copied within a core's own cache
+_CACHED = 128 * 2**10  # bytes of each array that is copied within a core's own cache
 _COPIES = 200  # in a row, so that handing work to a thread costs little
 
 
@@ -41,11 +42,16 @@ def measure(threads: int, dtype: str = "float32") -> Ceilings:
 
 def cache_gbs(threads: int) -> float:
     """Copies that stay in the cores' own caches, bytes read plus bytes written, in GB/s."""
-    pairs = [(np.ones(_CACHED, np.uint8), np.empty(_CACHED, np.uint8)) for _ in range(threads)]
-
-    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
-        for _ in range(_COPIES):
-            np.copyto(pair[1], pair[0])
-
+    pairs = [(np.ones(_CACHED // 8, np.int64), np.empty(_CACHED // 8, np.int64)) for _ in range(threads)]
+    _copy(pairs[0])  # compiles it
     with ThreadPoolExecutor(threads) as pool:
-        return 2 * threads * _CACHED * _COPIES / best_seconds(lambda: list(pool.map(copy, pairs)), 0.3) / 1e9
+        return 2 * threads * _CACHED * _COPIES / best_seconds(lambda: list(pool.map(_copy, pairs)), 0.3) / 1e9
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copy(pair: Any) -> None:
+    """Copy again and again without the interpreter, whose lock would pass from thread to thread after each copy."""
+    source, target = pair
+    for number in range(_COPIES):
+        for i in range(source.size):
+            target[i] = source[i] ^ number  # a copy of the same again might be left out

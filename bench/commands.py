@@ -17,31 +17,38 @@ console = Console(width=None if sys.stdout.isatty() else 110)
 
 def run(arguments: argparse.Namespace) -> int:
     import fastconv
-    from bench import ceilings, panel, photo, records, report, tables
+    from bench import ceilings, panel, photo, records, report, resume, tables
     from bench import run as runs
 
     settings = runs.FULL if arguments.full else runs.QUICK if arguments.quick else runs.DEFAULT
     given = {
         "layers": tuple(arguments.layers),
         "backends": tuple(arguments.backends),
+        "cells": tuple(arguments.filter),
         "seconds": arguments.seconds,
         "max_kernel": arguments.max_kernel,
     }
+    partly = bool(arguments.layers or arguments.backends or arguments.filter)
     settings = settings._replace(
         passes=tuple(arguments.passes),
         dtype=arguments.dtype,
         seed=arguments.seed,
         photo=not arguments.no_photo,
-        networks=None if arguments.layers or arguments.backends else settings.networks,
+        networks=None if partly else settings.networks,
+        around=settings.around and not partly,
         **{key: value for key, value in given.items() if value},
     )
     threads = arguments.threads or fastconv.get_num_threads()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    store = resume.Store(arguments.out / "interrupted.json", {**settings._asdict(), "threads": threads})
+    if arguments.fresh:
+        store.done()
     with fastconv.num_threads(threads):
         pictures = panel.encode(photo.filtered()) if settings.photo else {}
         top = ceilings.measure(threads, settings.dtype)
-        outcome = runs.Runner(settings, console).run()
+        outcome = runs.Runner(settings, console, store).run()
         found = _networks(settings.networks, settings.seed) if settings.networks is not None else {}
+        around = _around(threads, compiling=arguments.full) if settings.around else {}
     missing = {"wrong": outcome.wrong, "skipped": outcome.skipped, "refused": outcome.refused}
     doc = records.document(
         outcome.benchmarks,
@@ -52,9 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         ceilings=top._asdict(),
         networks=found,
         photograph=pictures,
+        **around,
     )
     rows = records.rows_of(doc)
     records.save(arguments.out / "benchmark.json", doc)
+    store.done()
     records.save_csv(arguments.out / "benchmark.csv", rows)
     with console.status("drawing charts"):
         path = report.draw(doc, arguments.out)
@@ -64,9 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(table)
     if outcome.skipped:
         console.print(f"{len(outcome.skipped)} slow cells were left out; the report names them.")
-    if outcome.wrong:
-        console.print(f"[bold white on red] {len(outcome.wrong)} WRONG ANSWERS [/] are named in the report.")
-    return 1 if outcome.wrong else 0
+    wrong = len(outcome.wrong) + len(found.get("wrong", []))
+    if wrong:
+        console.print(f"[bold white on red] {wrong} WRONG ANSWERS [/] are named in the report.")
+    return 1 if wrong else 0
 
 
 def _networks(names: tuple[str, ...], seed: int) -> dict[str, Any]:
@@ -76,6 +86,18 @@ def _networks(names: tuple[str, ...], seed: int) -> dict[str, Any]:
     settings = networks.Settings(names, passes=("forward",), layouts=("nchw",), seconds=0.08, rounds=(9, 20), seed=seed)
     measurer = networks.Measurer(settings, console)
     return networks_report.document(measurer.run(), measurer.probes, measurer.missing, measurer.wrong)
+
+
+def _around(threads: int, *, compiling: bool) -> dict[str, list[dict[str, Any]]]:
+    """Scaling, scratch memory and phases, as plain JSON: the last part of a run."""
+    from bench import memory, phases, scaling
+
+    with console.status("measuring scaling, scratch memory and phases"):
+        return {
+            "scaling": [point._asdict() for point in scaling.measure(threads)],
+            "workspace": [need._asdict() for need in memory.measure()],
+            "phases": [phase._asdict() for phase in phases.measure(threads, compiling=compiling)],
+        }
 
 
 def compare(arguments: argparse.Namespace) -> int:

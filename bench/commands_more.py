@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from bench.commands import console, print_tables
 
@@ -18,12 +21,48 @@ def diff(arguments: argparse.Namespace) -> int:
 
 
 def chart(arguments: argparse.Namespace) -> int:
-    from bench import compare_report, records, report
+    from bench import charts, images, records
+
+    doc, out = records.load_any(arguments.json), arguments.out or arguments.json.parent
+    if "benchmarks" in doc:
+        said = f"Report: {_page(doc, out).resolve()}"
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        names = [charts.draw(figure, out, name) for name, (figure, _) in charts.figures(doc).items()]
+        if images.drawable(doc.get("rows", [])):
+            names.append(images.draw(doc["rows"], out, doc["environment"]["threads"]))
+        if not names:
+            raise ValueError(f"{arguments.json}: there is nothing to draw in it")
+        said = f"{len(names)} charts: {out.resolve()}: {', '.join(names)}"
+    console.print(said, soft_wrap=True, highlight=False)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    from bench import records
+
+    path = arguments.out or arguments.json.with_name("report.html")
+    with tempfile.TemporaryDirectory() as folder:
+        text = _page(records.load(arguments.json), Path(folder)).read_text(encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    console.print(f"Report: {path.resolve()}, {len(text.encode()) / 1e6:.2f} MB", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _page(doc: dict[str, Any], folder: Path) -> Path:
+    """Charts and page of a run or a comparison."""
+    from bench import compare_report, report
+
+    return compare_report.draw(doc, folder) if doc.get("comparison") else report.draw(doc, folder)
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    from bench import publish, records
 
     doc = records.load(arguments.json)
-    draw = compare_report.draw if doc.get("comparison") else report.draw
-    path = draw(doc, arguments.out or arguments.json.parent)
-    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
+    path = publish.add(doc, arguments.out, machine=arguments.machine, provisional=arguments.provisional)
+    console.print(f"Published: {path}, and {path.parent / 'index.md'}", soft_wrap=True, highlight=False)
     return 0
 
 

@@ -15,7 +15,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import installed
+from bench.peers import absent, installed
 from bench.probe import Lookout
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
@@ -55,10 +55,12 @@ class Comparer:
     def run(self) -> list[dict[str, Any]]:
         """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
         s = self.settings
-        peers = [peer for peer in installed() if matches(peer.name, s.peers)]
+        peers = [p for p in installed() if matches(p.name, s.peers) and (s.peers or not p.on_request)]
         for peer in peers:
             peer.start(self.threads)
         self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed")
+        if words := absent():
+            self.console.print(words, highlight=False, soft_wrap=True)
         groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))

@@ -134,6 +134,11 @@ def ratios(rows: list[dict[str, Any]], panel: str, peer: str) -> dict[int, float
     return {size: times[peer, size] / times["fastconv", size] for size in sizes}
 
 
+def drawable(rows: list[dict[str, Any]]) -> bool:
+    """Whether these are rows of `measure`."""
+    return bool(rows) and all({"panel", "size", "name", "seconds"} <= row.keys() for row in rows)
+
+
 def draw(rows: list[dict[str, Any]], folder: Path, threads: int) -> str:
     """Kernel size against time, a panel for each kind of image and kernel."""
     panels = [p for p in PANELS if any(r["panel"] == p.name and r["seconds"] for r in rows)]

@@ -23,7 +23,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import interleave
 from bench.oracle import FusedOracle, Oracle
-from bench.peers import installed
+from bench.peers import absent, installed
 from bench.probe import Probe, probe
 from bench.run import progress_bar
 from bench.workloads import Layer, Tensors, load_networks, make_tensors, matches
@@ -35,7 +35,7 @@ PASSES: dict[str, tuple[tuple[str, ...], int]] = {
     "gradients": (("grad_input", "grad_weight"), 4),
 }
 LAYOUTS = ("nchw", "nhwc")
-PEERS = ("torch", "torch nhwc", "onnxruntime", "openvino", "openvino nhwc")
+PEERS = ("torch", "torch nhwc", "onnxruntime", "openvino", "openvino nhwc", "ncnn", "mnn", "litert xnnpack")
 QUICK_NETWORKS = ("resnet18", "mobilenet_v2")
 
 
@@ -119,6 +119,8 @@ class Measurer:
         peers = [peer for peer in installed() if matches(peer.name, self.settings.peers)]
         for peer in peers:
             peer.start(self.threads)
+        if words := absent():
+            self.console.print(words, highlight=False, soft_wrap=True)
         groups = list(self._groups(networks))
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))

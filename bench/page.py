@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from bench.records import Row
 
@@ -63,10 +64,12 @@ def _cell(value: str | Value) -> str:
 
 def html_figure(path: Path, caption: str) -> str:
     """A picture within the page, with its caption as its text for those who do not see it."""
-    kind = "svg+xml" if path.suffix == ".svg" else path.suffix[1:]
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    if path.suffix == ".svg":  # as text: base64 would add a third
+        data = "svg+xml," + quote(path.read_text(encoding="utf-8"), safe=" /:;,=()'!$&*+?@[]|")
+    else:
+        data = f"{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
     text = escape(caption, quote=True)
-    image = f'<img alt="{text}" src="data:image/{kind};base64,{data}">'
+    image = f'<img alt="{text}" src="data:image/{data.replace("&", "&amp;")}">'
     return f'<figure><div class="zoom" tabindex="0">{image}</div><figcaption>{text}</figcaption></figure>'
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.adapter import Call, Peer
+from bench.adapter import Call, Peer, single_plane
 from bench.inference_peers import OnnxRuntime, OpenVino, OpenVinoChannelsLast
+from bench.litert_peer import LiteRt
+from bench.more_peers import MORE
 from bench.workloads import Layer, Tensors
 
 
@@ -109,13 +111,14 @@ class OpenCv(Peer):
 
     name = "opencv"
     module = "cv2"
+    package = "opencv-python-headless"
 
     def start(self, threads: int) -> None:
         self.cv2: Any = import_module("cv2")
         self.cv2.setNumThreads(threads)
 
     def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not _single_plane(layer):
+        if pass_ != "forward" or not single_plane(layer):
             return None
         cv2, image, kernel = self.cv2, tensors.x[0, 0], tensors.w[0, 0]
         return lambda: cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_CONSTANT)
@@ -134,7 +137,7 @@ class SciPyDirect(Peer):
         self.ndimage: Any = import_module("scipy.ndimage")
 
     def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not _single_plane(layer):
+        if pass_ != "forward" or not single_plane(layer):
             return None
         correlate, image, kernel = self.ndimage.correlate, tensors.x[0, 0], tensors.w[0, 0]
         return lambda: correlate(image, kernel, mode="constant")
@@ -152,18 +155,11 @@ class SciPyFft(SciPyDirect):
         self.signal: Any = import_module("scipy.signal")
 
     def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not _single_plane(layer):
+        if pass_ != "forward" or not single_plane(layer):
             return None
         oaconvolve, image = self.signal.oaconvolve, tensors.x[0, 0]
         flipped = np.ascontiguousarray(tensors.w[0, 0, ::-1, ::-1])
         return lambda: oaconvolve(image, flipped, mode="same")
-
-
-def _single_plane(layer: Layer) -> bool:
-    """Whether the layer is what image libraries call filtering, with an output of the input's size."""
-    planes = layer.n == layer.ci == layer.co == layer.stride == layer.dilation == 1
-    same = layer.pads == (layer.kh // 2, layer.kw // 2) and layer.kh % 2 == layer.kw % 2 == 1
-    return planes and same and layer.padding_mode == "zeros"
 
 
 PEERS: tuple[type[Peer], ...] = (
@@ -176,7 +172,17 @@ PEERS: tuple[type[Peer], ...] = (
     OpenCv,
     SciPyDirect,
     SciPyFft,
+    *MORE,
+    LiteRt,
 )
+
+
+def absent() -> str:
+    """Words on the peers that are not installed, and the packages that install them; empty where all are."""
+    missing = {peer.module: peer.package or peer.module for peer in PEERS if find_spec(peer.module) is None}
+    if not missing:
+        return ""
+    return f"Not installed, so not compared: {', '.join(missing)} (pip install {' '.join(missing.values())})"
 
 
 def installed() -> list[Peer]:

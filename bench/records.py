@@ -34,6 +34,10 @@ _VERSIONS_OF = (
     "openvino",
     "jax",
     "opencv-python-headless",
+    "ncnn",
+    "MNN",
+    "ai-edge-litert",
+    "pyfftw",
 )
 _VARIABLES = ("FASTCONV_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "ONEDNN_", "XLA_FLAGS")
 
@@ -185,9 +189,17 @@ def load(path: Path) -> dict[str, Any]:
     ValueError
         If the file is not a pytest-benchmark document.
     """
-    doc = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(doc, dict) or "benchmarks" not in doc:
+    doc = load_any(path)
+    if "benchmarks" not in doc:
         raise ValueError(f"{path}: not a pytest-benchmark JSON file")
+    return doc
+
+
+def load_any(path: Path) -> dict[str, Any]:
+    """Read the JSON of any command; `ValueError` if it is something else."""
+    doc = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(doc, dict):
+        raise ValueError(f"{path}: not a JSON file of the benchmarks")
     return doc
 
 

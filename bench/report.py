@@ -88,9 +88,9 @@ def _wrong(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _photograph(pictures: dict[str, str], folder: Path) -> str:
-    """The panel, as JPEG within the page: a PNG of photographs is large."""
+    """The panel, as WebP within the page: a PNG of photographs is large."""
     name = draw_panel(decode(pictures), folder)
-    small = folder / f"{name}.jpeg"
+    small = folder / f"{name}.webp"
     picture = Image.open(folder / f"{name}.png").convert("RGB")
     picture.thumbnail((1400, 1400))
     picture.save(small, quality=75)
@@ -128,6 +128,7 @@ def _times(doc: Mapping[str, Any]) -> str:
         if ratio and ratio.value == 1 == ratio.high:
             best.append(len(lines))
         first = extra.get("first_seconds", float("nan"))
+        rounds = len(extra["rounds"]) if "rounds" in extra else stats["rounds"]
         spread = 50 * (stats["q3"] - stats["q1"]) / stats["median"]
         lines.append(
             [
@@ -143,7 +144,7 @@ def _times(doc: Mapping[str, Any]) -> str:
                 Value(f"{extra['flops'] / stats['median'] / 1e9:.1f}", extra["flops"] / stats["median"]),
                 Value(f"{extra['max_error']:.0e}", extra["max_error"]),
                 Value(si(first, "s"), first) if np.isfinite(first) else "",
-                Value(str(len(extra.get("rounds", stats["data"]))), len(extra.get("rounds", stats["data"]))),
+                Value(str(rounds), rounds),
                 Value(str(len(extra.get("busy_rounds", []))), len(extra.get("busy_rounds", []))),
                 f"benchmarks[{i}]",
             ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import fastconv
 from bench import subjects
@@ -19,7 +19,8 @@ from bench.oracle import Oracle
 from bench.photo import photo_layers, photo_tensors
 from bench.probe import Lookout
 from bench.records import benchmark_of, extra_info
-from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors
+from bench.resume import Store
+from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors, matches
 
 PHOTO_TEST = "bench/test_photograph.py::test_photograph"
 
@@ -32,17 +33,21 @@ class Settings(NamedTuple):
     rounds: tuple[int, int] = (9, 25)
     layers: tuple[str, ...] = ("sweep_*",)
     backends: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()  # patterns of "layer pass backend"
     passes: tuple[str, ...] = PASSES
     max_kernel: int | None = None
     dtype: str = "float32"
     seed: int = 0
     photo: bool = True
     networks: tuple[str, ...] | None = ()  # patterns; None for no networks
+    around: bool = True  # scaling, scratch memory and phases, too
 
 
 DEFAULT = Settings()
 FULL = Settings(seconds=1800.0, slowest=10.0, rounds=(9, 100), layers=())
-QUICK = Settings(seconds=6.0, slowest=0.1, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), networks=None)
+QUICK = Settings(
+    seconds=6.0, slowest=0.1, rounds=(2, 4), layers=("sweep_k[1357]", "lenet_c2"), networks=None, around=False
+)
 
 
 @dataclass
@@ -58,12 +63,14 @@ class Outcome:
 
 
 def progress_bar(console: Console) -> Progress:
-    """What is being measured, how far it is, how long it took."""
+    """What is being measured, how far it is, how long it took and will take."""
     return Progress(
         TextColumn("{task.description:<34}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         console=console,
     )
 
@@ -75,30 +82,49 @@ class _Group(NamedTuple):
     pass_: str
     test: str | None = None
 
+    @property
+    def key(self) -> str:
+        """Its name in the file of an interrupted run."""
+        return f"{self.layer.name} {self.pass_}"
+
 
 class Runner:
-    """Measures group after group and keeps to the time it was given."""
+    """Measures group after group and keeps to the time it was given; `store` keeps what is done, for a next run."""
 
-    def __init__(self, settings: Settings, console: Console):
+    def __init__(self, settings: Settings, console: Console, store: Store | None = None):
         self.settings, self.console = settings, console
         self.threads: int = fastconv.get_num_threads()
         self.outcome = Outcome()
         self.forecast = Forecast()
         self.lookout = Lookout(self.threads)
         self.rng = random.Random(settings.seed)
+        self.store = store
 
     def run(self) -> Outcome:
         """Measure everything; the progress bar goes to the console."""
-        groups = self._groups()
+        groups = self._left(self._groups())
         deadline = time.monotonic() + self.settings.seconds
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))
             for index, group in enumerate(groups):
-                progress.update(task, description=f"{group.layer.name} {group.pass_}")
+                progress.update(task, description=group.key)
                 left = max(0.0, deadline - time.monotonic())
                 self._measure(group, left / (len(groups) - index))
+                if self.store is not None:
+                    self.store.add(group.key, self.outcome)
                 progress.advance(task)
         return self.outcome
+
+    def _left(self, groups: list[_Group]) -> list[_Group]:
+        """Groups that an interrupted run has not done; those it has done are in the outcome, and teach the forecast."""
+        if self.store is None or not (count := self.store.load(self.outcome)):
+            return groups
+        self.console.print(f"Going on after {count} of {len(groups)} groups, from {self.store.path.name}.")
+        kinds = {group.layer.name: group.layer for group in groups}
+        for entry in self.outcome.benchmarks:
+            extra, layer = entry["extra_info"], kinds[entry["extra_info"]["layer"]]
+            self.forecast.learn((extra["backend"], extra["pass"], layer.kind), layer.flops, entry["stats"]["min"])
+        return [group for group in groups if group.key not in self.store.groups]
 
     def _groups(self) -> list[_Group]:
         s = self.settings
@@ -143,6 +169,8 @@ class Runner:
         """Backends that take the layer and are expected to answer in time; the quickest one in any case."""
         predicted = {}
         for backend in subjects.backends(self.settings.backends):
+            if not matches(f"{layer.name} {pass_} {backend}", self.settings.cells):
+                continue
             reason = subjects.refusal(backend, layer, pass_, self.settings.dtype)
             if reason is None:
                 predicted[backend] = self.forecast.predict((backend, pass_, layer.kind), layer.flops)

@@ -6,6 +6,7 @@ import argparse
 import runpy
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from .patching import patch_scipy
@@ -29,6 +30,22 @@ def check(arguments: argparse.Namespace) -> None:
     raise SystemExit(bool(selftest(arguments.numba)))
 
 
+def bench(arguments: Sequence[str]) -> None:
+    """Measure this machine; ends with what ``python -m bench`` would end with."""
+    sys.path.insert(0, str(benchmarks(Path(__file__).parent)))
+    try:
+        command = import_module("bench.__main__").main
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}; the benchmarks need: pip install 'fastconv[bench]'") from None
+    raise SystemExit(command(list(arguments), "python -m fastconv bench"))
+
+
+def benchmarks(package: Path) -> Path:
+    """The folder that holds ``bench``: within an installed package, beside it in a clone."""
+    folder = package / "_bench"
+    return folder if folder.is_dir() else package.parent
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a subcommand."""
     parser = argparse.ArgumentParser(prog="python -m fastconv", description=__doc__)
@@ -40,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one = commands.add_parser("selftest", help="compare every backend with SciPy on small problems: half a minute")
     one.add_argument("--numba", action="store_true", help="the Numba engine too, which compiles for minutes at first")
     one.set_defaults(run=check)
-    given = parser.parse_args(arguments)
+    commands.add_parser("bench", help="measure this machine, draw and compare: see bench --help", add_help=False)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["bench"]:  # with a parser of its own
+        bench(words[1:])
+    given = parser.parse_args(words)
     given.run(given)
 
 

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.charts.rows import si_ticks
-from bench.fits import fit_power_law
+from bench.fits import fit_power_law, si
 from bench.style import look_of
+
+_NARROW = 12  # longest over shortest time, below which there is room to label all ticks
 
 
 def scaling(times: Mapping[str, Mapping[int, float]], *, over: str = "threads") -> Figure:
@@ -46,7 +48,14 @@ def scaling(times: Mapping[str, Mapping[int, float]], *, over: str = "threads") 
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_major_formatter(si_ticks("s"))
-    axis.yaxis.set_minor_formatter(si_ticks("s"))
+    every = [seconds for series in times.values() for seconds in series.values()]
+    narrow = max(every) < _NARROW * min(every)
+    axis.yaxis.set_minor_formatter(si_ticks("s") if narrow else FuncFormatter(_some))
     axis.set_title(f"Time over {over} (grey: slope {slope})")
     axis.legend(frameon=False)
     return figure
+
+
+def _some(value: float, _: int) -> str:
+    """Ticks at 2 and 5 between powers of ten."""
+    return si(value, "s") if f"{value:.0e}"[0] in "25" else ""

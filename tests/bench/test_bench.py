@@ -248,7 +248,7 @@ def test_rows_survive_the_way_through_a_file(document, tmp_path):
     assert lines[0].startswith("layer,pass,backend,kernel,flops")
     assert len(lines) == 1 + len(document["benchmarks"])
     (tmp_path / "b.json").write_text("[]")
-    with pytest.raises(ValueError, match="not a pytest-benchmark"):
+    with pytest.raises(ValueError, match="not a JSON file"):
         records.load(tmp_path / "b.json")
 
 
@@ -271,7 +271,7 @@ def test_chart_redraws_everything_from_the_json_alone(document, tmp_path):
     for chart in ("flops_time", "time_kernel", "speed_kernel", "layers_forward"):
         assert {f"{chart}.svg", f"{chart}.png"} <= names
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == len(list(tmp_path.glob("*.svg"))) >= 5
+    assert page.count("data:image/svg+xml,") == len(list(tmp_path.glob("*.svg"))) >= 5
     assert "http" not in page.lower().replace("http://www.w3.org", "")  # offline: nothing is fetched
     assert "broken&lt;b&gt;" in page and "WRONG" in page
     assert "kernel 7x7" in page and "5 s" in page
@@ -282,6 +282,99 @@ def test_chart_says_what_is_wrong_with_a_file(tmp_path, capsys):
     assert main(["chart", str(tmp_path / "x.json")]) == 2
     assert main(["chart", str(tmp_path / "missing.json")]) == 2
     assert "no measured convolution" in capsys.readouterr().err
+
+
+def test_chart_draws_what_other_commands_wrote(tmp_path, capsys):
+    files = {"regret": {"cases": [{"pass_": "forward", "regret": 1.2}]}, "nothing": {}}
+    for name, doc in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(doc))
+    assert main(["chart", str(tmp_path / "regret.json"), "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"regret.svg", "regret.png"}
+    assert main(["chart", str(tmp_path / "nothing.json")]) == 2
+    assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_report_writes_the_page_alone(document, tmp_path):
+    records.save(tmp_path / "a.json", document)
+    assert main(["report", str(tmp_path / "a.json"), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "new"}
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
+    """Interrupted in its second group: the next run measures that one alone, and what was kept is in its results."""
+    from bench import run
+
+    arguments = ["run", "--quick", "--no-photo", "--seconds", "1", "--passes", "forward", "--out", str(tmp_path)]
+    arguments += ["--layers", "sweep_k1", "sweep_k3", "--filter", "* im2col/*"]
+    measure_, seen = run.Runner._measure, list[str]()
+
+    def interrupted(self, group, seconds):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(group.key)
+        measure_(self, group, seconds)
+
+    monkeypatch.setattr(run.Runner, "_measure", interrupted)
+    assert main(arguments) == 130
+    assert "--fresh" in capsys.readouterr().err
+    kept = json.loads((tmp_path / "interrupted.json").read_text())["outcome"]["benchmarks"]
+    assert seen == ["sweep_k1 forward"] and kept and not (tmp_path / "benchmark.json").exists()
+
+    def noted(self, group, seconds):
+        seen.append(group.key)
+        measure_(self, group, seconds)
+
+    monkeypatch.setattr(run.Runner, "_measure", noted)
+    assert main(arguments) == 0
+    assert seen == ["sweep_k1 forward", "sweep_k3 forward"] and "Going on after 1 of 2" in capsys.readouterr().out
+    rows = records.load(tmp_path / "benchmark.json")["benchmarks"]
+    assert rows[: len(kept)] == kept and {row["extra_info"]["layer"] for row in rows} == {"sweep_k1", "sweep_k3"}
+    assert {row["extra_info"]["backend"].split("/")[0] for row in rows} == {"im2col"}
+    assert not (tmp_path / "interrupted.json").exists()
+
+
+def test_other_settings_do_not_go_on(tmp_path):
+    from bench import resume, run
+
+    first = resume.Store(tmp_path / "a.json", {"seed": 0})
+    first.add("one", run.Outcome(wrong=[{"layer": "x"}]))
+    outcome = run.Outcome()
+    assert resume.Store(tmp_path / "a.json", {"seed": 1}).load(outcome) == 0 and outcome == run.Outcome()
+    assert resume.Store(tmp_path / "a.json", {"seed": 0}).load(outcome) == 1 and outcome.wrong == [{"layer": "x"}]
+    (tmp_path / "a.json").write_text("{")
+    assert resume.Store(tmp_path / "a.json", {"seed": 0}).load(outcome) == 0
+
+
+def test_a_wrong_answer_is_the_exit_code(tmp_path, monkeypatch, capsys):
+    from bench import subjects
+
+    monkeypatch.setattr(subjects, "call_of", lambda layer, *_: lambda: np.zeros(layer.y_shape, np.float32))
+    arguments = ["run", "--quick", "--no-photo", "--passes", "forward", "--layers", "sweep_k1", "lenet_c2"]
+    monkeypatch.setattr("bench.report.draw", lambda _, folder: folder / "report.html")
+    assert main([*arguments, "--backends", "im2col/numba", "--out", str(tmp_path)]) == 1
+    assert "2 WRONG ANSWERS" in capsys.readouterr().out
+
+
+def test_what_surrounds_a_run_is_measured(monkeypatch):
+    from bench import memory, phases, scaling
+    from bench.run import QUICK
+
+    monkeypatch.setattr(scaling, "SIZES", {"images": (1, 2), "pixels": (8,)})
+    monkeypatch.setattr(scaling, "ALGORITHMS", ("im2col",))
+    points = scaling.measure(2, seconds=0.1)
+    assert {(point.over, point.size) for point in points} == {
+        ("threads", 1), ("threads", 2), ("images", 1), ("images", 2), ("pixels", 64)
+    }  # fmt: skip
+    assert all(point.seconds > 0 for point in points)
+    monkeypatch.setattr(memory, "LAYERS", ("lenet_c2",))
+    needs = {need.backend.split("/")[0]: need for need in memory.measure(slowest=QUICK.slowest)}
+    assert needs["naive"].predicted == 0 and needs["naive"].measured < 10_000
+    assert 0.9 * needs["im2col"].predicted < needs["im2col"].measured < 1.3 * needs["im2col"].predicted + 10_000
+    monkeypatch.setattr(phases, "BACKENDS", ("im2col", "none"))
+    found = phases.measure(1)
+    assert {entry.phase for entry in found} == {"import", "plan", "first call", "steady"}
+    assert {entry.backend.split("/")[0] for entry in found} == {"im2col"} and all(p.seconds > 0 for p in found)
 
 
 def test_photograph_is_real():

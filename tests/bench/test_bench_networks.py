@@ -23,6 +23,9 @@ from .test_bench import SMALL, by_definition
 
 QUIET = Console(quiet=True)
 
+#: libraries that have not every layer
+MAY_REFUSE = {"ncnn", "MNN", "ai_edge_litert"}
+
 
 def test_networks_hold_the_layers_that_are_published():
     found = workloads.load_networks()
@@ -82,7 +85,9 @@ def test_peers_fuse_bias_and_relu(layer):
     for peer in able:
         peer.start(1)
         call = peer.fused_call(layer, tensors, bias)
-        assert call is not None
+        if call is None:
+            assert peer.module in MAY_REFUSE
+            continue
         assert judge.accepts(judge.error(peer.to_numpy(call()))), peer.name
     assert peers.SciPyDirect().fused_call(layer, tensors, bias) is None
 

@@ -20,6 +20,7 @@ from matplotlib.text import Text
 
 from bench import charts, measure, records, report, story, workloads
 from bench.charts.rows import engines_of
+from tests.bench import default_run
 
 POWERS = {"direct/cython": (1e-4, 2.0), "direct/numba": (2e-4, 2.0), "fft_tiled/cython": (16e-4, 0.0)}
 
@@ -104,6 +105,58 @@ def test_scaling_writes_the_slope() -> None:
     plt.close("all")
 
 
+def test_workspace_shows_both_figures() -> None:
+    needs = [{"layer": "a", "backend": "direct/cython", "predicted": 1_000_000, "measured": 3_000_000}]
+    figure = charts.workspace({"workspace": needs})
+    (bar,) = figure.axes[0].patches
+    assert bar.get_extents().transformed(figure.axes[0].transData.inverted()).width == pytest.approx(3.0)
+    assert np.array_equal(figure.axes[0].lines[0].get_xdata(), [1.0, 1.0])
+    with pytest.raises(ValueError, match="workspace"):
+        charts.workspace({})
+    plt.close("all")
+
+
+def test_phases_stand_in_their_order() -> None:
+    found = [{"backend": "direct/numba", "phase": p, "seconds": s} for p, s in (("steady", 1e-3), ("import", 0.5))]
+    axis = charts.phases({"phases": found}).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["import", "steady"]
+    assert np.array_equal(axis.lines[0].get_ydata(), [0.5, 1e-3])
+    with pytest.raises(ValueError, match="phases"):
+        charts.phases({})
+    plt.close("all")
+
+
+def test_regret_is_sorted_and_says_its_worst() -> None:
+    cases = [{"pass_": "forward", "regret": r} for r in (1.0, 2.5, 1.1)]
+    axis = charts.regret({"cases": cases}).axes[0]
+    assert np.array_equal(axis.lines[0].get_ydata(), [1.0, 1.1, 2.5])
+    assert "median 1.10, worst 2.50 of 3" in axis.get_legend_handles_labels()[1][0]
+    with pytest.raises(ValueError, match="regret"):
+        charts.regret({})
+    plt.close("all")
+
+
+def test_an_algorithm_stands_among_the_others(doc: dict) -> None:
+    assert charts.algorithms(doc) == ["direct", "fft_tiled"]
+    axis = charts.algorithm(doc, "direct").axes[0]
+    assert [line.get_color() for line in axis.lines] == ["0.78", "#0072B2", "#0072B2"]  # both engines, one other
+    with pytest.raises(ValueError, match="winograd"):
+        charts.algorithm(doc, "winograd")
+    plt.close("all")
+
+
+def test_figures_take_the_json_of_every_command(doc: dict) -> None:
+    networks = {**doc["networks"], "records": [{**r, "pass_": "prepared"} for r in doc["networks"]["records"]]}
+    assert set(charts.figures(networks)) == {"network_net_prepared"}
+    assert set(charts.figures({"cases": [{"pass_": "forward", "regret": 1.0}]})) == {"regret"}
+    around = charts.figures(default_run.around())
+    assert set(around) == {"scaling_threads", "scaling_images", "scaling_pixels", "workspace", "phases"}
+    assert "slope 1.00" in texts(around["scaling_pixels"][0]) and "slope -1.00" in texts(around["scaling_threads"][0])
+    assert set(charts.figures(doc, ["roofline"])) == {"roofline"}
+    assert charts.figures({}) == {}
+    plt.close("all")
+
+
 def test_network_layers_add_up(doc: dict) -> None:
     assert "3.0 ms" in texts(charts.network_layers(doc, "net")) and "6.0 ms" in texts(charts.network_layers(doc, "net"))
     with pytest.raises(ValueError, match="network"):
@@ -139,12 +192,20 @@ def test_ratios_are_those_of_the_rounds(doc: dict) -> None:
 
 def test_every_number_of_the_page_names_its_place(doc: dict, tmp_path: Path) -> None:
     page = report.draw(doc, tmp_path).read_text()
-    assert len(page) < 2_000_000
     for place in re.findall(r">(benchmarks\[\d+\])<", page):
         index = int(place[11:-1])
         assert doc["benchmarks"][index]["extra_info"]["layer"] in page
     assert page.count(">benchmarks[") == len(doc["benchmarks"])
     assert "skipped[0]" in page and "networks.rows[0]" in page
+
+
+def test_the_page_of_a_default_run_is_small(tmp_path: Path) -> None:
+    """Every cell, network, peer, chart and photograph that a default run has."""
+    run = default_run.document()
+    assert len(run["benchmarks"]) > 150 and len(run["networks"]["rows"]) == 6  # even where nothing is compiled
+    page = report.draw(run, tmp_path)
+    assert page.stat().st_size < 1_500_000
+    assert page.read_text().count("<img") == 18
 
 
 SCRIPT = """

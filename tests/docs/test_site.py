@@ -29,6 +29,9 @@ def test_snippets(page: str) -> None:
     text = (DOCS / page).read_text()
     if "bench import" in text and find_spec("matplotlib") is None:
         pytest.skip("matplotlib is not installed")
+    for module in ("dask", "torch", "numba"):
+        if (f"import {module}" in text or f"{module}.array" in text) and find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     names: dict[str, object] = {"__name__": "__main__"}
     for code, output in BLOCK.findall(text):
         said = io.StringIO()
@@ -67,6 +70,16 @@ def test_pictures_and_pages_that_are_linked_are_there() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def test_anchors_that_are_linked_are_there() -> None:
+    """A link to a heading names one that its page has, spelt as the site spells it."""
+    for page in DOCS.rglob("*.md"):
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            there = page if not target else page.parent / target
+            headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page.name} links {target}#{anchor}"
 
 
 def test_it_builds_without_a_warning(tmp_path: Path) -> None:
