@@ -17,7 +17,7 @@ from .filtering import Bound, Window
 _NARROW = 24  # numbers of a row that fill no vector: an image of as many rows as _TALL lies down for it
 _TALL = 64
 _LYING = "lying"
-_FEW = 4096  # elements of a kernel whose preparation is kept
+FEW = 4096  # elements of a kernel whose preparation is kept
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
 # Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
 _DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
@@ -40,7 +40,7 @@ def correlate(
     float32. What is not finite stays where it is seen, unless it may spread.
     """
     kinds = x.dtype.char + y.dtype.char
-    if see.kept and kernel.size <= _FEW:
+    if see.kept and kernel.size <= FEW:
         way = _kept(kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
     else:
         way = _way(kernel, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
@@ -73,6 +73,14 @@ def _computed(kinds: str) -> str:
     return "float64" if "d" in kinds else "float32"
 
 
+def bound(
+    kernel: Array, image: tuple[int, ...], kinds: str, see: Window, how: str, engine: str | None, threads: int
+) -> Bound | None:
+    """What `correlate` runs for images of this shape (H, W, C), if that is a step that only needs the arrays."""
+    way = _way(kernel, kernel.shape, image, kinds, see, how, engine, threads)
+    return None if isinstance(way, str) else way
+
+
 @lru_cache(512)
 def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Bound | str:
     return _way(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
@@ -95,7 +103,7 @@ def _way(
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
         small = kernel.size <= (8 if kinds[0] == "B" else 15) or 1 in shape  # two passes would not pay
-        look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
+        look = not small and (kernel.size <= FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
     else:
         look = how == "separable"
     factors = filtering.factors(kernel.astype(np.float64), dtype) if look else None

@@ -41,14 +41,12 @@ class Pass(Protocol):
 
 
 def prepared(
-    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int,
-    *weights: Array,
-) -> Pass:  # fmt: skip
+    step: str, output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int, *weights: Array
+) -> Pass:
     """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
     kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
     threads = threads if prod(output) * (kh * kw if step == "direct" else kh + kw) > SERIAL else 1
-    bound = filtering.bind(step, weights, output, see, dtype, sign=sign, threads=threads)
-    return lambda x, y: bound(x.reshape(shape), y.reshape(output))
+    return filtering.bind(step, weights, output, see, dtype, sign=sign, threads=threads)
 
 
 def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
@@ -78,9 +76,9 @@ def _down(n: int, b: int, line: Line, threads: int) -> Pass:
 
 def _step(line: Line, image: tuple[int, ...], see: Window, threads: int) -> Pass:
     if line.weights is None:
-        return prepared("running", image, image, see, "float64", 0, threads)
+        return prepared("running", image, see, "float64", 0, threads)
     weights = np.ascontiguousarray(line.weights)
-    return prepared("line", image, image, see, "float64", sign_of(weights), threads, weights)
+    return prepared("line", image, see, "float64", sign_of(weights), threads, weights)
 
 
 def each_plane(plane: Pass, a: int, x: Array, y: Array) -> None:

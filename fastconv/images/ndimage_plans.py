@@ -63,8 +63,10 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
     """The result of the plan that ``make`` makes and keeps; weights, if there are any, come first."""
-    tell_of_mask("input", input, 5)
-    x, out = np.asarray(input), None
+    x, out = input, None
+    if type(input) is not np.ndarray:
+        tell_of_mask("input", input, 5)
+        x = np.asarray(input)
     if isinstance(output, np.ndarray):
         out, output = output, output.dtype
         if out.shape != x.shape or not out.flags.writeable:
@@ -232,5 +234,5 @@ def _in_float32(shape: tuple[int, ...], first: Line, second: Line, threads: int)
         image, (down.first, right.first), (h + down.size - 1, w + right.size - 1), (down.mode, right.mode), down.cval
     )
     column, line = np.array(down.weights[::-1], np.float32), np.array(right.weights, np.float32)
-    both = prepared("separable", image, image, see, "float32", 0, threads, column, line)
+    both = prepared("separable", image, see, "float32", 0, threads, column, line)
     return both if planes == 1 else partial(each_plane, both, planes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..core.workspace import Scratch, borrow, give_back
 _SHORT = {"float32": 1 << 20, "float64": 1 << 17}  # numbers from which on a second thread pays
 _CALLS = 25e-6  # of the transforms' Python
 _NUMBER = {"float32": 4.6e-9, "float64": 8e-9}  # each, there and back, in cache
+_KEPT_TAPS, _KEPT_NUMBERS = 1 << 14, 1 << 19  # largest kernel, and spectrum of it, that is kept
 _KEPT_BYTES = 1 << 26  # of scratch memory that the next call finds again
 _CACHE = 4 << 20  # bytes; beyond, it takes twice as long
 
@@ -47,7 +49,10 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], y: Array) -> None:
     try:
         with no_fork(threads):
             parts = room.take(work)
-            turned = _forward(kernel[::-1, ::-1], sides, parts["rows"], parts["kernel"], threads)
+            if kernel.size <= _KEPT_TAPS and th * tw <= _KEPT_NUMBERS:
+                turned = _kept(kernel.tobytes(), kernel.dtype, kernel.shape, th, tw, x.dtype)
+            else:
+                turned = _forward(kernel[::-1, ::-1], sides, parts["rows"], parts["kernel"], threads)
             for plane in np.ndindex(x.shape[:-2]):  # one by one they stay in cache
                 spectra = _forward(x[plane], sides, parts["rows"], parts["image"], threads)
                 spectra *= turned
@@ -57,6 +62,15 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], y: Array) -> None:
     finally:
         if work.nbytes <= _KEPT_BYTES:
             give_back(x.dtype.name, work)
+
+
+@lru_cache(16)
+def _kept(kernel: bytes, number: Any, taps: tuple[int, int], th: int, tw: int, dtype: Any) -> Array:
+    """The spectrum of a kernel that may come again."""
+    w, rows = np.frombuffer(kernel, number).reshape(taps)[::-1, ::-1], np.empty((taps[0], tw), dtype)
+    spectrum = _forward(w, [th, tw], rows, np.empty((th, 2 * (tw // 2 + 1)), dtype), 1)
+    spectrum.flags.writeable = False
+    return spectrum
 
 
 @lru_cache(256)
@@ -74,7 +88,8 @@ def seconds(
     """What `correlate` takes for ``shape`` (C, H, W), roughly; threads help little."""
     numbers = math.prod(_circle(shape[1:], kernel, lead, output))
     far = numbers * np.dtype(dtype).itemsize > _CACHE
-    return (1 + 2 * shape[0]) / 3 * (_CALLS + (1 + far) * _NUMBER[dtype] * numbers)
+    kept = math.prod(kernel) <= _KEPT_TAPS and numbers <= _KEPT_NUMBERS
+    return ((not kept) + 2 * shape[0]) / 3 * (_CALLS + (1 + far) * _NUMBER[dtype] * numbers)
 
 
 def _circle(

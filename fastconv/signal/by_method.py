@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike as Numbers
 from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from .convolutions import _by_size, _plain, _sliding, door
+from .known import known
 
 #: elements of a kernel up to which sums of integers take less time than transforms
 _LARGEST_EXACT = 32 * 32
@@ -67,6 +68,10 @@ def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "aut
 
 def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: bool) -> Any:
     """The result of `convolve` or `correlate`, or None for SciPy to do it."""
+    if method == "auto" or method == "direct":
+        y = known(in1, in2, mode, "fill", convolution, True, False, method == "auto", 1)
+        if y is not None:
+            return y
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
