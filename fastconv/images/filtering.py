@@ -58,6 +58,11 @@ class Window:
     kept: bool  # whether an equal call gets this very window again
 
     @cached_property
+    def inner(self) -> Window:
+        """The image without borders."""
+        return window(self.image, (0, 0), self.image, ("zeros", "zeros"), 0.0)
+
+    @cached_property
     def turned(self) -> Window:
         """The same of the image lying on its side."""
         zeros = self.zeros and (self.zeros[1], self.zeros[0])

@@ -17,12 +17,13 @@ from ..core.blas import no_fork
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..core.workspace import Scratch, borrow, give_back
+from ..engines.loader import vector_bytes
 
-# Measured on an AMD EPYC 9005 (Zen 5), 2026-12-01
 _SHORT = {"float32": 1 << 20, "float64": 1 << 17}  # numbers from which on a second thread pays
-_CALLS = 25e-6  # of the transforms' Python
-_NUMBER = {"float32": 4.6e-9, "float64": 8e-9}  # each, there and back, in cache
-_KEPT_TAPS, _KEPT_NUMBERS = 1 << 14, 1 << 19  # largest kernel, and spectrum of it, that is kept
+# Seconds of the calls, and of each number there and back, in cache; measured on an AMD EPYC 9005 (Zen 5), and on one of
+# the 7003 (Zen 3) for narrower vectors, 2026-12-01
+_WIDE, _ELSE = (25e-6, {"float32": 4.6e-9, "float64": 8e-9}), (120e-6, {"float32": 9.5e-9, "float64": 11e-9})
+_KEPT_TAPS, _KEPT_NUMBERS = 1 << 14, 1 << 17  # largest kernel, and spectrum of it, that is kept
 _KEPT_BYTES = 1 << 26  # of scratch memory that the next call finds again
 _CACHE = 4 << 20  # bytes; beyond, it takes twice as long
 
@@ -88,8 +89,9 @@ def seconds(
     """What `correlate` takes for ``shape`` (C, H, W), roughly; threads help little."""
     numbers = math.prod(_circle(shape[1:], kernel, lead, output))
     far = numbers * np.dtype(dtype).itemsize > _CACHE
+    calls, number = _WIDE if vector_bytes() == 64 else _ELSE
     kept = math.prod(kernel) <= _KEPT_TAPS and numbers <= _KEPT_NUMBERS
-    return ((not kept) + 2 * shape[0]) / 3 * (_CALLS + (1 + far) * _NUMBER[dtype] * numbers)
+    return ((not kept) + 2 * shape[0]) / 3 * (calls + (1 + far) * number[dtype] * numbers)
 
 
 def _circle(

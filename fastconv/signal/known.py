@@ -113,7 +113,7 @@ def _step(
     border = BOUNDARIES[asked.boundary]
     see = filtering.window(shape, (-lead[0], -lead[1]), (count[0], count[1]), (border, border), 0.0)
     laid = w[::-1, ::-1] if asked.flip else w
-    run = bound(laid, (*shape, 1), 2 * compute.char, see, "auto", None, threads)
+    run = bound(laid, (*shape, 1), 2 * compute.char, see, "auto", None, threads, spreads=asked.floats)
     if run is None or not see.kept:
         return None
     # Cauchy and Schwarz: no sum exceeds the product of both norms
