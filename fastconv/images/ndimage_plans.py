@@ -15,9 +15,10 @@ from ..core import workspace
 from ..core.arrays import tell_of_mask
 from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..engines import loader
 from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
-from .ndimage_passes import NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
+from .ndimage_passes import LONGEST, NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
 
 #: longest axis of images, and bytes of weights, whose plans are kept: they hold them, and tables of positions
 KEPT = 1 << 15
@@ -183,6 +184,10 @@ def _chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, thread
         return both
     last = len(shape) - 1
     narrow = shape[last] <= NARROW and prod(shape[:last]) >= TALL
+    if narrow and len(lines) == 1 and lines[0].weights is None and lines[0].axis == 0 and last == 1:
+        if shape[1] < loader.vector_bytes() // 8 or shape[0] > LONGEST:
+            raise Odd  # SciPy's loop takes less time than to turn them
+        narrow = False
     if narrow and any(line.axis == last or line.weights is None for line in lines):
         turned = shape[last], *shape[:last]
         moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
