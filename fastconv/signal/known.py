@@ -5,6 +5,7 @@ A small image takes a few microseconds, a plan a hundred; so it is made when the
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
 ROUNDED = 2**30
+#: multiplications up to which integers are summed directly: exactly, so that nothing has to be rounded
+_EXACT = 1 << 16
 #: SciPy's names of borders: their names in `core.borders`
 BOUNDARIES = {
     "fill": "zeros",
@@ -48,6 +51,7 @@ class _Step(NamedTuple):
     compute: Any
     dtype: Any  # of the result
     finite: bool  # only finite results stand
+    rounded: bool  # sums of integers that are not exact
     most: float  # what the sum of squares of an image of integers must be below
 
 
@@ -80,14 +84,13 @@ def known(x: Any, w: Any, *asked: Any) -> Array | None:
     image = filtering.readable(x, step.compute)
     whole = step.dtype.kind in "iu"
     if whole:
-        numbers = image.ravel()
-        if not numbers.dot(numbers) < step.most:
+        if not np.vdot(image, image) < step.most:
             return None
     y = np.empty(step.shape, step.compute)
     step.run(image, y)
     if step.finite and not filtering.finite(y):
         return None
-    if whole:
+    if step.rounded:
         np.rint(y, y)
     return y if step.compute is step.dtype else y.astype(step.dtype)
 
@@ -113,7 +116,9 @@ def _step(
     border = BOUNDARIES[asked.boundary]
     see = filtering.window(shape, (-lead[0], -lead[1]), (count[0], count[1]), (border, border), 0.0)
     laid = w[::-1, ::-1] if asked.flip else w
-    run = bound(laid, (*shape, 1), 2 * compute.char, see, "auto", None, threads, spreads=asked.floats)
+    exact = to.kind in "iu" and math.prod(shape) * w.size <= _EXACT
+    how = "direct" if exact else "auto"
+    run = bound(laid, (*shape, 1), 2 * compute.char, see, how, None, threads, spreads=asked.floats)
     if run is None or not see.kept:
         return None
     # Cauchy and Schwarz: no sum exceeds the product of both norms
@@ -122,7 +127,8 @@ def _step(
         w = w.astype(np.float64).ravel()
         most = min(ROUNDED, np.iinfo(to).max) ** 2 / max(float(w.dot(w)), 1.0)
     output = len(see.rows) - taps[0] + 1, len(see.cols) - taps[1] + 1
-    return _Step(run, output, compute, compute if compute == to else to, asked.finite and to.kind == "f", most)
+    given, rounded = compute if compute == to else to, to.kind in "iu" and not exact
+    return _Step(run, output, compute, given, asked.finite and to.kind == "f", rounded, most)
 
 
 def lead_of(shape: tuple[int, ...], mode: str, centre: bool) -> tuple[int, ...]:
