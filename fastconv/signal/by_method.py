@@ -12,7 +12,7 @@ from ..core.typing import Array
 from .convolutions import _by_size, _plain, _sliding, door
 from .known import known
 
-#: elements of a kernel up to which sums of integers take less time than transforms
+#: elements of a kernel up to which exact sums of integers take less time than transforms
 _LARGEST_EXACT = 32 * 32
 
 
@@ -81,7 +81,7 @@ def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: 
         return None  # SciPy swaps them
     w = w if convolution else w[::-1, ::-1]  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
     if np.result_type(x, w).kind in "iu":
-        return _sliding(x, w, mode, "fill", 0, True) if w.size <= _LARGEST_EXACT else None
+        return _sliding(x, w, mode, "fill", 0, True, w.size > _LARGEST_EXACT)
     if method == "fft":
         y = _by_size(x, w, mode, None)
         return None if y is None else y.astype(np.result_type(x, w), copy=False)

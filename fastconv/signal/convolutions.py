@@ -146,8 +146,13 @@ def _by_windows(
     return _sliding(in1, in2, mode, boundary, fillvalue, convolution) if y is None else y
 
 
-def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
-    """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
+def _sliding(
+    in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool, many: bool = False
+) -> Any:
+    """The result of a 2-D convolution or correlation, or None for SciPy to do it.
+
+    ``many``: SciPy transforms such a kernel, so that sums of integers that must be exact are left to it.
+    """
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
@@ -162,7 +167,7 @@ def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: An
     dtype = np.result_type(x, w)
     whole = dtype.kind in "iu"
     bound = _largest_sum(x, w, fillvalue, dtype) if whole else 0
-    if bound is None:
+    if bound is None or (many and bound >= ROUNDED):
         return None
     if convolution:
         w = w[::-1, ::-1]
