@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
@@ -136,13 +135,20 @@ def filter2d(
     >>> [int(i) for i in np.unravel_index(score.argmax(), score.shape)]
     [2, 5]
     """
-    plain = out is weights is anchor is backend is None and nan is _PLAIN and type(delta) is float and not delta
-    if plain and type(image) is type(kernel) is np.ndarray and kernel.size <= FEW:
-        step = _known(image, kernel, mode, cval, flip, dtype, method)
-        if step is not None:
-            run, compute = step
+    plain = out is None and weights is None and anchor is None and backend is None
+    if (
+        plain
+        and nan is _PLAIN
+        and type(delta) is float
+        and not delta
+        and type(image) is type(kernel) is np.ndarray
+        and kernel.size <= FEW
+    ):
+        known = _known(image, kernel, mode, cval, flip, dtype, method)
+        if known is not None:
+            step, compute = known
             result = np.empty(image.shape, compute)
-            run(image, result)
+            step(image, result)
             return result
     holes = None
     if type(image) is not np.ndarray and np.ma.is_masked(image):
@@ -202,7 +208,7 @@ def _step(
     cval: Any, flip: Any, to: Any, method: Any,
 ) -> tuple[filtering.Bound, Any] | None:  # fmt: skip
     """Everything but pixels; None for what has to be converted, and for what is wrong."""
-    if not (kernel and math.prod(shape) and len(taps) == 2 and len(shape) in (2, 3) and number.kind in "buif"):
+    if not (kernel and all(shape) and len(taps) == 2 and len(shape) in (2, 3) and number.kind in "buif"):
         return None
     if not isinstance(mode, str) or mode not in MODES or dtype not in _COMPUTED.values():
         return None

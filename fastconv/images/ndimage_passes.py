@@ -40,7 +40,7 @@ EPSILON = np.finfo(np.float64).eps
 class Pass(Protocol):
     """One array to another of the same shape."""
 
-    def __call__(self, x: Array, y: Array) -> None: ...
+    def __call__(self, x: Array, y: Array) -> Any: ...
 
 
 def prepared(

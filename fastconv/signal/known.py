@@ -59,7 +59,8 @@ class _Kept:
     """A call; its step from the second time on, or None."""
 
     def __init__(self, *said: Any) -> None:
-        self._said, self._calls, self._step = said, 0, None
+        self._said, self._calls = said, 0
+        self._step: _Step | None = None
 
     def step(self) -> _Step | None:
         self._calls += 1
@@ -83,9 +84,8 @@ def known(x: Any, w: Any, *asked: Any) -> Array | None:
         return None
     image = filtering.readable(x, step.compute)
     whole = step.dtype.kind in "iu"
-    if whole:
-        if not np.vdot(image, image) < step.most:
-            return None
+    if whole and not np.vdot(image, image) < step.most:
+        return None
     y = np.empty(step.shape, step.compute)
     step.run(image, y)
     if step.finite and not filtering.finite(y):
@@ -124,8 +124,7 @@ def _step(
     # Cauchy and Schwarz: no sum exceeds the product of both norms
     most = 0.0
     if to.kind in "iu":
-        w = w.astype(np.float64).ravel()
-        most = min(ROUNDED, np.iinfo(to).max) ** 2 / max(float(w.dot(w)), 1.0)
+        most = min(ROUNDED, np.iinfo(to).max) ** 2 / max(float((w.astype(np.float64) ** 2).sum()), 1.0)
     output = len(see.rows) - taps[0] + 1, len(see.cols) - taps[1] + 1
     given, rounded = compute if compute == to else to, to.kind in "iu" and not exact
     return _Step(run, output, compute, given, asked.finite and to.kind == "f", rounded, most)
