@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,10 +37,8 @@ TWO = 2
 EPSILON = np.finfo(np.float64).eps
 
 
-class Pass(Protocol):
-    """One array to another of the same shape."""
-
-    def __call__(self, x: Array, y: Array) -> Any: ...
+#: one array to another of the same shape
+Pass: TypeAlias = filtering.Bound
 
 
 def prepared(
