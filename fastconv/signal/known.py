@@ -20,6 +20,8 @@ _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
 ROUNDED = 2**30
+#: numbers that a BLAS sums with one thread
+_QUICK = 1 << 13
 #: multiplications up to which integers are summed directly: exactly, so that nothing has to be rounded
 _EXACT = 1 << 16
 #: SciPy's names of borders: their names in `core.borders`
@@ -59,13 +61,13 @@ class _Kept:
     """A call; its step from the second time on, or None."""
 
     def __init__(self, *said: Any) -> None:
-        self._said, self._calls = said, 0
+        self._said, self._calls, self._planned = said, 0, False
         self._step: _Step | None = None
 
     def step(self) -> _Step | None:
         self._calls += 1
-        if self._calls == 2:
-            self._step = _step(*self._said)
+        if self._calls > 1 and not self._planned:
+            self._step, self._planned = _step(*self._said), True
         return self._step
 
 
@@ -84,7 +86,7 @@ def known(x: Any, w: Any, *asked: Any) -> Array | None:
         return None
     image = filtering.readable(x, step.compute)
     whole = step.dtype.kind in "iu"
-    if whole and not np.vdot(image, image) < step.most:
+    if whole and not _squares(image) < step.most:
         return None
     y = np.empty(step.shape, step.compute)
     step.run(image, y)
@@ -93,6 +95,11 @@ def known(x: Any, w: Any, *asked: Any) -> Array | None:
     if step.rounded:
         np.rint(y, y)
     return y if step.compute is step.dtype else y.astype(step.dtype)
+
+
+def _squares(a: Array) -> float:
+    """Their sum; of many without a BLAS, whose threads do not survive a fork."""
+    return float(np.vdot(a, a) if a.size <= _QUICK else np.einsum("ij,ij", a, a))
 
 
 def _step(
