@@ -20,7 +20,7 @@ from . import fft_tiled_search as search
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Epilogue, Rates
 from .fft_tiled_layout import CHANNELS, LENGTHS, Tiles, arrays, layout, lines, split
 
-_LONGEST = 72  # taps: beyond, tiles and kernels no longer fit in cache
+_LONGEST = 80  # taps: beyond, tiles and kernels no longer fit in cache
 _OWN = 2 << 20  # bytes of all arrays that the cores' own caches hold
 _SHARED = 24 << 20  # bytes from which on most comes from memory
 _KEPT = 16 << 20  # bytes of row transforms of weights that a plan keeps

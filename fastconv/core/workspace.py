@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 KEEP_BYTES = 1 << 30
+SMALL = 1 << 16  # bytes of what `spare` holds
 _ALIGN = 64
 _local = threading.local()
+_spare: dict[str, list[Any]] = {}
 
 
 class Scratch:
@@ -75,6 +77,14 @@ def give_back(dtype: str, array: Any) -> None:
         _local.__dict__[dtype] = array
 
 
+def spare(dtype: str) -> list[Any]:
+    """Arrays of `SMALL` bytes that nobody uses, for calls of a few microseconds: pop one, and append it afterwards.
+
+    Of all threads, since both are atomic; so many as calls were under way at the same time.
+    """
+    return _spare.setdefault(dtype, [])
+
+
 @contextmanager
 def private(arrays: dict[str, Any]) -> Iterator[None]:
     """Scratch memory of this thread's calls comes from ``arrays``, by dtype, and is kept there."""
@@ -100,3 +110,5 @@ def aligned(dtype: str, nbytes: int) -> Any:
 def release_workspace() -> None:
     """Give this thread's scratch memory back to the system."""
     _local.__dict__.clear()
+    for arrays in _spare.values():
+        arrays.clear()

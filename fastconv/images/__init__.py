@@ -7,7 +7,8 @@ normalized.py     the mean of what is there: images with holes, and weighed pixe
 correlation.py    an image, a kernel, a border: direct, separable, or a transform
 spectral.py       large kernels by tiles of transforms, through plans of convolutions, or by one transform
 transform.py      one transform of the whole image
-filtering.py      windows, borders and dtypes become calls of the engines' filter steps
+filtering.py      windows and dtypes become calls of the engines' filter steps
+window.py         which row and column is seen where: borders
 
 ndimage_kernels.py  scipy.ndimage's kernels of two dimensions
 ndimage_filters.py  what its filters ask for, axis by axis

@@ -91,7 +91,7 @@ def in_bands(job: Filter, image: Array, read: Any, out: Array, compute: Any, see
             read,
             y,
             compute,
-            replace(see, rows=rows, inside_rows=(0, 0), zeros=None, kept=False),
+            replace(see, image=(len(shown), see.image[1]), rows=rows, inside_rows=(0, 0), zeros=None, kept=False),
         )
         if y is not part:
             part[...] = y

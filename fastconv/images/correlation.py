@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import BackendRefused
 from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..engines.loader import vector_bytes
 from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
@@ -17,10 +18,11 @@ from .filtering import Bound, Window
 _NARROW = 24  # numbers of a row that fill no vector: an image of as many rows as _TALL lies down for it
 _TALL = 64
 _LYING = "lying"
-_FEW = 4096  # elements of a kernel whose preparation is kept
+FEW = 4096  # elements of a kernel whose preparation is kept
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
-# Measured on an AMD EPYC 9005 (Zen 5, AVX-512), 2026-12-01
-_DIRECT, _SEPARABLE = 0.92, 0.4  # of the peak
+# Of the peak, direct and separable: measured on an AMD EPYC 9005 (Zen 5, AVX-512), and on one of the 7003 (Zen 3, AVX2)
+_WIDE = {"float32": (0.92, 0.4), "float64": (0.92, 0.4)}
+_ELSE = {"float32": (0.75, 0.4), "float64": (0.46, 0.26)}
 _HELP, _WAKE = 0.7, 30e-6  # what each thread more adds to the first, and seconds until it does
 _LOOK = 50e-6  # seconds below which a transform is not thought of
 
@@ -40,8 +42,10 @@ def correlate(
     float32. What is not finite stays where it is seen, unless it may spread.
     """
     kinds = x.dtype.char + y.dtype.char
-    if see.kept and kernel.size <= _FEW:
-        way = _kept(kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
+    if see.kept and kernel.size <= FEW:
+        way = _kept(
+            kernel.tobytes(), kernel.dtype, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads(), spreads
+        )
     else:
         way = _way(kernel, kernel.shape, x.shape, kinds, see, how, engine, get_num_threads())
     if not isinstance(way, str):
@@ -73,9 +77,30 @@ def _computed(kinds: str) -> str:
     return "float64" if "d" in kinds else "float32"
 
 
+def bound(
+    kernel: Array, image: tuple[int, ...], kinds: str, see: Window, how: str, engine: str | None, threads: int,
+    spreads: bool = False,
+) -> Bound | None:  # fmt: skip
+    """What `correlate` runs for images of this shape (H, W, C), if that is something that only needs the arrays."""
+    way = _ready(kernel, kernel.shape, image, kinds, see, how, engine, threads, spreads)
+    return None if isinstance(way, str) else way
+
+
 @lru_cache(512)
 def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Bound | str:
-    return _way(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
+    return _ready(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
+
+
+def _ready(
+    kernel: Array, shape: tuple[int, int], image: tuple[int, ...], kinds: str, see: Window, how: str,
+    engine: str | None, threads: int, spreads: bool,
+) -> Bound | str:  # fmt: skip
+    """`_way`, and transforms of small images ready to be called again."""
+    way = _way(kernel, shape, image, kinds, see, how, engine, threads)
+    if way != "fft" or engine is not None:
+        return way
+    output = len(see.rows) - shape[0] + 1, len(see.cols) - shape[1] + 1, image[2]
+    return spectral.bind(kernel, image, output, see, kinds, _computed(kinds), threads, spreads) or way
 
 
 def _way(
@@ -95,7 +120,7 @@ def _way(
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
         small = kernel.size <= (8 if kinds[0] == "B" else 15) or 1 in shape  # two passes would not pay
-        look = not small and (kernel.size <= _FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
+        look = not small and (kernel.size <= FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
     else:
         look = how == "separable"
     factors = filtering.factors(kernel.astype(np.float64), dtype) if look else None
@@ -120,10 +145,11 @@ def estimate(
     """The algorithm that takes the least time by a model, "separable", "direct" or "fft", and its seconds."""
     (kh, kw), (oh, ow, c) = kernel, output
     peak = rates(dtype).fma_gflops * 1e9 / 2  # multiplications
+    whole, by_two = (_WIDE if vector_bytes() == 64 else _ELSE)[dtype]
     if separable:
-        how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (_SEPARABLE * peak)
+        how, seconds = "separable", oh * c * ((ow + kw - 1) * kh + ow * kw) / (by_two * peak)
     else:
-        how, seconds = "direct", oh * ow * c * kh * kw / (_DIRECT * peak)
+        how, seconds = "direct", oh * ow * c * kh * kw / (whole * peak)
     if threads > 1:
         seconds = min(seconds, _WAKE + seconds / (1 + _HELP * (threads - 1)))
     other = spectral.cheaper(image, kernel, output, zeros, dtype, threads)[1] if seconds > _LOOK else seconds

@@ -10,14 +10,17 @@ from numpy.typing import ArrayLike as Numbers
 from numpy.typing import DTypeLike
 
 from ..core.arrays import check_out, delivered, destination
+from ..core.threads import get_num_threads
 from ..core.typing import Array, ArrayLike, FilterMethod, ImageMode, NanTreatment
 from . import bands, filtering, normalized
 from .arguments import anchor_in, backend_of, dtype_of, image_of, kernel_of, method_of, real, real_only
+from .correlation import FEW, bound
 from .filtering import MODES
 
 #: what the steps read or write for these
 _COMPUTED = {n: np.dtype(n) for n in ("uint8", "uint16", "int16", "float32", "float64")}
 _COMPUTED["float16"] = _COMPUTED["float32"]
+_PLAIN = "propagate"
 
 
 def filter2d(
@@ -132,6 +135,21 @@ def filter2d(
     >>> [int(i) for i in np.unravel_index(score.argmax(), score.shape)]
     [2, 5]
     """
+    plain = out is None and weights is None and anchor is None and backend is None
+    if (
+        plain
+        and nan is _PLAIN
+        and type(delta) is float
+        and not delta
+        and type(image) is type(kernel) is np.ndarray
+        and kernel.size <= FEW
+    ):
+        known = _known(image, kernel, mode, cval, flip, dtype, method)
+        if known is not None:
+            step, compute = known
+            result = np.empty(image.shape, compute)
+            step(image, result)
+            return result
     holes = None
     if type(image) is not np.ndarray and np.ma.is_masked(image):
         if nan != "ignore":
@@ -170,6 +188,39 @@ def filter2d(
     if given.size:
         run(job, numbers, read, result, compute, _window(given.shape[:2], w.shape, MODES[mode], outside, flip, first))
     return delivered(result, out, ours)
+
+
+def _known(image: Array, kernel: Array, *said: Any) -> tuple[filtering.Bound, Any] | None:
+    """The step of a call that says no more than this, and the dtype of its result."""
+    flags = image.flags
+    if not (flags.c_contiguous and flags.aligned):
+        return None
+    shape, taps, threads = image.shape, kernel.shape, get_num_threads()
+    try:
+        return _step(shape, image.dtype, taps, kernel.dtype, kernel.tobytes(), threads, *said)
+    except TypeError:  # what cannot be looked up; what is wrong will be found so again
+        return None
+
+
+@lru_cache(512, typed=True)
+def _step(
+    shape: tuple[int, ...], dtype: Any, taps: tuple[int, ...], number: Any, kernel: bytes, threads: int, mode: Any,
+    cval: Any, flip: Any, to: Any, method: Any,
+) -> tuple[filtering.Bound, Any] | None:  # fmt: skip
+    """Everything but pixels; None for what has to be converted, and for what is wrong."""
+    if not (kernel and all(shape) and len(taps) == 2 and len(shape) in (2, 3) and number.kind in "buif"):
+        return None
+    if not isinstance(mode, str) or mode not in MODES or dtype not in _COMPUTED.values():
+        return None
+    ours, outside, (how, engine) = dtype_of(to, dtype), real("cval", cval), method_of(method)
+    if ours == "float16" or dtype.itemsize == 8 != _COMPUTED[ours].itemsize:
+        return None
+    w, see = np.frombuffer(kernel, number).reshape(taps), _window(shape[:2], taps, MODES[mode], outside, flip, None)
+    if not see.kept:
+        return None
+    image, kinds = (*shape, 1)[:3], dtype.char + _COMPUTED[ours].char
+    run = bound(w[::-1, ::-1] if flip else w, image, kinds, see, how, engine, threads)
+    return None if run is None else (run, _COMPUTED[ours])
 
 
 def _complex(given: Array, out: Any, kernel: Numbers, weights: Any, **options: Any) -> Array:

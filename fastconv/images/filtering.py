@@ -1,27 +1,25 @@
-"""Image filters over the engines: tables of borders, strips and bands, scratch memory, the choice of an algorithm.
+"""Image filters over the engines: strips and bands, scratch memory, what `filter2d`, `ndimage` and `signal` share.
 
-What `filter2d`, `ndimage` and `signal` share. An image is (H, W, C) here, and a border is two tables: the image
-row (column) of every row (column) that some output needs, -1 for ``cval``. A table may begin and end anywhere, so
-that every size of output and any kernel larger than the image are the same thing.
+An image is (H, W, C) here, its borders are a `Window`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..core import workspace
-from ..core.borders import sources
 from ..core.rank_one import outer_factors
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..engines import loader
 from ..engines.records import FilterTasks, pack
+from .window import Window as Window
+from .window import window as window
 
 if TYPE_CHECKING:
     from ..engines.kernels import Kernels
@@ -29,66 +27,17 @@ if TYPE_CHECKING:
 #: bytes of bordered rows that a thread keeps: they should stay in its cache
 RING_BYTES = 400_000
 #: columns of a kernel up to which transposed blocks do not pay, by bytes of a vector
-NARROW = {64: 21, 32: 11, 16: 11}
-#: positions of a window whose tables are kept
-_KEPT = 1 << 14
+NARROW = {64: 21, 32: 5, 16: 11}
 #: multiplications from which on a second thread pays
 _SHORT = 1 << 20
+#: numbers up to which a sum of squares takes less time than a sum that is not to warn
+_QUICK = 1 << 13
 _COMPUTED = {np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.float32, np.float64)}
 #: SciPy's names of borders: their names here (see `core.borders`)
 MODES = {
     "reflect": "symmetric", "grid-mirror": "symmetric", "mirror": "reflect", "nearest": "replicate",
     "wrap": "circular", "grid-wrap": "circular", "constant": "zeros", "grid-constant": "zeros",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Window:
-    """Which image row and column is seen where; output (i, j) sees rows[i : i + kh] and cols[j : j + kw]."""
-
-    rows: Array
-    cols: Array
-    inside_rows: tuple[int, int]  # these rows of the table are neighbours in the image
-    inside: tuple[int, int]  # these columns
-    cval: float
-    zeros: tuple[int, int] | None  # rows and columns before the image, where zeros lie around all of it
-    kept: bool  # whether an equal call gets this very window again
-
-    @cached_property
-    def turned(self) -> Window:
-        """The same of the image lying on its side."""
-        zeros = self.zeros and (self.zeros[1], self.zeros[0])
-        return Window(self.cols, self.rows, self.inside, self.inside_rows, self.cval, zeros, self.kept)
-
-
-def window(
-    shape: tuple[int, ...], first: tuple[int, int], count: tuple[int, int], mode: tuple[str, str], cval: float
-) -> Window:
-    """The window of an image of ``shape`` whose tables begin at ``first`` and hold ``count`` positions.
-
-    ``mode`` holds names of `core.borders`; "zeros" stands for ``cval``.
-    """
-    kept = count[0] + count[1] <= _KEPT
-    return (_kept_window if kept else _window)(shape[:2], first, count, mode, float(cval), kept)
-
-
-def _window(
-    shape: tuple[int, ...],
-    first: tuple[int, int],
-    count: tuple[int, int],
-    mode: tuple[str, str],
-    cval: float,
-    kept: bool,
-) -> Window:
-    rows, cols = (sources(shape[k], first[k], count[k], mode[k]) for k in (0, 1))
-    starts = [min(max(-a, 0), n) for a, n in zip(first, count, strict=True)]
-    inside_rows, inside = ((s, max(s, min(shape[k] - first[k], count[k]))) for k, s in enumerate(starts))
-    all_seen = all(a <= 0 and a + n >= size for a, n, size in zip(first, count, shape, strict=True))
-    zeros = (-first[0], -first[1]) if all_seen and mode == ("zeros", "zeros") and cval == 0 else None
-    return Window(rows, cols, inside_rows, inside, cval, zeros, kept)
-
-
-_kept_window = lru_cache(1024)(_window)
 
 
 def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
@@ -105,6 +54,7 @@ def _height(vector: int) -> int:
 class _Shape(NamedTuple):
     """What the cut depends on."""
 
+    image: tuple[int, int]
     output: tuple[int, ...]
     kh: int
     kw: int
@@ -141,8 +91,8 @@ class _Shape(NamedTuple):
 @lru_cache(1024)
 def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
     """The record of a step, and bytes of scratch memory."""
-    (_, ow, c), kh, kw, lanes = s.output, s.kh, s.kw, s.lanes
-    room, at, group = workspace.Scratch(s.dtype), dict.fromkeys(FilterTasks._fields[8:], 0), max(s.lanes, 8)
+    (h, w), (oh, ow, c), kh, kw, lanes = s.image, s.output, s.kh, s.kw, s.lanes
+    room, at, group = workspace.Scratch(s.dtype), dict.fromkeys(FilterTasks._fields[13:], 0), max(s.lanes, 8)
 
     def book(pointers: int = 0, **rows: int) -> None:
         """Pointers, and parts of so many rows."""
@@ -170,10 +120,11 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
         book(0, ring=1)
     at["block"] = room.book("block", 32, lanes)
     at["per_thread"] = room.numbers
-    return pack(FilterTasks(kh, kw, *s.inside, s.sign, strip, band, pitch, **at)), room.nbytes * s.threads
+    cut = FilterTasks(h, w, oh, ow, c, kh, kw, *s.inside, s.sign, strip, band, pitch, **at)
+    return pack(cut), room.nbytes * s.threads
 
 
-#: a step with all its arguments but the image and the result
+#: a step with all its arguments but the image and the result, which may have any shapes of so many numbers
 Bound: TypeAlias = Callable[[Array, Array], Any]
 
 
@@ -189,15 +140,17 @@ def bind(
 ) -> Bound:
     """A step with its weights, window, record and scratch memory; without ``threads`` small work has one thread."""
     name, kernels = steps(dtype, engine)
-    kh, kw, inside = 1, 1, (0, 0)
+    kh, kw, inside, image = 1, 1, (0, 0), (output[0], output[1])
     shown: tuple[Any, ...] = ()
     if see is not None:
-        kh, kw, inside = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1, see.inside
+        kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
+        inside, image = see.inside, see.image
         shown = see.rows, see.cols, see.cval
     if threads is None:
         taps = kh * kw if step == "direct" else kh + kw
         threads = 1 if math.prod(output) * max(taps, 8) < _SHORT else get_num_threads()
-    record, nbytes = _tasks(step, _Shape(output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads))
+    cut = _Shape(image, output, kh, kw, inside, sign, dtype, loader.vector_bytes(name), threads)
+    record, nbytes = _tasks(step, cut)
     run, borrow, give_back = getattr(kernels, f"filter_{step}"), workspace.borrow, workspace.give_back
 
     def bound(x: Array, y: Array) -> Any:
@@ -207,7 +160,18 @@ def bind(
         finally:
             give_back(dtype, work)
 
-    return bound
+    def small(x: Array, y: Array) -> Any:
+        try:
+            work = spare.pop()
+        except IndexError:
+            work = workspace.aligned(dtype, workspace.SMALL)
+        try:
+            return run(x, *weights, y, *shown, work, record, 1)
+        finally:
+            spare.append(work)
+
+    spare = workspace.spare(dtype)
+    return small if threads == 1 and nbytes <= workspace.SMALL else bound
 
 
 def bind_direct(kernel: Array, output: tuple[int, ...], see: Window, dtype: str, engine: str | None = None) -> Bound:
@@ -272,6 +236,10 @@ def join(planes: Array, y: Array, engine: str | None = None) -> bool:
 
 def finite(a: Array) -> bool:
     """Whether all numbers are finite, and not so large that their sum is not."""
+    if a.size <= _QUICK and a.flags.c_contiguous:
+        flat = a.ravel()
+        if math.isfinite(flat.dot(flat)):
+            return True
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(a.sum()))
 

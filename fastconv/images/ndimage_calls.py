@@ -56,10 +56,7 @@ class Terms(NamedTuple):
 
 def freeze(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Arguments that can be looked up."""
-    for value in args:
-        if type(value) not in _PLAIN:
-            return tuple(map(frozen, args))
-    return args
+    return args if _PLAIN.issuperset(map(type, args)) else tuple(map(frozen, args))
 
 
 def frozen(value: Any) -> Any:

@@ -91,8 +91,8 @@ class _Planes:
             rows = np.where(see.rows < 0, -1, see.rows + shift).ravel()
             output = n * self._height - (kh - 1), width, c
             laid = np.array(w.T[:, ::-1], compute, order="C")
-            shown = replace(see, rows=rows, inside_rows=(0, 0), zeros=None, kept=False)
-            self._steps[n] = prepared("direct", (n * h, width, c), output, shown, compute, 0, threads, laid)
+            shown = replace(see, image=(n * h, width), rows=rows, inside_rows=(0, 0), zeros=None, kept=False)
+            self._steps[n] = prepared("direct", output, shown, compute, 0, threads, laid)
 
     def __call__(self, x: Array, y: Array) -> None:
         if self._planes == 1:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..core import workspace
 from ..core.typing import Array
+from ..engines import loader
 from . import filtering
 from .filtering import Window
 from .ndimage_calls import Line, Odd
@@ -29,34 +30,32 @@ NARROW = 12
 TALL = 512
 #: numbers of a row from which on running sums buffer more than the image holds
 LONGEST = 1 << 16
-#: running sums side by side from which on vectors pay, if they are long
-FEW = 7
+#: running sums side by side from which on vectors pay, if they are long: for vectors of 64 bytes, and for others; where
+#: SciPy would have to do all passes of a filter, two are enough
+FEW = 7, 3
+TWO = 2
 EPSILON = np.finfo(np.float64).eps
 
 
-class Pass(Protocol):
-    """One array to another of the same shape."""
-
-    def __call__(self, x: Array, y: Array) -> None: ...
+#: one array to another of the same shape
+Pass: TypeAlias = filtering.Bound
 
 
 def prepared(
-    step: str, shape: tuple[int, ...], output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int,
-    *weights: Array,
-) -> Pass:  # fmt: skip
+    step: str, output: tuple[int, ...], see: Window, dtype: str, sign: int, threads: int, *weights: Array
+) -> Pass:
     """A step of the engine with all but its images: (H, W, C) to (OH, OW, C)."""
     kh, kw = len(see.rows) - output[0] + 1, len(see.cols) - output[1] + 1
     threads = threads if prod(output) * (kh * kw if step == "direct" else kh + kw) > SERIAL else 1
-    bound = filtering.bind(step, weights, output, see, dtype, sign=sign, threads=threads)
-    return lambda x, y: bound(x.reshape(shape), y.reshape(output))
+    return filtering.bind(step, weights, output, see, dtype, sign=sign, threads=threads)
 
 
-def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
-    """The pass along one axis of an array of ``shape``."""
+def along(shape: tuple[int, ...], line: Line, threads: int, alone: bool = True) -> Pass:
+    """The pass along one axis of an array of ``shape``; ``alone``: it is all of a filter."""
     a, n, b = prod(shape[: line.axis]), shape[line.axis], prod(shape[line.axis + 1 :])
-    if line.weights is None and _scipys_mean(a, n, b, line.size):
+    if line.weights is None and _scipys_mean(a, n, b, line.size, alone):
         raise Odd
-    if a == 1 and (b > NARROW or line.weights is None):
+    if a == 1 and (b > NARROW or (line.weights is None and not _side_by_side(n, b))):
         return _down(n, b, line, threads)
     if b == 1 or n * b <= PLANE or a == 1:
         image = a, n, b
@@ -65,9 +64,15 @@ def along(shape: tuple[int, ...], line: Line, threads: int) -> Pass:
     return partial(each_plane, _down(n, b, line, threads), a)
 
 
-def _scipys_mean(a: int, n: int, b: int, size: int) -> bool:
+def _scipys_mean(a: int, n: int, b: int, size: int, alone: bool) -> bool:
     """Whether SciPy's loop takes less time for running means (few long sums), or less memory (long rows)."""
-    return size == 1 or size > LONGEST or (a * b < FEW and n > 256) or (b == 1 and n > LONGEST)
+    few = FEW[loader.vector_bytes() < 64] if alone else TWO
+    return size == 1 or size > LONGEST or (a * b < few and n > 256) or (b == 1 and n > LONGEST)
+
+
+def _side_by_side(n: int, b: int) -> bool:
+    """Whether b running sums of n numbers, which lie side by side, fill vectors as they lie, but no row of blocks."""
+    return loader.vector_bytes() // 8 <= b <= NARROW and TALL <= n <= LONGEST
 
 
 def _down(n: int, b: int, line: Line, threads: int) -> Pass:
@@ -78,9 +83,9 @@ def _down(n: int, b: int, line: Line, threads: int) -> Pass:
 
 def _step(line: Line, image: tuple[int, ...], see: Window, threads: int) -> Pass:
     if line.weights is None:
-        return prepared("running", image, image, see, "float64", 0, threads)
+        return prepared("running", image, see, "float64", 0, threads)
     weights = np.ascontiguousarray(line.weights)
-    return prepared("line", image, image, see, "float64", sign_of(weights), threads, weights)
+    return prepared("line", image, see, "float64", sign_of(weights), threads, weights)
 
 
 def each_plane(plane: Pass, a: int, x: Array, y: Array) -> None:
@@ -125,7 +130,10 @@ def _through_float64(one: Pass, x: Array, y: Array) -> None:
 def chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, threads: int) -> Pass:
     """Passes one after the other, each rounded to the dtype of the result as SciPy does."""
     reads = [read, *(to for _ in lines)]
-    passes = [readable(along(shape, line, threads), dtype, to) for line, dtype in zip(lines, reads, strict=False)]
+    alone = len(lines) == 1
+    passes = [
+        readable(along(shape, line, threads, alone), dtype, to) for line, dtype in zip(lines, reads, strict=False)
+    ]
     return passes[0] if len(passes) == 1 else partial(_in_turn, passes)
 
 

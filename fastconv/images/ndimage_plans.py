@@ -15,9 +15,10 @@ from ..core import workspace
 from ..core.arrays import tell_of_mask
 from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..engines import loader
 from . import filtering
 from .ndimage_calls import Line, Odd, Terms, freeze, is_real
-from .ndimage_passes import NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
+from .ndimage_passes import LONGEST, NARROW, TALL, TOGETHER, Pass, chain, each_plane, prepared
 
 #: longest axis of images, and bytes of weights, whose plans are kept: they hold them, and tables of positions
 KEPT = 1 << 15
@@ -63,8 +64,10 @@ def filtered(terms_of: TermsOf, input: Any, output: Any, *args: Any) -> Array | 
 
 def planned(make: Any, what: Any, input: Any, output: Any, *args: Any) -> Array | None:
     """The result of the plan that ``make`` makes and keeps; weights, if there are any, come first."""
-    tell_of_mask("input", input, 5)
-    x, out = np.asarray(input), None
+    x, out = input, None
+    if type(input) is not np.ndarray:
+        tell_of_mask("input", input, 5)
+        x = np.asarray(input)
     if isinstance(output, np.ndarray):
         out, output = output, output.dtype
         if out.shape != x.shape or not out.flags.writeable:
@@ -181,6 +184,10 @@ def _chain(shape: tuple[int, ...], lines: list[Line], read: Any, to: Any, thread
         return both
     last = len(shape) - 1
     narrow = shape[last] <= NARROW and prod(shape[:last]) >= TALL
+    if narrow and len(lines) == 1 and lines[0].weights is None and lines[0].axis == 0 and last == 1:
+        if shape[1] < loader.vector_bytes() // 8 or shape[0] > LONGEST:
+            raise Odd  # SciPy's loop takes less time than to turn them
+        narrow = False
     if narrow and any(line.axis == last or line.weights is None for line in lines):
         turned = shape[last], *shape[:last]
         moved = [line._replace(axis=(line.axis + 1) % len(shape)) for line in lines]
@@ -232,5 +239,5 @@ def _in_float32(shape: tuple[int, ...], first: Line, second: Line, threads: int)
         image, (down.first, right.first), (h + down.size - 1, w + right.size - 1), (down.mode, right.mode), down.cval
     )
     column, line = np.array(down.weights[::-1], np.float32), np.array(right.weights, np.float32)
-    both = prepared("separable", image, image, see, "float32", 0, threads, column, line)
+    both = prepared("separable", image, see, "float32", 0, threads, column, line)
     return both if planes == 1 else partial(each_plane, both, planes)

@@ -63,6 +63,42 @@ def filter_bands(
     return True
 
 
+def bind(
+    kernel: Array, image: tuple[int, ...], output: tuple[int, ...], see: Window, kinds: str, dtype: str, threads: int,
+    spreads: bool,
+) -> filtering.Bound | None:  # fmt: skip
+    """What `filter_bands` does by "fft" with one band, and directly for what is not finite; None for more bands."""
+    (kh, kw), (oh, ow, c) = kernel.shape, output
+    tiles = cheaper(image, (kh, kw), output, see.zeros, dtype, threads)[0]
+    whole = not tiles and _at_once(output, see.zeros, dtype)
+    if not whole and oh > _band((kh, kw), output, dtype):
+        return None
+    plain, number = kinds == 2 * np.dtype(dtype).char and c == 1, np.dtype(dtype)
+    lead = see.zeros if whole and see.zeros else (0, 0)
+    inner = (image[0], image[1]) if whole else (oh + kh - 1, ow + kw - 1)
+    split = filtering.bind("split", (), (*inner, c), see.inner if whole else see, dtype)
+    join, direct = filtering.bind("join", (), output, None, dtype), filtering.bind_direct(kernel, output, see, dtype)
+    w = np.ascontiguousarray(kernel, number)
+    if tiles:
+        p = ConvProblem.from_shapes((c, 1, *inner), (1, 1, kh, kw), dtype=dtype)
+        plan = planner.plan(p, "forward", "fft_tiled", None, _threads(p, threads))
+        weights = w[None, None]
+
+    def run(x: Array, y: Array) -> None:
+        planes = x.reshape(1, *inner) if whole and plain else np.empty((c, *inner), number)
+        if not (whole and plain):
+            split(x, planes)
+        sums = y.reshape(1, oh, ow) if plain else np.empty((c, oh, ow), number)
+        if tiles:
+            plan.run(planes[:, None], weights, sums[:, None])
+        else:
+            transform.correlate(planes, w, lead, sums)
+        if not (filtering.finite(sums) if plain else join(sums, y)) and not spreads:
+            direct(x, y)
+
+    return run
+
+
 @lru_cache(1024)
 def cheaper(
     image: tuple[int, ...],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from ..core.blas import no_fork
 from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..core.workspace import Scratch, borrow, give_back
+from ..engines.loader import vector_bytes
 
-# Measured on an AMD EPYC 9005 (Zen 5), 2026-12-01
 _SHORT = {"float32": 1 << 20, "float64": 1 << 17}  # numbers from which on a second thread pays
-_CALLS = 25e-6  # of the transforms' Python
-_NUMBER = {"float32": 4.6e-9, "float64": 8e-9}  # each, there and back, in cache
+# Seconds of the calls, and of each number there and back, in cache; measured on an AMD EPYC 9005 (Zen 5), and on one of
+# the 7003 (Zen 3) for narrower vectors, 2026-12-01
+_WIDE, _ELSE = (25e-6, {"float32": 4.6e-9, "float64": 8e-9}), (120e-6, {"float32": 9.5e-9, "float64": 11e-9})
+_KEPT_TAPS, _KEPT_NUMBERS = 1 << 14, 1 << 17  # largest kernel, and spectrum of it, that is kept
 _KEPT_BYTES = 1 << 26  # of scratch memory that the next call finds again
 _CACHE = 4 << 20  # bytes; beyond, it takes twice as long
 
@@ -47,7 +50,10 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], y: Array) -> None:
     try:
         with no_fork(threads):
             parts = room.take(work)
-            turned = _forward(kernel[::-1, ::-1], sides, parts["rows"], parts["kernel"], threads)
+            if kernel.size <= _KEPT_TAPS and th * tw <= _KEPT_NUMBERS:
+                turned = _kept(kernel.tobytes(), kernel.dtype, kernel.shape, th, tw, x.dtype)
+            else:
+                turned = _forward(kernel[::-1, ::-1], sides, parts["rows"], parts["kernel"], threads)
             for plane in np.ndindex(x.shape[:-2]):  # one by one they stay in cache
                 spectra = _forward(x[plane], sides, parts["rows"], parts["image"], threads)
                 spectra *= turned
@@ -57,6 +63,15 @@ def correlate(x: Array, kernel: Array, lead: tuple[int, ...], y: Array) -> None:
     finally:
         if work.nbytes <= _KEPT_BYTES:
             give_back(x.dtype.name, work)
+
+
+@lru_cache(16)
+def _kept(kernel: bytes, number: Any, taps: tuple[int, int], th: int, tw: int, dtype: Any) -> Array:
+    """The spectrum of a kernel that may come again."""
+    w, rows = np.frombuffer(kernel, number).reshape(taps)[::-1, ::-1], np.empty((taps[0], tw), dtype)
+    spectrum = _forward(w, [th, tw], rows, np.empty((th, 2 * (tw // 2 + 1)), dtype), 1)
+    spectrum.flags.writeable = False
+    return spectrum
 
 
 @lru_cache(256)
@@ -74,7 +89,9 @@ def seconds(
     """What `correlate` takes for ``shape`` (C, H, W), roughly; threads help little."""
     numbers = math.prod(_circle(shape[1:], kernel, lead, output))
     far = numbers * np.dtype(dtype).itemsize > _CACHE
-    return (1 + 2 * shape[0]) / 3 * (_CALLS + (1 + far) * _NUMBER[dtype] * numbers)
+    calls, number = _WIDE if vector_bytes() == 64 else _ELSE
+    kept = math.prod(kernel) <= _KEPT_TAPS and numbers <= _KEPT_NUMBERS
+    return ((not kept) + 2 * shape[0]) / 3 * (calls + (1 + far) * number[dtype] * numbers)
 
 
 def _circle(

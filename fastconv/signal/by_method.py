@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike as Numbers
 from ..core.arrays import tell_of_mask
 from ..core.typing import Array
 from .convolutions import _by_size, _plain, _sliding, door
+from .known import known
 
-#: elements of a kernel up to which sums of integers take less time than transforms
+#: elements of a kernel up to which exact sums of integers take less time than transforms
 _LARGEST_EXACT = 32 * 32
 
 
@@ -67,6 +68,10 @@ def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "aut
 
 def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: bool) -> Any:
     """The result of `convolve` or `correlate`, or None for SciPy to do it."""
+    if method == "auto" or method == "direct":
+        y = known(in1, in2, mode, "fill", convolution, True, False, method == "auto", 1)
+        if y is not None:
+            return y
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
@@ -76,7 +81,7 @@ def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: 
         return None  # SciPy swaps them
     w = w if convolution else w[::-1, ::-1]  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
     if np.result_type(x, w).kind in "iu":
-        return _sliding(x, w, mode, "fill", 0, True) if w.size <= _LARGEST_EXACT else None
+        return _sliding(x, w, mode, "fill", 0, True, w.size > _LARGEST_EXACT)
     if method == "fft":
         y = _by_size(x, w, mode, None)
         return None if y is None else y.astype(np.result_type(x, w), copy=False)

@@ -13,6 +13,7 @@ from ..core.typing import Array
 from ..images import filtering
 from ..images.correlation import correlate
 from ..images.originals import or_scipys
+from .known import BOUNDARIES, ROUNDED, count_of, known, lead_of
 
 PACKAGE = "scipy.signal"
 _FLOAT64 = np.dtype(np.float64)
@@ -21,18 +22,6 @@ _FLOATS = {np.dtype(np.float32), _FLOAT64}
 _SMALL, _SMALL_WHOLE = 1500, 6000
 #: so few pixels of an image and so many multiplications: only a transform is of use, and SciPy's takes as long as ours
 _THUMBNAIL = {_FLOAT64: (1 << 11, 1 << 19), np.dtype(np.float32): (1 << 14, 1 << 25)}
-#: sums of integers below which any algorithm in float64 errs by less than a half: at most by 1e-10 of them
-_ROUNDED = 2**30
-#: SciPy's names of borders: their names in `core.borders`
-_BOUNDARIES = {
-    "fill": "zeros",
-    "pad": "zeros",
-    "wrap": "circular",
-    "circular": "circular",
-    "symm": "symmetric",
-    "symmetric": "symmetric",
-}
-
 
 door = or_scipys(PACKAGE)
 
@@ -61,7 +50,7 @@ def convolve2d(
     TypeError, ValueError
         As SciPy does.
     """
-    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=True)  # type: ignore[no-any-return]
+    return _by_windows(in1, in2, mode, boundary, fillvalue, convolution=True)
 
 
 @door
@@ -88,7 +77,7 @@ def correlate2d(
     TypeError, ValueError
         As SciPy does.
     """
-    return _sliding(in1, in2, mode, boundary, fillvalue, convolution=False)  # type: ignore[no-any-return]
+    return _by_windows(in1, in2, mode, boundary, fillvalue, convolution=False)
 
 
 @door
@@ -148,14 +137,28 @@ def _whole(axes: Any) -> bool:
     return axes is None or np.asarray(axes).dtype.kind in "iu"
 
 
-def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool) -> Any:
+def _by_windows(
+    in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool
+) -> Array | None:
     """The result of a 2-D convolution or correlation, or None for SciPy to do it."""
+    plain = type(fillvalue) in (int, float) and not fillvalue
+    y = known(in1, in2, mode, boundary, convolution, convolution) if plain else None
+    return _sliding(in1, in2, mode, boundary, fillvalue, convolution) if y is None else y
+
+
+def _sliding(
+    in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: Any, convolution: bool, many: bool = False
+) -> Any:
+    """The result of a 2-D convolution or correlation, or None for SciPy to do it.
+
+    ``many``: SciPy transforms such a kernel, so that sums of integers that must be exact are left to it.
+    """
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
     if x.size * w.size < (_SMALL if x.dtype.kind == "f" else _SMALL_WHOLE):
         return None  # SciPy is done before arguments are looked at
-    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in _BOUNDARIES):
+    if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in BOUNDARIES):
         return None
     if isinstance(fillvalue, np.ndarray) and fillvalue.size == 1:
         fillvalue = fillvalue.reshape(())[()]
@@ -164,15 +167,15 @@ def _sliding(in1: Numbers, in2: Numbers, mode: Any, boundary: Any, fillvalue: An
     dtype = np.result_type(x, w)
     whole = dtype.kind in "iu"
     bound = _largest_sum(x, w, fillvalue, dtype) if whole else 0
-    if bound is None:
+    if bound is None or (many and bound >= ROUNDED):
         return None
     if convolution:
         w = w[::-1, ::-1]
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
-    lead = _lead(w.shape, mode, convolution)
-    how = "auto" if bound < _ROUNDED else "direct"
-    return _correlate(x, w, dtype, lead, _count(x.shape, w.shape, mode), _BOUNDARIES[boundary], float(fillvalue), how)
+    lead = lead_of(w.shape, mode, convolution)
+    how = "auto" if bound < ROUNDED else "direct"
+    return _correlate(x, w, dtype, lead, count_of(x.shape, w.shape, mode), BOUNDARIES[boundary], float(fillvalue), how)
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
@@ -195,15 +198,6 @@ def _largest_sum(x: Any, w: Any, fillvalue: Any, dtype: Any) -> int | None:
     low = 0 if least >= 0 and int(w.min()) >= 0 else -bound
     limits = np.iinfo(dtype)
     return bound if bound < min(2**53, int(limits.max) + 1) and low >= int(limits.min) else None
-
-
-def _lead(shape: tuple[int, ...], mode: str, convolution: bool) -> tuple[int, ...]:
-    """How many positions before the first pixel the windows begin."""
-    if mode == "valid":
-        return (0, 0)
-    if mode == "full":
-        return tuple(k - 1 for k in shape)
-    return tuple(k // 2 if convolution else (k - 1) // 2 for k in shape)
 
 
 def _correlate(
@@ -230,6 +224,9 @@ def _correlate(
 
 def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     """The convolution of an image with a kernel that is not larger; None for SciPy to do it."""
+    y = known(in1, in2, mode, "fill", True, True, True, True, 2) if axes is None else None
+    if y is not None:
+        return y
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
@@ -242,15 +239,9 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     few, many = _THUMBNAIL[dtype]
     if x.size <= few and x.size * w.size > many:
         return None
-    lead, count = _lead(w.shape, mode, True), _count(x.shape, w.shape, mode)
+    lead, count = lead_of(w.shape, mode, True), count_of(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
     return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then
 
 
 _BOTH = ([0, 1], [-2, -1], [-1, 0], [-2, 1])
-
-
-def _count(shape: tuple[int, ...], kernel: tuple[int, ...], mode: str) -> tuple[int, ...]:
-    """Positions that the windows see along each axis."""
-    more = {"full": 2, "same": 1, "valid": 0}[mode]
-    return tuple(n + more * (k - 1) for n, k in zip(shape, kernel, strict=True))

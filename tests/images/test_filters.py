@@ -1,5 +1,6 @@
 """filter2d: against sums over a padded image, on every engine, dtype and border."""
 
+import itertools
 import sys
 from typing import Any, cast
 
@@ -237,6 +238,7 @@ import fastconv
 from fastconv.images import filtering
 from tests.guard import Guarded
 rng, runs = np.random.default_rng(0), 0
+filtering.workspace.SMALL = 0  # all scratch memory is borrowed
 for engine in sys.argv[1:]:
     for h, w, c in ((1, 1, 1), (5, 7, 3), (40, 67, 1), (17, 130, 4)):
         for kh, kw in ((1, 1), (3, 3), (5, 2), (4, 9), (9, 7), (1, 8), (11, 1)):
@@ -266,6 +268,30 @@ for engine in sys.argv[1:]:
                     runs += 1
 print(runs)
 """
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(8, 8), (9, 7, 3), (70, 5)])
+def test_a_call_that_is_known(dtype: str, shape: tuple[int, ...]) -> None:
+    """The same call again, with other pixels, another kernel of the same shape, another argument."""
+    rng = np.random.default_rng(0)
+    kernels = rng.random((2, 3, 5)), np.ones((2, 3, 5)) * [[[1.0]], [[2.0]]]
+    said: list[dict[str, Any]] = [
+        {}, {"flip": True}, {"mode": "constant", "cval": 3}, {"mode": "constant"}, {"dtype": "int16"},
+        {"dtype": np.float32}, {"method": "direct"},
+    ]  # fmt: skip
+    for options, pair, _ in itertools.product(said, kernels, range(2)):
+        for kernel in pair:
+            image = (rng.random(shape) * 200).astype(dtype)
+            got = fastconv.filter2d(image, kernel, **options)
+            want = np.empty(shape, options.get("dtype", dtype))
+            assert fastconv.filter2d(image, kernel, out=want, **options) is want
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+    with pytest.raises(ValueError, match="mode must be one of"):
+        fastconv.filter2d(image, kernel, mode=cast(Any, ["reflect"]))
+    with pytest.raises(TypeError, match="cval must be a real number"):
+        fastconv.filter2d(image, kernel, cval=cast(Any, "0"))
 
 
 @pytest.mark.parametrize("isa", battery.instruction_sets())

@@ -166,8 +166,15 @@ def _finish(y, results):
         y[...] = results.astype(np.int32) if y.dtype.kind in "ui" else results
 
 
+def _images(x, y, q):
+    """Both as (H, W, C)."""
+    c = q[at.c]
+    return x.reshape(q[at.ih], q[at.iw], c), y.reshape(q[at.oh], q[at.ow], c)
+
+
 def filter_direct(x, w, y, rows, cols, cval, work, q, threads):
     """y[i, j, c] = sum over a, b of w[b, kh - 1 - a] x[rows[i + a], cols[j + b], c]; mirrored: w is the left half."""
+    x, y = _images(x, y, q)
     kw, sign = int(q[at.kw]), int(q[at.sign])
     if sign:
         w = w.copy()
@@ -180,6 +187,7 @@ def filter_direct(x, w, y, rows, cols, cval, work, q, threads):
 
 def filter_separable(x, column, row, y, rows, cols, cval, work, q, threads):
     """y[i, j, c] = sum over b of row[b] sum over a of column[kh - 1 - a] x[rows[i + a], cols[j + b], c]."""
+    x, y = _images(x, y, q)
     out = _results(y, row.dtype)
     _separable(x.astype(row.dtype, copy=False), column, row, out, rows, cols, cval, work, q, threads)
     _finish(y, out)
@@ -187,6 +195,7 @@ def filter_separable(x, column, row, y, rows, cols, cval, work, q, threads):
 
 def filter_line(x, w, y, rows, cols, cval, work, q, threads):
     """y[i, j, c] = sum over k of w[k] x[rows[i + k], cols[j], c], or of w[k] x[rows[i], cols[j + k], c]."""
+    x, y = _images(x, y, q)
     out = _results(y, w.dtype)
     _line(x.astype(w.dtype, copy=False), w, out, rows, cols, cval, work, q, threads)
     _finish(y, out)
@@ -194,6 +203,7 @@ def filter_line(x, w, y, rows, cols, cval, work, q, threads):
 
 def filter_running(x, y, rows, cols, cval, work, q, threads):
     """Running means of y OUT along the longer axis of the window; each sum is the last one plus (new - old)."""
+    x, y = _images(x, y, q)
     out = _results(y, work.dtype)
     _running(x.astype(work.dtype, copy=False), out, rows, cols, cval, q, threads)
     _finish(y, out)

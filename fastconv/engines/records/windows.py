@@ -41,6 +41,11 @@ class PoolWindows(NamedTuple):
 class FilterTasks(NamedTuple):
     """An image filter, cut into tasks; parts of a thread's scratch memory begin where they say, 0: not needed."""
 
+    ih: int  # rows and columns of the image and of the result, whose arrays may have any shape
+    iw: int
+    oh: int
+    ow: int
+    c: int  # channels
     kh: int  # rows and columns of the window
     kw: int
     in0: int  # columns [in0, in1) of the window are neighbours in the image

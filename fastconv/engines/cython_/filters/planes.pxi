@@ -32,7 +32,7 @@ def filter_split(cnp.ndarray x, cnp.ndarray planes, cnp.ndarray rows, cnp.ndarra
                  cnp.ndarray q, int threads):
     """planes[c, i, j] = x[rows[i], cols[j], c]; planes OUT, work WORK."""
     cdef FilterPicture f = _filter_picture(x, planes, rows, cols, cval, work, q)
-    f.oh, f.ow, f.planes = planes.shape[1], planes.shape[2], data(planes)
+    f.planes = data(planes)
     with nogil:
         _filter_launch(&f, _filter_split_rows, _filter_tasks(&f), threads)
 

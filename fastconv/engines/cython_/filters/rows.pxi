@@ -39,9 +39,11 @@ cdef FilterPicture _filter_picture(cnp.ndarray x, cnp.ndarray y, cnp.ndarray row
                                    cnp.ndarray work, cnp.ndarray q) except *:
     cdef FilterPicture f
     f.q = read_FilterTasks(q)
+    if cnp.PyArray_SIZE(x) != f.q.ih * f.q.iw * f.q.c or cnp.PyArray_SIZE(y) != f.q.oh * f.q.ow * f.q.c:
+        raise ValueError("an image filter was made for other sizes")
     f.x, f.y = <const char*> cnp.PyArray_DATA(x), <char*> cnp.PyArray_DATA(y)
     f.xk, f.yk = _filter_kind(x), _filter_kind(y)
-    f.iw, f.c, f.oh, f.ow = x.shape[1], x.shape[2], y.shape[0], y.shape[1]
+    f.iw, f.c, f.oh, f.ow = f.q.iw, f.q.c, f.q.oh, f.q.ow
     f.rows, f.cols = <const intp*> cnp.PyArray_DATA(rows), <const intp*> cnp.PyArray_DATA(cols)
     f.cval, f.work = <real> cval, data(work)
     f.down = filter_weights(NULL, f.q.kh, f.q.kw, f.c, f.q.sign)
