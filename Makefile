@@ -3,6 +3,7 @@
 #   make test             lint, pytest
 #   make lint             ruff, mypy, cython-lint; make format mends what it can
 #   make test-isa         the kernels' tests at the narrower instruction sets
+#   make arm64            the battery and the guard pages on Arm, emulated; ARM64=folder of the Debian tree it makes
 #   make docs             the site, docs/_build/index.html: offline, any warning is an error
 #   make stress           an hour that looks for what the tests have missed; ARGS="threads --seed 7", ARGS=--quick
 #   make sanitize         the kernels' tests on kernels that check every address and every shift
@@ -20,7 +21,7 @@ KERNELS := $(wildcard $(addprefix tests/algorithms/test_,$(addsuffix .py,battery
 	separable winograd*))) tests/images/test_filters.py tests/planning/test_plan_layouts.py \
 	$(addprefix tests/operations/test_,elementwise.py normalization.py pooling.py)
 
-.PHONY: bench docs test test-isa stress sanitize lint format clean
+.PHONY: bench docs test test-isa arm64 stress sanitize lint format clean
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench run $(ARGS)
@@ -38,6 +39,10 @@ test: lint
 test-isa: $(VENV)/test.stamp
 	FASTCONV_ISA=x86-64-v3 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
 	FASTCONV_ISA=x86-64-v2 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
+
+ARM64 ?= build/arm64
+arm64: $(VENV)/test.stamp
+	PYTHON=$(BIN)/python .ci/arm64 $(ARM64) $(ARGS)
 
 stress: $(VENV)/test.stamp
 	OMP_WAIT_POLICY=passive $(BIN)/python -m stress $(ARGS)

@@ -16,10 +16,11 @@ X86 = {  # name: compiler flags, bytes of a vector
     "x86_64_v3": (["-march=x86-64-v3"], 32),
     "x86_64_v2": (["-march=x86-64-v2"], 16),
 }
+NEON = {"neon": (["-fno-schedule-insns"], 16)}  # of every 64-bit Arm; GCC would load so early that sums are spilled
 PORTABLE = {"portable": ([], 16)}
-ISAS = X86 if platform.machine() in ("x86_64", "AMD64") else PORTABLE
+ISAS = {"x86_64": X86, "amd64": X86, "aarch64": NEON, "arm64": NEON}.get(platform.machine().lower(), PORTABLE)
 if os.environ.get("FASTCONV_BUILD_ISA"):  # for development: build only some
-    ISAS = {k: v for k, v in (X86 | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
+    ISAS = {k: v for k, v in (X86 | NEON | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
 RECORD = re.compile(r"^class (\w+)\(NamedTuple\)", re.MULTILINE)
 DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
 # A kernel that is called from one place only is still compiled by itself: inlined, it shares registers with its caller.

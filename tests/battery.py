@@ -40,8 +40,7 @@ def instruction_sets() -> list[str]:
     if loader.absent("cython"):
         return []
     _cpu: Any = importlib.import_module("fastconv.engines.cython_._cpu")
-    able = [isa for isa in _cpu.BUILT if isa == "portable" or int(isa[-1]) <= _cpu.level()]
-    return sorted(able, key=lambda isa: isa != loader.isa())
+    return sorted(set(_cpu.BUILT) & set(_cpu.able()), key=lambda isa: isa != loader.isa())
 
 
 def is_exact(backend: Backend) -> bool:

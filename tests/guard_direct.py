@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.algorithms.base import Epilogue
-from fastconv.algorithms.direct import BLOCKS, Direct
+from fastconv.algorithms.direct import Direct, blocks
 from fastconv.algorithms.direct_layout import DirectConfig
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
@@ -44,7 +44,7 @@ def configs(direct: Direct, p: ConvProblem, pass_: str, threads: int) -> Iterato
     """The one chosen, then every register block, with channels in chunks and outputs in shares."""
     chosen = direct.configure(p, pass_, threads)
     yield chosen
-    for nv, nr in BLOCKS[32 if direct.vector_bytes < 32 else direct.vector_bytes].items():
+    for nv, nr in blocks(direct.vector_bytes).items():
         yield DirectConfig(nv, nr, 1, 5, 0)
         yield DirectConfig(nv, max(1, nr - 1), threads, max(1, chosen.chunk), int(threads > 1))
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from ..core.flops import compulsory_bytes, nominal_flops, valid_tap_flops
 from ..core.problem import ConvProblem
+from ..core.vectors import ARM
 from ..engines.records import DirectPass, DirectPhase
 from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
 from .direct_layout import STRIP, DirectConfig, Pass, layout_of, shape, width
 
-BLOCKS = {64: {1: 14, 2: 14, 3: 9, 4: 7}, 32: {1: 12, 2: 6, 3: 4}}  # vectors of outputs: pixels at most beside them
 _PANEL = 640 << 10  # bytes of packed weights that a core keeps beside what it reads
 _FEW = 4  # pixels of a 1x1 kernel up to which weights are read as they lie
 _SMALL = 1 << 16  # weights of such that one thread multiplies sooner than two begin
@@ -48,6 +48,13 @@ class Costs(NamedTuple):
 _COSTS = {64: Costs(1.0, (0.9, 2.1, 4.5), 0.3, 1.5, 1.7, 40.0), 32: Costs(1.4, (7.0, 2.1, 2.3), 0.3, 1.7, 4.8, 57.0)}
 
 
+def blocks(vector_bytes: int) -> dict[int, int]:
+    """Vectors of outputs: pixels at most beside them, whose sums fit the registers."""
+    if ARM:
+        return {1: 14, 2: 14, 3: 9, 4: 6}
+    return {1: 14, 2: 14, 3: 9, 4: 7} if vector_bytes == 64 else {1: 12, 2: 6, 3: 4}
+
+
 def _few(p: ConvProblem, pass_: str) -> bool:
     """Whether the pass is a matrix times few vectors."""
     few = pass_ == "forward" and p.kh == p.kw == 1 and p.n * p.oh * p.ow <= _FEW
@@ -69,7 +76,7 @@ class Direct(Backend):
             return self._configure_sums(p, threads)
         if _few(p, pass_):
             return DirectConfig(0)
-        lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
+        lanes, most = self._lanes(p), blocks(self.vector_bytes)
         r, _ = shape(p, pass_)
         terms, far = r.cg * r.taps, r.cs * r.c * p.itemsize % _SETS == 0
         options = []
@@ -81,7 +88,7 @@ class Direct(Backend):
         return min(options, key=lambda cfg: _pass_cycles(r, cfg, threads, lanes, self._costs()))
 
     def _configure_sums(self, p: ConvProblem, threads: int) -> DirectConfig:
-        lanes, most = self._lanes(p), BLOCKS.get(self.vector_bytes, BLOCKS[32])
+        lanes, most = self._lanes(p), blocks(self.vector_bytes)
         vectors = -(-(p.co // p.g) // lanes)
         nv = min(2, vectors)
         size = p.g * width(p.co // p.g, nv, lanes) * (p.ci // p.g) * p.kh * p.kw * p.itemsize

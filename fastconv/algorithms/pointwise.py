@@ -19,7 +19,7 @@ from ..core.problem import ConvProblem
 from ..core.workspace import Scratch
 from ..engines.records import PointwisePass, pack
 from .base import Array, Backend, Cost, Epilogue, Rates, plain_bound
-from .direct import BLOCKS
+from .direct import blocks
 
 _STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
 _KEPT = 192 << 10  # bytes of pixels that a core brings together at a time
@@ -103,7 +103,7 @@ class Pointwise(Backend):
 @lru_cache(1024)
 def _configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> PointwisePass:
     """The block of least work; ways only where pixels are too few for all threads."""
-    most, lanes = BLOCKS.get(vector_bytes, BLOCKS[32]), vector_bytes // p.itemsize
+    most, lanes = blocks(vector_bytes), vector_bytes // p.itemsize
     channels, outputs, pixels = p.ci // p.g, p.co // p.g, p.oh * p.ow
     if pass_ == "grad_input":
         channels, outputs = outputs, channels

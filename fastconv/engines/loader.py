@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .kernels import Kernels
 
 ENGINES = ("cython", "numba")
-ISAS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "portable")  # widest first
 _SHORT = {"float32": "f32", "float64": "f64", "float16": "f32", "bfloat16": "f32"}
 
 
@@ -65,15 +64,14 @@ def absent(engine: str) -> str | None:
 def isa() -> str | None:
     """The instruction set of the compiled kernels in use: the widest that is built and that the CPU has.
 
-    ``FASTCONV_ISA`` (``x86-64-v2``, ``x86-64-v3``, ``x86-64-v4``, ``portable``) forces one; it is
+    ``FASTCONV_ISA`` (``x86-64-v2``, ``x86-64-v3``, ``x86-64-v4``, ``neon``, ``portable``) forces one; it is
     ignored with a warning if it cannot run here.
     """
     try:
         from .cython_ import _cpu  # type: ignore[attr-defined]
     except ImportError:
         return None
-    level = _cpu.level()
-    able = [i for i in ISAS if i in _cpu.BUILT and (i == "portable" or int(i[-1]) <= level)]
+    able = [i for i in _cpu.able() if i in _cpu.BUILT]
     forced = os.environ.get("FASTCONV_ISA", "").strip().lower().replace("-", "_")
     if forced in able:
         return forced
@@ -94,8 +92,7 @@ def vector_bytes(engine: str = "cython") -> int:
         from .cython_ import _cpu  # type: ignore[attr-defined]  # as target.py does, without the import of Numba
 
         forced = os.environ.get("FASTCONV_ISA", "").strip().lower().replace("-", "_")
-        able = [i for i in ISAS if i == "portable" or int(i[-1]) <= _cpu.level()]
-        level = forced if forced in able else able[0]
+        level = forced if forced in _cpu.able() else _cpu.able()[0]
     return {"x86_64_v4": 64, "x86_64_v3": 32}.get(level or "", 16)
 
 

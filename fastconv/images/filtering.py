@@ -16,6 +16,7 @@ from ..core import workspace
 from ..core.rank_one import outer_factors
 from ..core.threads import get_num_threads
 from ..core.typing import Array
+from ..core.vectors import registers
 from ..engines import loader
 from ..engines.records import FilterTasks, pack
 from .window import Window as Window
@@ -48,7 +49,7 @@ def steps(dtype: str, engine: str | None = None) -> tuple[str, Kernels]:
 
 def _height(vector: int) -> int:
     """Rows of a block, FILTER_ROWS of the steps."""
-    return 6 if vector == 64 else 4
+    return 6 if registers(vector) == 32 else 4
 
 
 class _Shape(NamedTuple):

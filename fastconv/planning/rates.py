@@ -25,7 +25,7 @@ _DEFAULTS: dict[str, Any] = {
     "launch_us": 1.0,
 }
 _BLAS = 0.6  # of the peak, at any width
-_WIDTH = {"x86_64_v4": 1.0, "x86_64_v3": 0.5, "x86_64_v2": 0.125, "portable": 0.25}  # v2 has no FMA
+_WIDTH = {"x86_64_v4": 1.0, "x86_64_v3": 0.5, "x86_64_v2": 0.125, "neon": 0.25, "portable": 0.25}  # v2 has no FMA
 
 
 def cache_dir() -> Path:

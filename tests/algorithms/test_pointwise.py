@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv.algorithms.base import ACTIVATIONS, Epilogue
-from fastconv.algorithms.direct import BLOCKS
+from fastconv.algorithms.direct import blocks
 from fastconv.algorithms.pointwise import Pointwise
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
@@ -60,7 +60,7 @@ def test_integers_are_exact_at_every_block_size(shape, dtype, engine):
         want = battery.expected(p, pass_, d)
         for threads in (1, 2, 3):
             chosen = b.configure(p, pass_, threads)
-            for nv, most in BLOCKS.get(b.vector_bytes, BLOCKS[32]).items():
+            for nv, most in blocks(b.vector_bytes).items():
                 for nr, keep, ways in ((most, 1, 1), (max(1, most // 2), 3, threads)):
                     panel = nv * b.vector_bytes // p.itemsize * (64 if pass_ == "grad_weight" else chosen.channels)
                     ways = 1 if pass_ == "grad_weight" else ways

@@ -35,6 +35,11 @@ cdef extern from *:
     #else
     #define FC_BF16_UNITS 0
     #endif
+    #if defined(__aarch64__)
+    #define FC_NEON 1
+    #else
+    #define FC_NEON 0
+    #endif
     #ifndef FC_BUILT
     #define FC_BUILT ""
     #endif
@@ -48,6 +53,7 @@ cdef extern from *:
     int fc_bf16() nogil
     int fc_permit_tiles() nogil
     const char* FC_BUILT
+    int FC_NEON
     int FC_OPENMP
     int FC_BF16_UNITS
 
@@ -56,9 +62,10 @@ OPENMP = bool(FC_OPENMP)
 BF16_UNITS = bool(FC_BF16_UNITS)
 
 
-def level():
-    """Level of the x86-64 instruction sets (1 to 4), 0 elsewhere."""
-    return fc_level()
+def able():
+    """The instruction sets of this CPU that kernels can be built for, widest first."""
+    levels = [f"x86_64_v{k}" for k in range(fc_level(), 1, -1)]
+    return (*levels, *(["neon"] if FC_NEON else []), "portable")
 
 
 def bf16_unit():

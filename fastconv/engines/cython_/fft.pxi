@@ -95,7 +95,7 @@ cdef void _spectra_of(int ni, int nj, const FftProduct* f) noexcept nogil:
 cdef void _spectra_range(const FftCall* call, intp g, intp f0, intp f1) noexcept nogil:
     """All products of group g at the frequencies of numbers [f0, f1)."""
     cdef const FftProducts* q = call.q
-    cdef intp i, j, f = f0, wide = FFT_X if LANES * sizeof(real) == 64 else 2
+    cdef intp i, j, f = f0, wide = FFT_X if FC_REGISTERS == 32 else 2
     cdef FftProduct one
     cdef real signs[16]
     for i in range(16):

@@ -13,12 +13,12 @@ from .ground import vector as v
 from .ground.control import cases, loop, merge
 from .ground.emit import I64, vector_of
 from .ground.launch import step
-from .ground.target import VECTOR_BYTES
+from .ground.target import REGISTERS
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
 at = places(FftProducts)
-_X, _W = (4, 2) if VECTOR_BYTES == 64 else (2, 2)  # spectra of x, and of w, in registers
+_X, _W = (4, 2) if REGISTERS == 32 else (2, 2)  # spectra of x, and of w, in registers
 
 
 @intrinsic

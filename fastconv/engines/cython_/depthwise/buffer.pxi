@@ -7,16 +7,14 @@
 cdef extern from *:
     """
     #define DW_LINE (64 / (int)sizeof(real)) /* numbers of a cache line */
-    #define DW_TALL (VBYTES == 64 ? 14 : 8) /* output rows whose sums stay in registers */
+    #define DW_TALL (FC_REGISTERS == 32 ? 14 : 8) /* output rows whose sums stay in registers */
     #define DW_HALF (DW_TALL / 2)
     #define DW_LOW (DW_TALL / 4)
 
     /* a value the compiler must keep in a register: it would load it again for each of its uses */
     static inline __attribute__((always_inline)) vec dw_hold(vec v) {
-    #if VBYTES == 64
-        __asm__("" : "+v"(v));
-    #elif defined(__x86_64__)
-        __asm__("" : "+x"(v));
+    #ifdef FC_REGISTER
+        __asm__("" : FC_REGISTER(v));
     #endif
         return v;
     }

@@ -8,7 +8,7 @@
 #define FC_DW_LAST_H
 #include "ground/epilogue.h"
 
-#if VBYTES == 64 /* 32 registers: rows and columns of a wide and of a narrow tile */
+#if FC_REGISTERS == 32 /* rows and columns of a wide and of a narrow tile */
 #define FC_DW_WIDE_ROWS 3
 #define FC_DW_NARROW_ROWS 3
 #define FC_DW_BLOCK 3 /* rows of a block: every tile takes them in steps of its own */
@@ -21,10 +21,8 @@
 #define FC_DW_NARROW 4
 
 FC_INLINE vec fc_dw_hold(vec v) { /* or the compiler loads it again for each of its uses */
-#if VBYTES == 64
-    __asm__ volatile("" : "+v"(v));
-#elif defined(__x86_64__)
-    __asm__ volatile("" : "+x"(v));
+#ifdef FC_REGISTER
+    __asm__ volatile("" : FC_REGISTER(v));
 #endif
     return v;
 }

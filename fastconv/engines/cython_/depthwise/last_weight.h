@@ -7,7 +7,7 @@
 #ifndef FC_DW_LAST_WEIGHT_H
 #define FC_DW_LAST_WEIGHT_H
 
-#if VBYTES == 64
+#if FC_REGISTERS == 32
 #define FC_DW_SUM_WIDE 7
 #define FC_DW_SUM_ROWS(KW) 3 /* kernel rows whose sums are in registers */
 #else

@@ -27,19 +27,20 @@ typedef struct {
 typedef void direct_kernel(const direct_job *, const real *x, const real *w, real *y, const real *residual);
 
 /* GCC would read one of the vectors from memory for every multiply-add; so it stays in a register */
-#if defined(__AVX512F__)
-#define DIRECT_HOLD(v) __asm__ volatile("" : "+v"(v))
-#elif defined(__FMA__)
-#define DIRECT_HOLD(v) __asm__ volatile("" : "+x"(v))
+#if defined(__FMA__) || defined(__aarch64__)
+#define DIRECT_HOLD(v) __asm__ volatile("" : FC_REGISTER(v))
 #else
 #define DIRECT_HOLD(v) (void)0
 #endif
+
+/* of four vectors; beside four and 28 sums there is no register for what is broadcast */
+#define DIRECT_HELD (VBYTES == 64 ? 2 : 4)
 
 #define DIRECT_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
 
 FC_INLINE void direct_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const direct_job *job,
                                const real *x, const real *w) {
-    const int held = nv == 4 ? 2 : nv; /* with four and 28 sums there is no register for what is broadcast */
+    const int held = nv == 4 ? DIRECT_HELD : nv;
     const ptrdiff_t px = sums ? 1 : job->pixel, step = sums ? job->pixel : 1, n = job->n;
     for (ptrdiff_t u = 0; u < job->rows; u++)
         for (ptrdiff_t t = 0; t < job->taps; t++) {
@@ -50,13 +51,13 @@ FC_INLINE void direct_multiply(const int nv, const int nr, const int sums, vec (
             }
             for (ptrdiff_t c = 0; c < n; c++) {
                 FC_UNROLL for (int j = 0; j < nv; j += held) {
-                    vec b[3];
+                    vec b[4];
                     FC_UNROLL for (int k = 0; k < held; k++) {
                         b[k] = vload(w + (j + k) * LANES);
                         DIRECT_HOLD(b[k]);
                     }
                     /* broadcast anew */
-                    if (nv == 4) FC_UNROLL for (int k = 0; 3 * k < nr; k++) DIRECT_HOLD_POINTER(q[k]);
+                    if (held < nv) FC_UNROLL for (int k = 0; 3 * k < nr; k++) DIRECT_HOLD_POINTER(q[k]);
                     FC_UNROLL for (int r = 0; r < nr; r++) {
                         vec s = vset(sums ? q[0][r] : q[r / 3][r % 3 * px]);
                         FC_UNROLL for (int k = 0; k < held; k++) a[r][j + k] += s * b[k];
@@ -138,6 +139,8 @@ FC_INLINE void direct_sums(const int nv, const int nr, const direct_job *job, co
 #define DIRECT_TO_14(X, v) DIRECT_TO_12(X, v) X(v, 13) X(v, 14)
 #if VBYTES == 64
 #define DIRECT_BLOCKS(X) DIRECT_TO_14(X, 1) DIRECT_TO_14(X, 2) DIRECT_TO_9(X, 3) DIRECT_TO_7(X, 4)
+#elif FC_REGISTERS == 32
+#define DIRECT_BLOCKS(X) DIRECT_TO_14(X, 1) DIRECT_TO_14(X, 2) DIRECT_TO_9(X, 3) DIRECT_TO_4(X, 4) X(4, 5) X(4, 6)
 #else
 #define DIRECT_BLOCKS(X) DIRECT_TO_12(X, 1) DIRECT_TO_4(X, 2) X(2, 5) X(2, 6) DIRECT_TO_4(X, 3)
 #endif

@@ -4,8 +4,8 @@
 
 cdef extern from *:
     """
-    #define FT_TILES (VBYTES == 64 ? 6 : 2) /* rows of the register block: two complex vectors each */
-    #define FT_APART (VBYTES == 64 ? 4 : 2) /* complex vectors that leave registers for twice as many sums */
+    #define FT_TILES (FC_REGISTERS == 32 ? 6 : 2) /* rows of the register block: two complex vectors each */
+    #define FT_APART (FC_REGISTERS == 32 ? 4 : 2) /* complex vectors that leave registers for twice as many sums */
     """
     enum:
         FT_TILES

@@ -7,8 +7,8 @@ cdef extern from *:
     /* a vector that stays in a register: compilers would load it again for every use, more than L1 can give */
     FC_INLINE vec ft_held(const vec *p) {
         vec v = *p;
-    #if VBYTES == 64
-        __asm__("" : "+v"(v));
+    #if FC_REGISTERS == 32
+        __asm__("" : FC_REGISTER(v));
     #endif
         return v;
     }

@@ -3,10 +3,10 @@
 #define FILTER_BLOCK_H
 #include "ground/cases.h"
 
-#define FILTER_ROWS (VBYTES == 64 ? 6 : 4) /* blocks of output rows x vectors: FILTER_ROWS x FILTER_WIDE, */
-#define FILTER_WIDE (VBYTES == 64 ? 4 : 3)
-#define FILTER_FLAT (VBYTES == 64 ? 8 : 4) /* and 1 x FILTER_FLAT for kernels of one row */
-#define FILTER_CHUNK (VBYTES == 64 ? 8 : 12) /* vectors of column sums at a time: multiple of FILTER_WIDE, FILTER_FLAT */
+#define FILTER_ROWS (FC_REGISTERS == 32 ? 6 : 4) /* blocks of output rows x vectors: FILTER_ROWS x FILTER_WIDE, */
+#define FILTER_WIDE (FC_REGISTERS == 32 ? 4 : 3)
+#define FILTER_FLAT (FC_REGISTERS == 32 ? 8 : 4) /* and 1 x FILTER_FLAT for kernels of one row */
+#define FILTER_CHUNK (FC_REGISTERS == 32 ? 8 : 12) /* vectors of column sums at a time: multiple of FILTER_WIDE, FILTER_FLAT */
 #define FILTER_GROUP (LANES > 8 ? LANES : 8) /* rows between the columns and the rows of a separable kernel */
 
 /* kinds of numbers: `real`, what images hold, and float32 beside float64 */
@@ -30,24 +30,16 @@ typedef struct {
 /* a product that must not be fused into a sum: float64 sums are those of plain C, number by number */
 FC_INLINE vec filter_product(vec a, vec b) {
     vec p = a * b;
-#if defined(FC_DOUBLE) && VBYTES == 64
-    __asm__("" : "+v"(p));
-#elif defined(FC_DOUBLE) && defined(__x86_64__)
-    __asm__("" : "+x"(p));
-#elif defined(FC_DOUBLE) && defined(__aarch64__)
-    __asm__("" : "+w"(p));
+#if defined(FC_DOUBLE) && defined(FC_REGISTER)
+    __asm__("" : FC_REGISTER(p));
 #endif
     return p;
 }
 
 /* a loaded vector that stays in a register: the compiler would load it anew for every product */
 FC_INLINE vec filter_held(vec a) {
-#if VBYTES == 64
-    __asm__("" : "+v"(a));
-#elif defined(__x86_64__)
-    __asm__("" : "+x"(a));
-#elif defined(__aarch64__)
-    __asm__("" : "+w"(a));
+#ifdef FC_REGISTER
+    __asm__("" : FC_REGISTER(a));
 #endif
     return a;
 }

@@ -16,6 +16,19 @@ typedef int32_t lane_index;
 #define VBYTES 16
 #endif
 #define LANES ((int)(VBYTES / sizeof(real)))
+/* vector registers, which blocks of sums fill, and how inline assembly names one that it changes */
+#if VBYTES == 64
+#define FC_REGISTERS 32
+#define FC_REGISTER "+v"
+#elif defined(__aarch64__)
+#define FC_REGISTERS 32
+#define FC_REGISTER "+w"
+#else
+#define FC_REGISTERS 16
+#if defined(__x86_64__)
+#define FC_REGISTER "+x"
+#endif
+#endif
 #define FC_INLINE static inline __attribute__((always_inline))
 
 typedef real vec __attribute__((vector_size(VBYTES), aligned(sizeof(real)), may_alias)); /* loads anywhere */
@@ -128,6 +141,18 @@ FC_INLINE void vstore_bytes(void *p, vec v) {
     __m256i i = _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
     __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+#elif VBYTES == 16 && defined(__aarch64__)
+#include <arm_neon.h>
+FC_INLINE vec vload_bytes(const void *p) {
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return (vec)vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
+FC_INLINE void vstore_bytes(void *p, vec v) { /* every step saturates; NaN converts to 0 */
+    uint16x4_t words = vqmovn_u32(vcvtnq_u32_f32((float32x4_t)v));
+    uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words))), 0);
+    memcpy(p, &four, sizeof four);
 }
 #else
 FC_INLINE vec vload_bytes(const void *p) {

@@ -10,6 +10,7 @@ cdef extern from "ground/vector.h" nogil:
     ctypedef float vec
     enum:
         LANES
+        FC_REGISTERS
     vec vload(const real* p)
     void vstore(real* p, vec v)
     vec vload_part(const real* p, int n)

@@ -3,7 +3,7 @@
 
 cdef extern from *:
     """
-    #define WINO_TILES (VBYTES == 64 ? 14 : 6) /* tiles of the register block: 28 (or 12) accumulators */
+    #define WINO_TILES (FC_REGISTERS == 32 ? 14 : 6) /* tiles of the register block: 28 (or 12) accumulators */
     #define WINO_AHEAD 12 /* pixels from a prefetch to their use */
     """
     enum:

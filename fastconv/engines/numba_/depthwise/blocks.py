@@ -9,14 +9,13 @@ from numba import extending, types
 from ..ground import emit
 from ..ground.control import cases, loop, merge
 from ..ground.emit import I64, vector_of
-from ..ground.target import VECTOR_BYTES
+from ..ground.target import REGISTERS, VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
-TALL = 14 if VECTOR_BYTES == 64 else 8  # output rows whose sums stay in registers
+TALL = 14 if REGISTERS == 32 else 8  # output rows whose sums stay in registers
 HALF, LOW = TALL // 2, TALL // 4
 MASKS = VECTOR_BYTES == 64  # parts of vectors are as quick as whole ones
-_REGISTERS = 32 if VECTOR_BYTES == 64 else 16
 #: (kernel rows, stride) of the blocks that are compiled
 _RUNS = [(k, 1) for k in (7, 5, 3, 2, 1)] + [(k, 2) for k in (7, 5, 3)]
 
@@ -131,7 +130,7 @@ def gather_block(typingctx, which, x, ix, pitch, taps, it, cols, dy, ys, n, sums
                 rows = [emit.load_part(b, vec, p, n) for p in rows]
             else:  # what lies behind n lanes may be NaN
                 rows = [b.select(mask, emit.load(b, vec, p), zero) for p in rows]
-            sets = 2 if R + 2 * K < _REGISTERS else 1  # sums of even and of odd source rows do not wait for each other
+            sets = 2 if R + 2 * K < REGISTERS else 1  # sums of even and of odd source rows do not wait for each other
             with loop(b, I64(0), cols, [out]) as (j, carried):
                 p = b.gep(source, [b.load(b.gep(at, [j]))])
                 places = [b.gep(carried[0], [I64(i * vec.lanes)]) for i in range(K)]

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from ..ground import emit
 from ..ground.control import loop, merge
 from ..ground.emit import I64, vector_of
-from ..ground.target import VECTOR_BYTES
+from ..ground.target import REGISTERS
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
@@ -21,16 +21,16 @@ intrinsic = extending.intrinsic(prefer_literal=True)
 KERNELS = ((7, 1), (5, 1), (3, 1), (2, 1), (5, 2), (3, 2), (1, 0))
 ANY = len(KERNELS) - 1
 WIDE, NARROW = 7, 4  # columns of a tile
-WIDE_ROWS, NARROW_ROWS, BLOCK = (3, 3, 3) if VECTOR_BYTES == 64 else (1, 2, 2)  # BLOCK: rows that tiles share out
+WIDE_ROWS, NARROW_ROWS, BLOCK = (3, 3, 3) if REGISTERS == 32 else (1, 2, 2)  # BLOCK: rows that tiles share out
 INSIDE, EDGE, PART = range(3)  # kinds: the last is narrow, may lie at an edge and may have fewer channels than lanes
-SUM_WIDE, SUM_BLOCK = (7, 4) if VECTOR_BYTES == 64 else (4, 4)  # columns of a tile, rows of a block
+SUM_WIDE, SUM_BLOCK = (7, 4) if REGISTERS == 32 else (4, 4)  # columns of a tile, rows of a block
 SUMS_INSIDE, SUMS_EDGE, SUMS_ROW, SUMS_ONE = range(4)  # the last two: one kernel row, and one column
 BIAS, RESIDUAL = 1, 2  # what is added
 
 
 def sum_rows(taps):
     """Kernel rows whose sums are in registers beside each other."""
-    return 3 if VECTOR_BYTES == 64 or taps < 5 else 2 if taps < 7 else 1
+    return 3 if REGISTERS == 32 or taps < 5 else 2 if taps < 7 else 1
 
 
 class _Body:

@@ -16,12 +16,12 @@ from numba.core import cgutils
 from ..ground import emit
 from ..ground.control import loop, merge
 from ..ground.emit import I64, vector_of
-from ..ground.target import VECTOR_BYTES
+from ..ground.target import REGISTERS
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
 #: vectors of outputs: pixels at most beside them; all sums stay in registers
-BLOCKS = {1: 14, 2: 14, 3: 9, 4: 7} if VECTOR_BYTES == 64 else {1: 12, 2: 6, 3: 4}
+BLOCKS = {1: 14, 2: 14, 3: 9, 4: 7} if REGISTERS == 32 else {1: 12, 2: 6, 3: 4}
 ONTO, BIAS, RESIDUAL, WIDE = 1, 2, 4, 8  # what is added to the products; whole vectors are stored
 RELU, RELU6 = 1, 2
 _NEAR = 3  # pixels that are reached from one address

@@ -14,11 +14,11 @@ from numba.core import cgutils
 from ..ground import emit
 from ..ground.control import cases, loop, merge
 from ..ground.emit import FLAGS, I64, vector_of
-from ..ground.target import VECTOR_BYTES
+from ..ground.target import REGISTERS
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
-ROWS = 6 if VECTOR_BYTES == 64 else 2  # of a block of products: two complex vectors each
+ROWS = 6 if REGISTERS == 32 else 2  # of a block of products: two complex vectors each
 
 
 class _Complex:

@@ -8,11 +8,11 @@ from numba.core import cgutils
 from ..ground import emit
 from ..ground.control import cases, loop, merge
 from ..ground.emit import I64, LINE, vector_of
-from ..ground.target import VECTOR_BYTES
+from ..ground.target import REGISTERS, VECTOR_BYTES
 
 intrinsic = extending.intrinsic(prefer_literal=True)
 
-TILES = 14 if VECTOR_BYTES == 64 else 6  # tiles of a block of products: 28 (or 12) sums
+TILES = 14 if REGISTERS == 32 else 6  # tiles of a block of products: 28 (or 12) sums
 ROWS = 8 if VECTOR_BYTES == 64 else 4  # the same of grad_weight, where they are outputs
 AHEAD = 16  # steps from the prefetch of weights to their use
 _INPUTS = 4, 5, 6, 8, 10  # points

@@ -1,0 +1,3 @@
+include "kernels.pxi"
+include "split_bf16/steps.pxi"
+include "split_bf16/weight.pxi"
