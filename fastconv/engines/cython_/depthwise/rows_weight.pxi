@@ -2,7 +2,7 @@
 # must not meet a zero that stands for a number of dy which is not there: it may be infinite.
 cdef extern from *:
     """
-    #define DW_SUMS (FC_REGISTERS == 32 ? 2 : 1) /* vectors of columns at stride 1: nine sums fill 16 registers */
+    #define DW_SUMS (VBYTES == 64 ? 2 : 1) /* vectors of columns at stride 1: nine sums fill 16 registers */
     """
     enum:
         DW_SUMS
