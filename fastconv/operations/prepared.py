@@ -77,7 +77,7 @@ class Conv2dPlan:
         packed = plan.backend.prepare(plan.inner, plan.config, self._w)
         if packed is not None:
             plan = copy.copy(plan)
-            plan.workspace_bytes -= plan.backend.spares(plan.inner, plan.config, threads)
+            plan.workspace_bytes -= plan.backend.spares(plan.inner, plan.config, plan.threads)
         return _Prepared(plan, packed, plan.peak(self._w) if plan.guarded else None)
 
     def _for(self, x_last: bool, y_last: bool) -> _Prepared:
