@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from functools import cache
@@ -22,7 +23,7 @@ from tests.problems import EDGE_PROBLEMS, integer_data, options
 
 #: what NumPy and zipfile say of a file that they cannot read
 UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, MemoryError, NotImplementedError, RuntimeError,
-              zipfile.BadZipFile, zlib.error)  # fmt: skip
+              zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError)  # fmt: skip
 FEW = 30_000  #: numbers and products of a problem that is computed
 
 
