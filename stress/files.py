@@ -87,31 +87,39 @@ def spoilt(text: str, rng: np.random.Generator) -> bytes:
     return json.dumps(table).encode()
 
 
+def verdict(name: str, content: bytes, folder: Path) -> str:
+    """What is wrong with calls beside a file of that content, or nothing."""
+    x, w = np.ones(P.x_shape, np.float32), np.ones(P.w_shape, np.float32)
+    (folder / name).write_bytes(content)
+    tuning.forget()
+    rates.rates.cache_clear()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            y = fastconv.conv2d(x, w, padding=1)
+            told = "" if (y[:, :, 1:-1, 1:-1] == 27).all() and (y[:, :, 0, 0] == 12).all() else "a wrong result"
+            fastconv.explain(P.x_shape, P.w_shape, padding=1 + len(content) % 3)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+    told = told or "".join(f"warned {h.message}" for h in heard if name not in str(h.message))
+    return told or ("more than one warning" if len({str(h.message) for h in heard}) > 1 else "")
+
+
+def good(name: str, folder: Path) -> str:
+    """A file as it should be."""
+    if name == "rates.json":
+        return json.dumps(RATES)
+    tuning.remember({(P, q): "naive/cython" for q in ("forward", "grad_input")}, fastconv.get_num_threads())
+    return (folder / name).read_text()
+
+
 def mutations(seed: int, count: int, name: str, folder: Path) -> Line:
     """One file, spoiled anew each time, then a call."""
-    rng, failures = np.random.default_rng(seed), []
-    x, w = np.ones(P.x_shape, np.float32), np.ones(P.w_shape, np.float32)
-    want = fastconv.conv2d(x, w, padding=1)
-    good = json.dumps(RATES)
-    if name == "tuning.json":
-        tuning.remember({(P, q): "naive/cython" for q in ("forward", "grad_input")}, fastconv.get_num_threads())
-        good = (folder / name).read_text()
-    for k in range(count):
-        content = spoilt(good, rng)
-        (folder / name).write_bytes(content)
-        tuning.forget()
-        rates.rates.cache_clear()
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")
-            try:
-                right = np.array_equal(fastconv.conv2d(x, w, padding=1), want)
-                fastconv.explain(P.x_shape, P.w_shape, padding=1 + k % 3)
-                told = "" if right else "a wrong result"
-            except Exception as error:
-                told = f"{type(error).__name__}: {error}"
-        told = told or "".join(f"warned {h.message}" for h in heard if name not in str(h.message))
-        if told or len({str(h.message) for h in heard}) > 1:
-            failures.append(f"{name} = {content[:300]!r}  # {told or 'more than one warning'}")
+    rng, failures, text = np.random.default_rng(seed), [], good(name, folder)
+    for _ in range(count):
+        content = spoilt(text, rng)
+        if told := verdict(name, content, folder):
+            failures.append(f"{name} = {content[:300]!r}  # {told}")
     (folder / name).unlink()
     return Line(f"mutations of {name}", count, failures)
 

@@ -2,20 +2,21 @@
 
 import json
 from importlib import import_module
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastconv
-from stress import cases, memory, problems
+from stress import cases, memory, problems, targets
 from stress.__main__ import SUITES
 from stress.calls import Spoilt, spoilt
 from tests import battery
 from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest, OneSidedPadding
 
 SEED = 20
-CHILDREN = {"threads", "processes", "memory", "files", "interrupts"}  # start several processes each
+CHILDREN = {"threads", "processes", "memory", "files", "interrupts", "fuzz"}  # start several processes each
 
 
 @pytest.mark.parametrize("suite", [s for s in SUITES if s not in CHILDREN])
@@ -47,14 +48,36 @@ def test_dress(how: str) -> None:
     np.testing.assert_array_equal(got.transpose(0, 3, 1, 2) if how == "nhwc" else got, a)
 
 
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_fuzzed_targets(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take their seeds and random bytes, and see what is wrong."""
+    seeds = targets.seeds(target)
+    for data in (*seeds, np.random.default_rng(SEED).bytes(100)):
+        targets.TARGETS[target](data)
+    monkeypatch.setattr(fastconv, "conv2d", lambda x, w, **_: np.zeros((1, 5, 8, 9)))
+    monkeypatch.setattr(targets, "parse", lambda text: cases.parse(text.replace("ci1", "ci2")))
+    monkeypatch.setattr(targets.nn.Sequential, "load", lambda net, _: net)
+    with pytest.raises(AssertionError):
+        targets.TARGETS[target](seeds[0] if target != "states" else _other_state())
+
+
+def _other_state() -> bytes:
+    file = BytesIO()
+    np.savez(file, **{name: a + 1 for name, a in targets._net()[1].items()})  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def test_booked_memory_is_used() -> None:
+    line = memory.booked(SEED, 150)
+    assert line.done >= 150 and not line.failures, line
+
+
 def test_booked_memory_that_is_not_used_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = memory.booked(SEED, 10).failures
     kind = type(fastconv.get_backend("im2col/cython"))
     original = kind.workspace
     monkeypatch.setattr(kind, "workspace", lambda self, *a: 20 * original(self, *a))
     line = memory.booked(SEED, 10)
-    more = [f for f in line.failures if f not in known]
-    assert more and all("im2col" in f for f in more)
+    assert line.failures and all("im2col" in f for f in line.failures)
 
 
 def test_enough_bad_input() -> None:

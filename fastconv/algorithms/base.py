@@ -177,6 +177,10 @@ class Backend:
         """Bytes of scratch memory that the pass wants in ``work``."""
         return 0
 
+    def spares(self, p: ConvProblem, cfg: Any, threads: int) -> int:
+        """Bytes of `workspace` that a forward pass does without if it has what `prepare` made of the weights."""
+        return 0
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         """Probabilistic error bound relative to ``max|x| * sum|w|`` (Higham and Mary 2019)."""
         return plain_bound(p, pass_)

@@ -81,6 +81,7 @@ class Direct(Backend):
         terms, far = r.cg * r.taps, r.cs * r.c * p.itemsize % _SETS == 0
         options = []
         for nv, nr in most.items():
+            nv = min(nv, -(-r.og // lanes))
             chunk = -(-r.cg // max(1, -(-(terms * nv * lanes * p.itemsize) // _PANEL)))
             panels = r.groups * -(-r.og // (nv * lanes))
             ways = (k for k in range(1, min(threads, panels) + 1) if threads % k == 0)
@@ -96,6 +97,10 @@ class Direct(Backend):
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int) -> int:
         return self._pass(p, pass_, cfg, threads).end * p.itemsize if cfg.nv else 0
+
+    def spares(self, p: ConvProblem, cfg: DirectConfig, threads: int) -> int:
+        whole = self.workspace(p, "forward", cfg, threads)
+        return whole - self._pass(p, "forward", cfg, threads, True).end * p.itemsize if cfg.nv else 0
 
     def cost(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, rates: Rates) -> Cost:
         flops, moved, lanes, c = valid_tap_flops(p), compulsory_bytes(p), self._lanes(p), self._costs()
@@ -167,13 +172,13 @@ class Direct(Backend):
         self, p: ConvProblem, pass_: str, cfg: DirectConfig, x: Array, w: Array, after: Epilogue, y: Array,
         work: Array, threads: int, packed: Any,
     ) -> None:  # fmt: skip
-        steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads)
+        steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads, packed is not None)
         steps.direct_products(
             x, packed, w, after.bias, after.residual, y, work, job.record, job.phases, job.order, after.code, threads
         )
 
-    def _pass(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int) -> Pass:
-        return layout_of(p, pass_, cfg, threads, self._lanes(p))
+    def _pass(self, p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, packed: bool = False) -> Pass:
+        return layout_of(p, pass_, cfg, threads, self._lanes(p), packed)
 
     def _costs(self) -> Costs:
         return _COSTS.get(self.vector_bytes, _COSTS[32])

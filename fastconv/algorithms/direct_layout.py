@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -103,50 +103,61 @@ def _extent(axes: list[Axis]) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def layout_of(p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, lanes: int) -> Pass:
+def layout_of(p: ConvProblem, pass_: str, cfg: DirectConfig, threads: int, lanes: int, packed: bool = False) -> Pass:
+    """``packed``: threads need no place for weights, which are there."""
     r, phases = shape(p, pass_)
-    r = _sized(p, pass_, r, cfg, threads, lanes)
+    r = _sized(p, pass_, r, cfg, threads, lanes, packed)
     size = r.groups * width(r.og, cfg.nv, lanes) * r.taps * r.cg
     kept = _round(size * (threads if cfg.private else 1)) if pass_ == "grad_weight" else 0
     return Pass(pack(r), pack(phases), _order(p, pass_), size, kept, kept + threads * r.room)
 
 
 def _sized(
-    p: ConvProblem,
-    pass_: str,
-    r: DirectPass,
-    cfg: DirectConfig,
-    threads: int,
-    lanes: int,
+    p: ConvProblem, pass_: str, r: DirectPass, cfg: DirectConfig, threads: int, lanes: int, packed: bool
 ) -> DirectPass:
     """A pass with its block sizes and the scratch memory that a thread needs."""
     right = r.c0 + (r.ow - 1) * r.cs + r.wide
     copied = r.xplane > 0 or r.c0 < 0 or right > r.w
     row = (-(-(right - r.c0) // r.pick) if copied else r.w) * r.c * p.itemsize  # bytes
-    tile = 0
+    many = min(cfg.nv, -(-r.og // lanes)) * lanes  # outputs of the largest panel
+    tile, images, cols, lines, crews = 0, 1, r.ow, r.n * r.oh, max(1, threads // cfg.ways)
     if pass_ == "grad_weight":
-        band = rows = max(1, min(r.oh, STRIP // r.ow))
-        keep, images, panel = False, 1, band * r.ow * cfg.nv * lanes
+        band = max(1, min(r.oh, STRIP // r.ow))
+        rows = min(band, -(-lines // threads)) if cfg.private else band
+        keep, panel = False, rows * r.ow * many
     else:
         columns = -(-r.ow // cfg.nr)
-        own = (r.groups * width(r.og, cfg.nv, lanes) // cfg.ways + cfg.nv * lanes) * r.cg * r.taps
+        own = _largest_share(r, cfg, lanes)
         keep = own * p.itemsize <= _KEPT
         room = _BAND if keep else _COPY
         if r.oh == 1:
             band = max(1, room // (-(-row // columns)))
         else:
             band = max(1, room // (row * r.rs)) * columns
-        rows, images = min(r.oh, band // columns + 2), max(1, min(r.n, band // (r.oh * columns)))
-        panel = own if keep else r.taps * cfg.chunk * cfg.nv * lanes
+        blocks = min(band, -(-lines * columns // crews))  # of a crew that meet at most a row more, if it begins in one
+        rows, images = min(r.oh, -(-blocks // columns) + (lines % crews > 0)), max(1, blocks // (r.oh * columns))
+        cols = r.ow if rows > 1 else min(r.ow, -(-blocks * r.ow // columns))
+        panel = 0 if packed else own if keep else r.taps * cfg.chunk * many
         if r.yplane:
-            pixels = max(cfg.nr, _TURN) if cfg.chunk >= r.cg else min(band * cfg.nr, r.n * r.oh * r.ow)
-            tile = _round(pixels * cfg.nv * lanes) * r.phases
-    high = min(r.h, (rows - 1) * r.rs + r.high)
-    copy = _round(images * high * (row // p.itemsize)) + 48 if copied else 0
+            turned = min(max(1, _TURN // cfg.nr), columns) if cfg.chunk >= r.cg else blocks
+            tile = _round(-(-turned * r.ow // columns) * many) * r.phases
+    top, bottom = max(0, r.r0), min(r.h, r.r0 + (r.oh - 1) * r.rs + r.high)  # rows of the source that there are
+    high, wide = min((rows - 1) * r.rs + r.high, max(0, bottom - top)), (cols - 1) * r.cs + r.wide
+    copy = _round(images * high * -(-wide // r.pick) * r.c) + 48 if copied else 0
     return r._replace(
         nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, tile=tile, keep=int(keep),
         room=_round(copy + tile + panel) + 16, private=cfg.private,
     )  # fmt: skip
+
+
+def _largest_share(r: DirectPass, cfg: DirectConfig, lanes: int) -> int:
+    """Numbers of the packed weights of the thread that has most: panels at equal distances, of a last one its own."""
+    panel = cfg.nv * lanes
+    panels = -(-r.og // panel)
+    tail = -(-r.og // lanes) * lanes - (panels - 1) * panel
+    ends = [r.groups * panels * k // cfg.ways for k in range(cfg.ways + 1)]
+    shares = ((b - a - 1) * panel + (panel if b % panels else tail) for a, b in pairwise(ends) if a < b)
+    return max(shares, default=0) * r.cg * r.taps
 
 
 def width(outputs: int, nv: int, lanes: int) -> int:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.blas import no_fork
 from ..core.flops import compulsory_bytes
 from ..core.problem import ConvProblem
 from ..engines.records import FftProducts, pack
 from .base import UNIT_ROUNDOFF, Array, Backend, Cost, Rates
 from .overlap_save import Tiles, axes, gather, grid, lengths, scatter
+from .spectra import inverse, numbers, transform, transforming
 
 _CHUNK = 8 << 20  # bytes of spectra of one chunk of tiles
 _WEIGHTS = 32 << 20  # bytes of spectra of weights at a time
@@ -80,13 +80,26 @@ class Fft(Backend):
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int) -> int:
         """Tiles and products in ``work``; and what SciPy allocates meanwhile, which leaves ``work`` untouched."""
-        size, real, (c, o) = _numbers(cfg), cfg.th * cfg.tw, _planes(p, pass_)
-        g, weights = cfg.groups, cfg.groups * c * -(-o * cfg.outputs // _outputs(p, pass_))
+        return self._workspace(p, pass_, cfg, False)
+
+    def spares(self, p: ConvProblem, cfg: Tiles, threads: int) -> int:
+        return self._workspace(p, "forward", cfg, False) - self._workspace(p, "forward", cfg, True)
+
+    def _workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, packed: bool) -> int:
+        (h, w), size, (c, o) = axes(p, pass_), numbers(cfg), _planes(p, pass_)
+        weights = cfg.groups * c * -(-o * cfg.outputs // _outputs(p, pass_))
+        rows, cols, tiles = cfg.th - h.taps + 1, cfg.tw - w.taps + 1, cfg.tiles * cfg.groups
+        o = weights // (cfg.groups * c)
         if pass_ == "grad_weight":
-            made = max(cfg.tiles * g * (c + 2 * o) * size, weights * real)
-            return (weights * size + cfg.tiles * g * max(c, o) * real + made) * p.itemsize
-        own = cfg.tiles * g * max(c * real, o * size)
-        return (own + cfg.tiles * g * (c * size + o * real) + weights * (2 * size + real)) * p.itemsize
+            own = weights * size + tiles * max(c * cfg.th * cfg.tw, o * rows * cols)
+            made = max(tiles * (c * size + o * transforming(cfg, rows, cols)), weights * h.taps * cfg.tw)
+        else:
+            own = tiles * max(c * cfg.th * cfg.tw, o * size)
+            xs, made = tiles * c * size, tiles * o * rows * cfg.tw
+            held = xs if cfg.outputs < _outputs(p, pass_) else 0  # while the next weights are transformed
+            first = held + weights * (h.taps * w.taps + transforming(cfg, h.taps, w.taps))
+            made = xs + made if packed else max(first, weights * size + xs + made)
+        return (own + made) * p.itemsize
 
     def cost(self, p: ConvProblem, pass_: str, cfg: Tiles, threads: int, rates: Rates) -> Cost:
         c, o = _planes(p, pass_)
@@ -161,7 +174,7 @@ class Fft(Backend):
     def grad_weight(
         self, p: ConvProblem, cfg: Tiles, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
-        (h, w), size = axes(p, "grad_weight"), _numbers(cfg)
+        (h, w), size = axes(p, "grad_weight"), numbers(cfg)
         c, o = _planes(p, "grad_weight")
         outputs = 0, 0, cfg.th - h.taps + 1, cfg.tw - w.taps + 1
         for g0, g1, j0, j1 in self._blocks(p, "grad_weight", cfg):
@@ -170,16 +183,18 @@ class Fft(Backend):
             room = work[total.size :]
             for tiles in self._chunks(p, "grad_weight", cfg):
                 xs = gather(p, "grad_weight", cfg, x, tiles, "input", (g0, g1, 0, p.ci // p.g), None, room)
-                xs = _transform(xs, cfg, threads)
+                xs = transform(xs, cfg, threads)
                 ds = gather(p, "grad_weight", cfg, dy, tiles, "output", (g0, g1, j0, j1), outputs, room)
-                ds = _transform(ds, cfg, threads, "forward")
+                ds = transform(ds, cfg, threads, "forward")
                 steps = 1, g * c, c, 1, g * n, n, 1, c, n * c
                 self._multiply(p, xs, ds, total, g, (c, n, len(tiles)), steps, True, tiles.start > 0, threads)
-            taps = _back(total, cfg, slice(h.taps), threads)
+                del xs, ds
+            taps = inverse(total, cfg, slice(h.taps), threads)
             to = dw.reshape(p.g, o, p.ci // p.g, p.kh, p.kw)[g0:g1, j0:j1]
             for a, b in np.ndindex(h.channels, w.channels):
                 phase = to[..., a :: h.channels, b :: w.channels]
                 phase[...] = taps[:, :, :, a, b, : phase.shape[3], : phase.shape[4]]
+            del taps
 
     def _filter(
         self,
@@ -203,17 +218,22 @@ class Fft(Backend):
         kept: Any = None
         xs: Any = None
         for k, block in enumerate(self._blocks(p, pass_, cfg)):
+            if block[2] == 0:  # other groups
+                xs = kept = None
             ws = self._weights(p, pass_, cfg, w, block, threads) if packed is None else packed[k]
             g, n = block[1] - block[0], (block[3] - block[2]) * phases
             for tiles in self._chunks(p, pass_, cfg):
                 if kept != (block[:2], tiles):
+                    xs = None
                     xs = gather(p, pass_, cfg, x, tiles, source, (*block[:2], 0, depth), whole, work)
-                    xs, kept = _transform(xs, cfg, threads), (block[:2], tiles)
-                ys = work[: len(tiles) * g * n * _numbers(cfg)].reshape(len(tiles), g, n, -1)
+                    xs, kept = transform(xs, cfg, threads), (block[:2], tiles)
+                ys = work[: len(tiles) * g * n * numbers(cfg)].reshape(len(tiles), g, n, -1)
                 steps = g * c, 1, c, *((1, n) if adjoint else (c, 1)), n * c, g * n, 1, n
                 self._multiply(p, xs, ws, ys, g, (len(tiles), n, c), steps, not adjoint, False, threads)
-                made = _back(ys, cfg, slice(back[0], back[0] + cfg.th - h.taps + 1), threads)
+                made = inverse(ys, cfg, slice(back[0], back[0] + cfg.th - h.taps + 1), threads)
                 scatter(p, pass_, cfg, made[..., back[1] :], y, tiles, sink, block)
+                del made
+            del ws
 
     def _multiply(
         self,
@@ -245,7 +265,7 @@ class Fft(Backend):
         for a, b in np.ndindex(h.channels, v.channels):
             phase = w[..., a :: h.channels, b :: v.channels]
             taps[:, :, :, a, b, : phase.shape[3], : phase.shape[4]] = phase
-        return _transform(taps, cfg, threads, "forward")
+        return transform(taps, cfg, threads, "forward")
 
     def _blocks(self, p: ConvProblem, pass_: str, cfg: Tiles) -> Iterator[tuple[int, int, int, int]]:
         """Groups [g0, g1) and outputs [j0, j1) of each whose weights are transformed together."""
@@ -267,29 +287,3 @@ def _products(size: int, groups: int, counts: tuple[int, ...], steps: tuple[int,
 
 def _outputs(p: ConvProblem, pass_: str) -> int:
     return (p.ci if pass_ == "grad_input" else p.co) // p.g
-
-
-def _numbers(cfg: Tiles) -> int:
-    """Real numbers of a spectrum."""
-    return 2 * cfg.th * (cfg.tw // 2 + 1)
-
-
-def _transform(a: Array, cfg: Tiles, workers: int, norm: str = "backward") -> Array:
-    """Real to half-complex, over the last two axes, from as many rows and columns as there are."""
-    from scipy import fft
-
-    with no_fork(workers):
-        rows = fft.rfft(a, cfg.tw, axis=-1, norm=norm, workers=workers)
-        out: Array = fft.fft(rows, cfg.th, axis=-2, norm=norm, overwrite_x=True, workers=workers)
-    return out
-
-
-def _back(spectra: Array, cfg: Tiles, rows: slice, workers: int) -> Array:
-    """Half-complex to some rows of the real tiles; changes ``spectra``."""
-    from scipy import fft
-
-    z = spectra.view(np.result_type(spectra, 1j)).reshape(*spectra.shape[:-1], cfg.th, -1)
-    with no_fork(workers):
-        z = fft.ifft(z, axis=-2, norm="forward", overwrite_x=True, workers=workers)
-        out: Array = fft.irfft(z[..., rows, :], cfg.tw, axis=-1, norm="forward", workers=workers)
-    return out

@@ -160,7 +160,8 @@ def layout(p: ConvProblem, pass_: str, cfg: Tiles, threads: int, lanes: int) -> 
     spectra, sums, own_kernels, own_sums = tile_block * sp * cib * unit_x, 0, 0, 0
     if cfg.mode == CHANNELS:
         sums = tile_block * (cob * unit_x if weights else dst_block * unit_z)
-        a, columns_w, product = unit_a, 0 if weights else h.t * row_w, 2 * (lanes if weights else tile_block) * row_p
+        rows_p = 2 * (min(lanes, ci) if weights else tile_block) - ((cob if weights else dst_block) == 1)
+        a, columns_w, product = unit_a, 0 if weights else h.t * row_w, rows_p * row_p
     else:
         spectra, columns_w, product = 0, 2 * h.t, 4 * h.t
         blocks = ceil_div(tiles, lanes) if cfg.mode == IMAGES else tiles

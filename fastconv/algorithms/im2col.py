@@ -55,6 +55,9 @@ class Im2col(Backend):
     def workspace(self, p: ConvProblem, pass_: str, cfg: Panels, threads: int) -> int:
         return _scratch(p, pass_, cfg).nbytes
 
+    def spares(self, p: ConvProblem, cfg: Panels, threads: int) -> int:
+        return _scratch(p, "forward", cfg).nbytes - _scratch(p, "forward", cfg, True).nbytes
+
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return plain_bound(p, pass_, _BLAS_BLOCK)
 
@@ -98,7 +101,7 @@ class Im2col(Backend):
         threads: int,
         packed: Array | None = None,
     ) -> None:
-        room = _scratch(p, "forward", cfg).take(work)
+        room = _scratch(p, "forward", cfg, packed is not None).take(work)
         rows = self._weights(p, w, room) if packed is None else packed.reshape(p.g, p.co // p.g, -1)
         for images, pixels in _panels(p, cfg):
             columns = self._columns(p, x, images, pixels, room)
@@ -216,13 +219,13 @@ def _room_for_columns(p: ConvProblem, images: slice, pixels: slice, room: dict[s
 
 
 @lru_cache(1024)
-def _scratch(p: ConvProblem, pass_: str, cfg: Panels) -> Scratch:
+def _scratch(p: ConvProblem, pass_: str, cfg: Panels, packed: bool = False) -> Scratch:
     room, weights = Scratch(p.dtype), p.co * (p.ci // p.g) * p.kh * p.kw
     if not _in_place(p):
         room.book("columns", cfg.images * p.ci * p.kh * p.kw * cfg.pixels)
     if pass_ == "grad_weight":
         room.book("sums", _products(p, cfg) * weights)
-    if _turns(p):
+    if _turns(p) and not packed:
         room.book("total" if pass_ == "grad_weight" else "weights", weights)
     return room
 

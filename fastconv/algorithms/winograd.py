@@ -30,7 +30,6 @@ from .winograd_layout import (
     layout,
     segment_of,
     weights_size,
-    whole_lines,
 )
 
 _L2 = 1 << 20  # bytes of a core's own cache
@@ -105,13 +104,16 @@ class Winograd(Backend):
         return Blocks(m, int(by_panels), row_blocks, 1, chunk, length)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
-        """The most of all vector lengths (in grad_weight not always the longest); transformed weights included."""
-        sizes = []
-        for lanes in (2, 4, 8, 16) if pass_ == "grad_weight" else (16,):
-            grid, size = layout(p, pass_, cfg, threads, lanes)
-            kept = pass_ != "grad_weight" and not cfg.by_panels
-            sizes.append(size + (whole_lines(weights_size(grid, lanes)) if kept else 0))
-        return max(sizes) * p.itemsize
+        size = layout(p, pass_, cfg, threads, self.vector_bytes // p.itemsize)[1] * p.itemsize
+        return size if pass_ == "grad_weight" else size + self._weights(p, pass_, cfg)
+
+    def spares(self, p: ConvProblem, cfg: Blocks, threads: int) -> int:
+        return self._weights(p, "forward", cfg)
+
+    def _weights(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
+        """Bytes of all transformed weights, unless every thread transforms its own."""
+        job = _job(p, pass_, cfg, 1, self.vector_bytes // p.itemsize)
+        return 0 if cfg.by_panels else job.room.nbytes
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return _bound(p, pass_, _tile(p, pass_))

@@ -159,17 +159,22 @@ class Layer:
         ------
         ValueError
             If names are missing or unknown, which are then listed, or a shape differs.
+        TypeError
+            If an array does not hold real numbers.
         """
         own = self._arrays()
         missing, unknown = [n for n in own if n not in state], [n for n in state if n not in own]
         wrong = (("lacks", missing), ("has unknown", unknown))
         if missing or unknown:
             raise ValueError("state " + " and ".join(f"{what} {', '.join(names)}" for what, names in wrong if names))
-        for name, a in own.items():
-            if np.shape(state[name]) != a.shape:
-                raise ValueError(f"state has {name} of shape {np.shape(state[name])}, the network of {a.shape}")
-        for name, a in own.items():
-            a[...] = state[name]
+        found = {name: np.asarray(state[name]) for name in own}  # a file that is damaged may say so only now
+        for name, a in found.items():
+            if a.shape != own[name].shape:
+                raise ValueError(f"state has {name} of shape {a.shape}, the network of {own[name].shape}")
+            if a.dtype.kind not in "biuf":
+                raise TypeError(f"state must have real numbers, got {name} of dtype {a.dtype}")
+        for name, a in found.items():
+            own[name][...] = a
         return self
 
     def astype(self, dtype: Any) -> Self:

@@ -165,7 +165,7 @@ class _Fixed(Winograd):
     """A backend with a given configuration."""
 
     def __init__(self, backend: Any, cfg: Blocks) -> None:
-        super().__init__(backend.engine, loader.load)
+        super().__init__(backend.engine, loader.load, backend.vector_bytes)
         self._cfg = cfg
 
     def configure(self, p: ConvProblem, pass_: str, threads: int) -> Blocks:

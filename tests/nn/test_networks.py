@@ -70,6 +70,10 @@ def test_wrong_states_change_nothing() -> None:
     state["5.bias"] = np.zeros(4)
     with pytest.raises(ValueError, match=r"state has 5.bias of shape \(4,\), the network of \(3,\)"):
         net.load(state)
+    for odd in (np.array(["1", "2", "3"]), np.array([1j, 0, 0]), np.array([None, 1, 2])):
+        state["5.bias"] = odd
+        with pytest.raises(TypeError, match=r"^state must have real numbers, got 5.bias of dtype"):
+            net.load(state)
     for name, a in net.state().items():
         np.testing.assert_array_equal(a, before[name])
 

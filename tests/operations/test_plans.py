@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv.core import workspace
 from fastconv.core.problem import parse
 from tests import battery
 from tests.algorithms.test_broken_backends import Honest
@@ -201,3 +202,29 @@ def test_bad_plans(error: type[Exception], word: str, change: dict[str, Any]) ->
     arguments: dict[str, Any] = {"input_shape": P.x_shape, "w": np.ones(P.w_shape, np.float32), **change}
     with pytest.raises(error, match=rf"\b({word})\b"):
         fastconv.plan_conv2d(**arguments)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd", "im2col", "fft", "fft_tiled"])
+def test_prepared_plans_stay_within_their_scratch_memory(
+    algorithm: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a small problem runs on fewer threads than there are: packed weights need no room, all else does."""
+    lent: list[Any] = []
+
+    def borrow(dtype: str, nbytes: int) -> Any:
+        lent.append((workspace.aligned(dtype, nbytes + 65536), nbytes))
+        lent[-1][0][...] = -7.25
+        return lent[-1][0][: -(-nbytes // np.dtype(dtype).itemsize)]
+
+    monkeypatch.setattr(workspace, "borrow", borrow)
+    for text in ("n1ci3ih9iw10co5kh3kw3ph1pw1_f32", "n2ci20ih61iw63co24kh3kw3ph1pw1_f32", "n1ci9ih20iw20co8kh5kw5_f64"):
+        p = parse(text)
+        d = integer_data(p)
+        for lies in (False, True):
+            with fastconv.num_threads(threads):
+                plan = fastconv.plan_conv2d(p.x_shape, d.w, padding=(p.pt, p.pl), channels_last=lies, backend=algorithm)
+                x = d.x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2) if lies else d.x
+                battery.compare(fastconv.get_backend(plan.backend), "forward", p, d, plan(x), exact=False)
+            for work, nbytes in lent:
+                assert (work[-(-nbytes // work.itemsize) :] == -7.25).all(), plan
