@@ -11,6 +11,7 @@ import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,8 @@ def seeds(target: str) -> list[bytes]:
         return [text.encode() for text in (*EDGE_PROBLEMS[::5], "n1ci2ih6iw7co3kh3kw3ph1pw1_reflect_f64_nhwc")]
     if target == "states":
         file = BytesIO()
-        np.savez(file, **_net()[1])
+        arrays: dict[str, Any] = _net()[1]
+        np.savez(file, **arrays)
         return [file.getvalue(), *(bytes([k]) + _npy(a) for k, a in enumerate(_net()[1].values()))]
     return [files.good(f"{target}.json", _folder()).encode(), b"{}"]
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv.core.problem import parse
+from fastconv.nn import Sequential
 from stress import cases, memory, problems, targets
 from stress.__main__ import SUITES
 from stress.calls import Spoilt, spoilt
@@ -55,8 +57,8 @@ def test_fuzzed_targets(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (*seeds, np.random.default_rng(SEED).bytes(100)):
         targets.TARGETS[target](data)
     monkeypatch.setattr(fastconv, "conv2d", lambda x, w, **_: np.zeros((1, 5, 8, 9)))
-    monkeypatch.setattr(targets, "parse", lambda text: cases.parse(text.replace("ci1", "ci2")))
-    monkeypatch.setattr(targets.nn.Sequential, "load", lambda net, _: net)
+    monkeypatch.setattr(targets, "parse", lambda text: parse(text.replace("ci1", "ci2")))
+    monkeypatch.setattr(Sequential, "load", lambda net, _: net)
     with pytest.raises(AssertionError):
         targets.TARGETS[target](seeds[0] if target != "states" else _other_state())
 

@@ -34,6 +34,12 @@ _SHORT = 5e7  # products that are not shared: for milliseconds after, idle OpenM
 _TILE, _CALLS = 4e-6, 60e-6  # seconds of Python for a tile's phase and for a chunk
 
 
+def _keeps(p: ConvProblem, cfg: Tiles) -> bool:
+    """Whether the spectra of all weights are few enough to keep."""
+    c, o = _planes(p, "forward")
+    return p.g * c * o * 2 * cfg.th * (cfg.tw // 2 + 1) * p.itemsize <= _KEPT
+
+
 def _planes(p: ConvProblem, pass_: str) -> tuple[int, int]:
     """Channels that are summed over and outputs, of a group, phases included."""
     h, w = axes(p, pass_)
@@ -83,6 +89,8 @@ class Fft(Backend):
         return self._workspace(p, pass_, cfg, False)
 
     def spares(self, p: ConvProblem, cfg: Tiles, threads: int) -> int:
+        if not _keeps(p, cfg):
+            return 0
         return self._workspace(p, "forward", cfg, False) - self._workspace(p, "forward", cfg, True)
 
     def _workspace(self, p: ConvProblem, pass_: str, cfg: Tiles, packed: bool) -> int:
@@ -148,8 +156,7 @@ class Fft(Backend):
 
     def prepare(self, p: ConvProblem, cfg: Tiles, w: Array) -> Any:
         """The spectra of the weights, block by block, unless they are too many to keep."""
-        c, o = _planes(p, "forward")
-        if p.g * c * o * 2 * cfg.th * (cfg.tw // 2 + 1) * p.itemsize > _KEPT:
+        if not _keeps(p, cfg):
             return None
         return [self._weights(p, "forward", cfg, w, block, 1) for block in self._blocks(p, "forward", cfg)]
 

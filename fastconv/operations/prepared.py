@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -75,9 +74,6 @@ class Conv2dPlan:
         asked = self._backend, self._rtol, threads, self._limit
         plan = planner.plan(p, "forward", *asked, w=self._w, kept=True, activation=self._activation)
         packed = plan.backend.prepare(plan.inner, plan.config, self._w)
-        if packed is not None:
-            plan = copy.copy(plan)
-            plan.workspace_bytes -= plan.backend.spares(plan.inner, plan.config, plan.threads)
         return _Prepared(plan, packed, plan.peak(self._w) if plan.guarded else None)
 
     def _for(self, x_last: bool, y_last: bool) -> _Prepared:

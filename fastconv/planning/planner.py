@@ -169,8 +169,10 @@ def _plan_of(
 
     def fallback() -> Plan | None:
         plain = [a for a in registry.all_backends() if not (a.spreads_nonfinite or a.by_value)]
-        safe = search.cheapest(a for a in plain if a.algorithm != b.algorithm)
-        return None if safe is None else _plan_of(search, safe, p, "cheapest", asked)
+        unpacked = asked._replace(kept=False)  # it takes weights as they are
+        others = Search(p, search.pass_, *unpacked)
+        safe = others.cheapest(a for a in plain if a.algorithm != b.algorithm)
+        return None if safe is None else _plan_of(others, safe, p, "cheapest", unpacked)
 
     spreads = b.spreads_nonfinite and kind != "named"  # a backend that was named documents what it does
     return Plan(p, search.pass_, b, threads, row, config, fallback if spreads else None, by_value, asked)

@@ -180,7 +180,8 @@ class Search:
     def _space(self, b: Backend, config: Any, threads: int) -> int:
         """Scratch memory of the backend, and of what the plan does around it."""
         p = self.inner(b)
-        return b.workspace(p, self.pass_, config, threads) + scratch_bytes(self.problem, p)
+        spared = b.spares(p, config, threads) if self._kept else 0
+        return b.workspace(p, self.pass_, config, threads) - spared + scratch_bytes(self.problem, p)
 
     def _with_steps(self, b: Backend, p: ConvProblem, cost: Cost, threads: int) -> Cost:
         """The cost with that of transposing, and of an activation that the backend leaves to the plan."""
