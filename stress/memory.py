@@ -11,7 +11,7 @@ import numpy as np
 
 import fastconv
 from fastconv.core.problem import PASSES
-from fastconv.planning.plan import lying
+from fastconv.planning.layouts import lying
 from stress import Line
 from stress.cases import problem
 from tests import battery, child

@@ -20,7 +20,7 @@ import fastconv
 from fastconv.algorithms.base import Backend, Epilogue
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.planning.plan import lying, stored
+from fastconv.planning.layouts import lying, stored
 from tests import oracle
 from tests.problems import Data, geometry, integer_data, options, real_data
 

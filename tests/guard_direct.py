@@ -62,9 +62,18 @@ def laid(a: Any, channels_last: bool) -> Any:
 
 
 def run(
-    direct: Direct, pass_: str, p: ConvProblem, d: Data, cfg: DirectConfig, threads: int, make: Any,
-    packed: bool = False, bias: Any = None, residual: Any = None, activation: str = "",
-) -> Any:  # fmt: skip
+    direct: Direct,
+    pass_: str,
+    p: ConvProblem,
+    d: Data,
+    cfg: DirectConfig,
+    threads: int,
+    make: Any,
+    packed: bool = False,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str = "",
+) -> Any:
     """One pass; arrays are those of `make(shape)`, filled with NaN. Given and returned with channels first."""
 
     def result(shape: tuple[int, ...], channels_last: bool) -> Any:

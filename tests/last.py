@@ -12,7 +12,7 @@ from fastconv.algorithms import depthwise_last as last
 from fastconv.algorithms.base import ACTIVATIONS
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
-from fastconv.planning.plan import stored
+from fastconv.planning.layouts import stored
 from tests import battery
 from tests.guard import Guarded
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, with_dtype

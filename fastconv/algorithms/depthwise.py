@@ -122,9 +122,17 @@ class Depthwise(Backend):
         return last.prepare(p, cfg, self.steps(p.dtype), w) if isinstance(cfg, LastConfig) else None
 
     def forward(
-        self, p: ConvProblem, cfg: Config, x: Array, w: Array, bias: Epilogue, y: Array, work: Array,
-        threads: int, packed: Array | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: Config,
+        x: Array,
+        w: Array,
+        bias: Epilogue,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Array | None = None,
+    ) -> None:
         steps, (b, residual, _), code = self.steps(p.dtype), bias, bias.code
         if isinstance(cfg, LastConfig):
             later = bool(cfg.planes and residual is not None)  # it lies otherwise than the results

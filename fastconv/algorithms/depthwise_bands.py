@@ -146,9 +146,17 @@ def _phase(r: DepthwiseBands, v: Axis, z: Axis, kw: int, channel: int, start: in
 
 
 def products(
-    p: ConvProblem, pass_: str, cfg: Bands, steps: Kernels, x: Array, w: Array, bias: Array, y: Array, work: Array,
+    p: ConvProblem,
+    pass_: str,
+    cfg: Bands,
+    steps: Kernels,
+    x: Array,
+    w: Array,
+    bias: Array,
+    y: Array,
+    work: Array,
     threads: int,
-) -> None:  # fmt: skip
+) -> None:
     """y = conv(x) + bias, which may be empty; or, in grad_input, dx of dy."""
     if streams(p):
         steps.depthwise_rows(x, w, bias, y, rows_record(p, pass_, cfg), threads)

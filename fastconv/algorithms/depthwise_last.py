@@ -167,9 +167,19 @@ def prepare(p: ConvProblem, cfg: LastConfig, steps: Any, w: Array) -> Array:
 
 
 def forward(
-    p: ConvProblem, cfg: LastConfig, steps: Any, x: Array, w: Array, bias: Array | None, y: Array, work: Array,
-    threads: int, packed: Array | None = None, residual: Array | None = None, code: int = 0,
-) -> None:  # fmt: skip
+    p: ConvProblem,
+    cfg: LastConfig,
+    steps: Any,
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    y: Array,
+    work: Array,
+    threads: int,
+    packed: Array | None = None,
+    residual: Array | None = None,
+    code: int = 0,
+) -> None:
     """y (n, oh, ow, co) = activation(conv(x (n, h, w, ci)) + bias + residual); code: see `base.Epilogue`."""
     t = tables(p, "forward", cfg)
     steps.depthwise_last_forward(x, w, packed, bias, residual, y, *t, code, work, threads)

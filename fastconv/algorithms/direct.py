@@ -143,9 +143,17 @@ class Direct(Backend):
         return packed
 
     def forward(
-        self, p: ConvProblem, cfg: DirectConfig, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
-        threads: int, packed: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: DirectConfig,
+        x: Array,
+        w: Array,
+        bias: Epilogue | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any = None,
+    ) -> None:
         """Fill y = activation(conv + bias + residual)."""
         after = bias or _NOTHING
         if cfg.nv == 0:
@@ -169,9 +177,18 @@ class Direct(Backend):
         steps.direct_weights(sums, dw, job.record, threads if cfg.private else 1, threads)
 
     def _products(
-        self, p: ConvProblem, pass_: str, cfg: DirectConfig, x: Array, w: Array, after: Epilogue, y: Array,
-        work: Array, threads: int, packed: Any,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        pass_: str,
+        cfg: DirectConfig,
+        x: Array,
+        w: Array,
+        after: Epilogue,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Any,
+    ) -> None:
         steps, job = self.steps(p.dtype), self._pass(p, pass_, cfg, threads, packed is not None)
         steps.direct_products(
             x, packed, w, after.bias, after.residual, y, work, job.record, job.phases, job.order, after.code, threads

@@ -80,9 +80,17 @@ class Pointwise(Backend):
         return nominal_flops(p) / (rates.fma_gflops * 1e9 * threads)
 
     def forward(
-        self, p: ConvProblem, cfg: PointwisePass, x: Array, w: Array, bias: Epilogue | None, y: Array, work: Array,
-        threads: int, packed: Array | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        p: ConvProblem,
+        cfg: PointwisePass,
+        x: Array,
+        w: Array,
+        bias: Epilogue | None,
+        y: Array,
+        work: Array,
+        threads: int,
+        packed: Array | None = None,
+    ) -> None:
         after, record = bias or _NOTHING, _record(cfg)
         self.steps(p.dtype).pointwise_products(x, w, after.bias, after.residual, y, work, record, after.code, threads)
 

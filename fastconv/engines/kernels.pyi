@@ -1,4 +1,4 @@
-# Written by `python -m fastconv.engines.steps`: the steps of an engine as mypy sees them.
+# Written by `python -m fastconv.engines.stub`: the steps of an engine as mypy sees them.
 from typing import Any, Protocol
 
 import numpy as np

@@ -8,19 +8,17 @@ OUT     written, the part that is not padding whole; what it held is not read
 INOUT   read and written
 WORK    scratch memory of arbitrary content
 
-A record is a row of `intp` made by `records.pack`. ``python -m fastconv.engines.steps`` writes the stub
-``kernels.pyi``, by which mypy checks the calls.
+A record is a row of `intp` made by `records.pack`. ``python -m fastconv.engines.stub`` writes ``kernels.pyi``, by which
+mypy checks the calls.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 IN, OUT, INOUT, WORK = "IN", "OUT", "INOUT", "WORK"
 ARRAYS = (IN, OUT, INOUT, WORK)
 BOTH = ("cython", "numba")
-STUB = Path(__file__).with_name("kernels.pyi")
 IMAGE = "image"  # uint8, uint16, int16, float32 or float64
 
 
@@ -287,26 +285,3 @@ STEPS = (
     Step("split_unpack_sums", "dw from the sums",
          (array(IN, "sums", "numbers"), DW, record("q", "SplitSums"), THREADS), engines=SPLIT),
 )  # fmt: skip
-
-_TYPES = {"int": "int", "float": "float", "flag": "bool"}
-
-
-def _type(a: Argument) -> str:
-    return _TYPES.get(a.role, "Array") + " | None" * a.what.endswith("or none")
-
-
-def stub() -> str:
-    """The text of ``kernels.pyi``: the namespace that `loader.load` returns, as a type."""
-    text = (
-        "# Written by `python -m fastconv.engines.steps`: the steps of an engine as mypy sees them.\n"
-        "from typing import Any, Protocol\n\nimport numpy as np\n\nArray = np.ndarray[Any, Any]\n\n"
-        "class Kernels(Protocol):\n    SPLIT_UNITS: dict[str, int]\n\n"
-    )
-    for s in STEPS:
-        lines = "".join(f"        {a.name}: {_type(a)},\n" for a in s.arguments)
-        text += f"    def {s.name}(\n        self,\n{lines}        /,\n    ) -> {s.returns}: ...\n"
-    return text
-
-
-if __name__ == "__main__":
-    STUB.write_text(stub())

@@ -78,9 +78,15 @@ def _computed(kinds: str) -> str:
 
 
 def bound(
-    kernel: Array, image: tuple[int, ...], kinds: str, see: Window, how: str, engine: str | None, threads: int,
+    kernel: Array,
+    image: tuple[int, ...],
+    kinds: str,
+    see: Window,
+    how: str,
+    engine: str | None,
+    threads: int,
     spreads: bool = False,
-) -> Bound | None:  # fmt: skip
+) -> Bound | None:
     """What `correlate` runs for images of this shape (H, W, C), if that is something that only needs the arrays."""
     way = _ready(kernel, kernel.shape, image, kinds, see, how, engine, threads, spreads)
     return None if isinstance(way, str) else way
@@ -92,9 +98,16 @@ def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Boun
 
 
 def _ready(
-    kernel: Array, shape: tuple[int, int], image: tuple[int, ...], kinds: str, see: Window, how: str,
-    engine: str | None, threads: int, spreads: bool,
-) -> Bound | str:  # fmt: skip
+    kernel: Array,
+    shape: tuple[int, int],
+    image: tuple[int, ...],
+    kinds: str,
+    see: Window,
+    how: str,
+    engine: str | None,
+    threads: int,
+    spreads: bool,
+) -> Bound | str:
     """`_way`, and transforms of small images ready to be called again."""
     way = _way(kernel, shape, image, kinds, see, how, engine, threads)
     if way != "fft" or engine is not None:

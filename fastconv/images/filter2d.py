@@ -204,9 +204,18 @@ def _known(image: Array, kernel: Array, *said: Any) -> tuple[filtering.Bound, An
 
 @lru_cache(512, typed=True)
 def _step(
-    shape: tuple[int, ...], dtype: Any, taps: tuple[int, ...], number: Any, kernel: bytes, threads: int, mode: Any,
-    cval: Any, flip: Any, to: Any, method: Any,
-) -> tuple[filtering.Bound, Any] | None:  # fmt: skip
+    shape: tuple[int, ...],
+    dtype: Any,
+    taps: tuple[int, ...],
+    number: Any,
+    kernel: bytes,
+    threads: int,
+    mode: Any,
+    cval: Any,
+    flip: Any,
+    to: Any,
+    method: Any,
+) -> tuple[filtering.Bound, Any] | None:
     """Everything but pixels; None for what has to be converted, and for what is wrong."""
     if not (kernel and all(shape) and len(taps) == 2 and len(shape) in (2, 3) and number.kind in "buif"):
         return None

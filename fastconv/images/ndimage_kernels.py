@@ -49,9 +49,19 @@ def is_finite(x: Array) -> bool:
 
 @kept
 def _plan(
-    taps: tuple[int, int], shape: tuple[int, ...], dtype: Any, to: Any, threads: int, single: bool, weights: bytes,
-    mode: Any, cval: Any, origin: Any, axes: Any, convolution: bool,
-) -> Any:  # fmt: skip
+    taps: tuple[int, int],
+    shape: tuple[int, ...],
+    dtype: Any,
+    to: Any,
+    threads: int,
+    single: bool,
+    weights: bytes,
+    mode: Any,
+    cval: Any,
+    origin: Any,
+    axes: Any,
+    convolution: bool,
+) -> Any:
     to = checked(shape, dtype, to)
     w = np.frombuffer(weights).reshape(taps)
     chosen, shifts = axes_of(axes, len(shape)), [whole(o) for o in each(origin, 2)]
@@ -77,9 +87,16 @@ class _Planes:
     """The kernel on planes (H, W, C). Small ones are one tall image, whose rows between planes nobody wants."""
 
     def __init__(
-        self, planes: int, image: tuple[int, int, int], w: Array, first: list[int], mode: str, cval: float,
-        compute: str, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        planes: int,
+        image: tuple[int, int, int],
+        w: Array,
+        first: list[int],
+        mode: str,
+        cval: float,
+        compute: str,
+        threads: int,
+    ) -> None:
         h, width, c = image
         kh, kw = w.shape
         some = min(planes, max(1, TOGETHER // prod(image))) if prod(image) <= _PLANE and kh <= 2 * h else 1

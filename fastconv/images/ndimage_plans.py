@@ -120,7 +120,7 @@ def checked(shape: tuple[int, ...], dtype: Any, to: Any) -> Any:
 
 def by_slabs(
     shape: tuple[int, ...], chains: list[list[Line]], magnitude: bool, read: Any, to: Any, threads: int, single: bool
-) -> Pass:  # fmt: skip
+) -> Pass:
     """All passes on some planes of a stack after the other: what lies between passes stays in the cache."""
     if not all(chains):
         raise Odd  # a copy
@@ -157,7 +157,7 @@ def _by_slabs(shape: tuple[int, ...], some: int, passes: dict[int, Pass], beside
 
 def _sum(
     shape: tuple[int, ...], chains: list[list[Line]], magnitude: bool, read: Any, to: Any, threads: int, single: bool
-) -> Pass:  # fmt: skip
+) -> Pass:
     parts = [_chain(shape, lines, read, to, threads, single) for lines in chains]
     return partial(_add, parts, magnitude) if magnitude or len(parts) > 1 else parts[0]
 

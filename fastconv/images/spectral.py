@@ -64,9 +64,15 @@ def filter_bands(
 
 
 def bind(
-    kernel: Array, image: tuple[int, ...], output: tuple[int, ...], see: Window, kinds: str, dtype: str, threads: int,
+    kernel: Array,
+    image: tuple[int, ...],
+    output: tuple[int, ...],
+    see: Window,
+    kinds: str,
+    dtype: str,
+    threads: int,
     spreads: bool,
-) -> filtering.Bound | None:  # fmt: skip
+) -> filtering.Bound | None:
     """What `filter_bands` does by "fft" with one band, and directly for what is not finite; None for more bands."""
     (kh, kw), (oh, ow, c) = kernel.shape, output
     tiles = cheaper(image, (kh, kw), output, see.zeros, dtype, threads)[0]

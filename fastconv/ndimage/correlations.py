@@ -14,9 +14,14 @@ from .arguments import Ints, Modes, Output, door
 
 @door
 def correlate1d(
-    input: Numbers, weights: Numbers, axis: int = -1, output: Output = None, mode: str = "reflect", cval: float = 0.0,
+    input: Numbers,
+    weights: Numbers,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
     origin: int = 0,
-) -> Array | None:  # fmt: skip
+) -> Array | None:
     """Correlate along one axis.
 
     Parameters
@@ -42,9 +47,14 @@ def correlate1d(
 
 @door
 def convolve1d(
-    input: Numbers, weights: Numbers, axis: int = -1, output: Output = None, mode: str = "reflect", cval: float = 0.0,
+    input: Numbers,
+    weights: Numbers,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
     origin: int = 0,
-) -> Array | None:  # fmt: skip
+) -> Array | None:
     """Convolve along one axis.
 
     Parameters
@@ -70,9 +80,15 @@ def convolve1d(
 
 @door
 def correlate(
-    input: Numbers, weights: Numbers, output: Output = None, mode: str = "reflect", cval: float = 0.0,
-    origin: Ints = 0, *, axes: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    weights: Numbers,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: Ints = 0,
+    *,
+    axes: Ints | None = None,
+) -> Array | None:
     """Correlate with a kernel.
 
     Parameters
@@ -98,9 +114,15 @@ def correlate(
 
 @door
 def convolve(
-    input: Numbers, weights: Numbers, output: Output = None, mode: str = "reflect", cval: float = 0.0,
-    origin: Ints = 0, *, axes: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    weights: Numbers,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: Ints = 0,
+    *,
+    axes: Ints | None = None,
+) -> Array | None:
     """Convolve with a kernel.
 
     Parameters
@@ -126,9 +148,14 @@ def convolve(
 
 @door
 def uniform_filter1d(
-    input: Numbers, size: int, axis: int = -1, output: Output = None, mode: str = "reflect", cval: float = 0.0,
+    input: Numbers,
+    size: int,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
     origin: int = 0,
-) -> Array | None:  # fmt: skip
+) -> Array | None:
     """Mean along one axis.
 
     Parameters
@@ -153,9 +180,15 @@ def uniform_filter1d(
 
 @door
 def uniform_filter(
-    input: Numbers, size: Ints = 3, output: Output = None, mode: Modes = "reflect", cval: float = 0.0,
-    origin: Ints = 0, *, axes: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    size: Ints = 3,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    origin: Ints = 0,
+    *,
+    axes: Ints | None = None,
+) -> Array | None:
     """Mean of a box.
 
     Parameters

@@ -17,8 +17,12 @@ from .gaussians import gaussian_filter1d
 
 @door
 def sobel(
-    input: Numbers, axis: int = -1, output: Output = None, mode: Modes = "reflect", cval: float = 0.0,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    axis: int = -1,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+) -> Array | None:
     """Sobel filter.
 
     Parameters
@@ -43,8 +47,12 @@ def sobel(
 
 @door
 def prewitt(
-    input: Numbers, axis: int = -1, output: Output = None, mode: Modes = "reflect", cval: float = 0.0,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    axis: int = -1,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+) -> Array | None:
     """Prewitt filter.
 
     Parameters
@@ -69,8 +77,13 @@ def prewitt(
 
 @door
 def laplace(
-    input: Numbers, output: Output = None, mode: Modes = "reflect", cval: float = 0.0, *, axes: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Ints | None = None,
+) -> Array | None:
     """Sum of second differences.
 
     Parameters
@@ -94,10 +107,16 @@ def laplace(
 
 
 def generic_laplace(
-    input: Numbers, derivative2: Callable[..., Array], output: Output = None, mode: Modes = "reflect",
-    cval: float = 0.0, extra_arguments: Sequence[object] = (), extra_keywords: Mapping[str, object] | None = None, *,
+    input: Numbers,
+    derivative2: Callable[..., Array],
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    extra_arguments: Sequence[object] = (),
+    extra_keywords: Mapping[str, object] | None = None,
+    *,
     axes: Ints | None = None,
-) -> Array:  # fmt: skip
+) -> Array:
     """Sum of second derivatives by a function of the caller.
 
     Parameters
@@ -125,10 +144,16 @@ def generic_laplace(
 
 
 def generic_gradient_magnitude(
-    input: Numbers, derivative: Callable[..., Array], output: Output = None, mode: Modes = "reflect",
-    cval: float = 0.0, extra_arguments: Sequence[object] = (), extra_keywords: Mapping[str, object] | None = None, *,
+    input: Numbers,
+    derivative: Callable[..., Array],
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    extra_arguments: Sequence[object] = (),
+    extra_keywords: Mapping[str, object] | None = None,
+    *,
     axes: Ints | None = None,
-) -> Array:  # fmt: skip
+) -> Array:
     """Length of the gradient by a function of the caller.
 
     Parameters

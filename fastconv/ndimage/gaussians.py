@@ -12,9 +12,17 @@ from .arguments import Floats, Ints, Modes, Output, door
 
 @door
 def gaussian_filter1d(
-    input: Numbers, sigma: float, axis: int = -1, order: int = 0, output: Output = None, mode: str = "reflect",
-    cval: float = 0.0, truncate: float = 4.0, *, radius: int | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    sigma: float,
+    axis: int = -1,
+    order: int = 0,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | None = None,
+) -> Array | None:
     """Gaussian filter along one axis, or a derivative of it.
 
     Parameters
@@ -39,9 +47,17 @@ def gaussian_filter1d(
 
 @door
 def gaussian_filter(
-    input: Numbers, sigma: Floats, order: Ints = 0, output: Output = None, mode: Modes = "reflect",
-    cval: float = 0.0, truncate: float = 4.0, *, radius: Ints | None = None, axes: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    sigma: Floats,
+    order: Ints = 0,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: Ints | None = None,
+    axes: Ints | None = None,
+) -> Array | None:
     """Gaussian filter, or a derivative of it.
 
     Parameters
@@ -66,9 +82,16 @@ def gaussian_filter(
 
 @door
 def gaussian_laplace(
-    input: Numbers, sigma: Floats, output: Output = None, mode: Modes = "reflect", cval: float = 0.0, *,
-    axes: Ints | None = None, truncate: float = 4.0, radius: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    sigma: Floats,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Ints | None = None,
+    truncate: float = 4.0,
+    radius: Ints | None = None,
+) -> Array | None:
     """Sum of second derivatives of a Gaussian.
 
     Parameters
@@ -95,9 +118,16 @@ def gaussian_laplace(
 
 @door
 def gaussian_gradient_magnitude(
-    input: Numbers, sigma: Floats, output: Output = None, mode: Modes = "reflect", cval: float = 0.0, *,
-    axes: Ints | None = None, truncate: float = 4.0, radius: Ints | None = None,
-) -> Array | None:  # fmt: skip
+    input: Numbers,
+    sigma: Floats,
+    output: Output = None,
+    mode: Modes = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Ints | None = None,
+    truncate: float = 4.0,
+    radius: Ints | None = None,
+) -> Array | None:
     """Length of the gradient by derivatives of a Gaussian.
 
     Parameters

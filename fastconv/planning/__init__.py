@@ -4,6 +4,7 @@ registry.py     the table of backends: algorithms on engines
 planner.py      named, tuned or cheapest; why not the others
 search.py       the cheapest of several, without working out what cannot win
 rows.py         a line of `explain`
+layouts.py      the problem as a backend sees it: borders, channels, halves
 plan.py         a backend with its configuration, ready to run
 rates.py        what this machine can do, for the cost model
 tuning.py       measured winners, in a file

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..algorithms.base import Backend, Epilogue, terms
 from ..core import borders, workspace
-from ..core.problem import HALVES, ConvProblem
+from ..core.problem import ConvProblem
 from ..engines import loader
+from .layouts import inner_problem, moves_x, scratch_bytes, stored
 from .rows import Row
 
 HEADROOM = 1e-6  # transforms enlarge numbers by far less than 1 / HEADROOM
@@ -58,9 +59,17 @@ class Plan:
     """
 
     def __init__(
-        self, problem: ConvProblem, pass_: str, backend: Backend, threads: int, row: Row, config: Any,
-        fallback: Callable[[], Plan | None] | None = None, by_value: tuple[Backend, ...] = (), asked: Asked = _NOTHING,
-    ) -> None:  # fmt: skip
+        self,
+        problem: ConvProblem,
+        pass_: str,
+        backend: Backend,
+        threads: int,
+        row: Row,
+        config: Any,
+        fallback: Callable[[], Plan | None] | None = None,
+        by_value: tuple[Backend, ...] = (),
+        asked: Asked = _NOTHING,
+    ) -> None:
         self.problem, self.pass_, self.backend = problem, pass_, backend
         self.threads, self.row, self.config = threads, row, config
         self.inner = inner_problem(problem, backend, pass_)
@@ -104,9 +113,15 @@ class Plan:
         return f"for NaN, Inf and numbers near overflow, instead of {self.backend.name}"
 
     def run(
-        self, first: Any, second: Any, out: Any, bias: Any = None, packed: Any = None, peak: float | None = None,
+        self,
+        first: Any,
+        second: Any,
+        out: Any,
+        bias: Any = None,
+        packed: Any = None,
+        peak: float | None = None,
         residual: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Fill ``out``; all arrays are C-contiguous, native and of the compute dtype.
 
         forward takes (x, w), grad_input (dy, w), grad_weight (dy, x); ``peak`` is max|second| if known. Arrays whose
@@ -244,54 +259,6 @@ class Plan:
         none = np.empty(0, y.dtype)
         bias, residual = (none if a is None else a for a in (after.bias, after.residual))
         loader.first(self.compute_dtype).epilogue(y, bias, residual, after.code, last, self.threads)
-
-
-def inner_problem(p: ConvProblem, b: Backend, pass_: str) -> ConvProblem:
-    """The problem as a backend sees it: zero padding only, no float16, at least one image, channels where it wants."""
-    return lying(plain_problem(p), b, pass_)
-
-
-def plain_problem(p: ConvProblem) -> ConvProblem:
-    """What is the same for all backends."""
-    if p.mode != "zeros":
-        p = p.padded()
-    if p.dtype in HALVES:
-        p = p._replace(dtype="float32")
-    return p if p.n else p._replace(n=1)
-
-
-def lying(p: ConvProblem, b: Backend, pass_: str) -> ConvProblem:
-    """The problem with the channels where the backend takes them."""
-    x_last, y_last = b.layout(p, pass_)
-    return p if (x_last, y_last) == (p.x_last, p.y_last) else p._replace(x_last=x_last, y_last=y_last)
-
-
-def moves_x(p: ConvProblem, q: ConvProblem) -> bool:
-    """Whether x or dx passes through scratch memory between the caller's problem p and the backend's q."""
-    return p.mode != "zeros" or p.x_last != q.x_last
-
-
-def transposed(p: ConvProblem, q: ConvProblem) -> list[int]:
-    """Numbers of the arrays that are transposed between the caller's problem p and the backend's q."""
-    x, padded = (math.prod(a.x_shape) for a in (p, q))
-    found = [math.prod(q.y_shape)] if p.y_last != q.y_last else []
-    if p.mode == "zeros":
-        return [*found, x] if p.x_last != q.x_last else found
-    return found + [x] * p.x_last + [padded] * q.x_last
-
-
-def scratch_bytes(p: ConvProblem, q: ConvProblem) -> int:
-    """Scratch bytes of transposed arrays and of a border other than zeros."""
-    if p is q:
-        return 0
-    arrays = transposed(p, q) + [math.prod(q.x_shape)] * (p.mode != "zeros")
-    return sum(-(-size // 16) * 16 for size in arrays) * p.itemsize
-
-
-def stored(shape: tuple[int, int, int, int], last: bool) -> tuple[int, ...]:
-    """The shape of an array whose channels lie last, or not."""
-    n, c, h, w = shape
-    return (n, h, w, c) if last else shape
 
 
 def _carve(work: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:

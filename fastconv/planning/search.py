@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..algorithms.base import Backend, Cost
 from ..core.problem import HALVES, ConvProblem
 from ..engines import loader
-from .plan import lying, plain_problem, scratch_bytes, transposed
+from .layouts import lying, plain_problem, scratch_bytes, transposed
 from .rates import rates
 from .rows import Row
 

@@ -18,8 +18,8 @@ from ..core.threads import get_num_threads
 from ..core.typing import ArrayLike, IntPair, Layout, Padding, PaddingMode
 from . import planner, registry, tuning
 from .explain import Explanation, as_dict
+from .layouts import stored as stored_shape
 from .plan import Plan
-from .plan import stored as stored_shape
 
 
 def tune(

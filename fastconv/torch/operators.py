@@ -54,23 +54,19 @@ def _conv2d(x: Tensor, w: Tensor, bias: Any, stride: Any, padding: Any, dilation
     return tensors.forward(x, w, bias, _tuples(stride, padding, dilation, groups))
 
 
-def _grad_input(
-    dy: Tensor, w: Tensor, shape: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Tensor:  # fmt: skip
+def _grad_input(dy: Tensor, w: Tensor, shape: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
     _is_ours(dy, w)
     return tensors.grad_input(dy, w, tuple(shape), _tuples(stride, padding, dilation, groups))
 
 
-def _grad_weight(
-    dy: Tensor, x: Tensor, shape: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Tensor:  # fmt: skip
+def _grad_weight(dy: Tensor, x: Tensor, shape: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
     _is_ours(dy, x)
     return tensors.grad_weight(dy, x, tuple(shape), _tuples(stride, padding, dilation, groups))
 
 
 def _conv_transpose2d(
     x: Tensor, w: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any, groups: int
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     _is_ours(x, w)
     options = _tuples(stride, padding, dilation, groups)
     return tensors.grad_input(x, w, transposed_shape(x, w, output_padding, options), options, bias)
@@ -109,7 +105,7 @@ def _fake_conv2d(x: Tensor, w: Tensor, bias: Any, stride: Any, padding: Any, dil
 
 def _fake_conv_transpose2d(
     x: Tensor, w: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any, groups: int
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     return _like(x, transposed_shape(x, w, output_padding, (stride, padding, dilation, groups)))
 
 

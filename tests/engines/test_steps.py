@@ -13,7 +13,7 @@ import fastconv
 from fastconv import ndimage
 from fastconv.algorithms.split_bf16 import SplitBf16
 from fastconv.core.problem import PASSES, parse
-from fastconv.engines import loader, records, steps
+from fastconv.engines import loader, records, steps, stub
 from tests import battery, split_units
 from tests.problems import EDGE_PROBLEMS, integer_data
 
@@ -87,8 +87,8 @@ def test_table() -> None:
 
 
 def test_stub_is_current() -> None:
-    current = steps.STUB.read_text() == steps.stub()
-    assert current, "kernels.pyi is not what engines/steps.py says: run python -m fastconv.engines.steps"
+    current = stub.STUB.read_text() == stub.stub()
+    assert current, "kernels.pyi is not what engines/steps.py says: run python -m fastconv.engines.stub"
 
 
 class Recorder:

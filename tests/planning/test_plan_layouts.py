@@ -13,7 +13,7 @@ from fastconv.algorithms.base import ACTIVATIONS, Epilogue
 from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
 from fastconv.planning import planner
-from fastconv.planning.plan import stored
+from fastconv.planning.layouts import stored
 from tests import battery
 from tests.algorithms.test_broken_backends import Honest
 from tests.problems import integer_data
