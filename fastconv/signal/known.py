@@ -128,10 +128,11 @@ def _step(
     run = bound(laid, (*shape, 1), 2 * compute.char, see, how, None, threads, spreads=asked.floats)
     if run is None or not see.kept:
         return None
-    # Cauchy and Schwarz: no sum exceeds the product of both norms
+    # Cauchy and Schwarz: no sum exceeds the norm of the kernel times that of what it sees, where borders repeat pixels
     most = 0.0
     if to.kind in "iu":
-        most = min(ROUNDED, np.iinfo(to).max) ** 2 / max(float((w.astype(np.float64) ** 2).sum()), 1.0)
+        repeats = 1 if border == "zeros" else math.prod(-(-k // n) + 1 for k, n in zip(taps, shape, strict=True))
+        most = min(ROUNDED, np.iinfo(to).max) ** 2 / (repeats * max(float((w.astype(np.float64) ** 2).sum()), 1.0))
     output = len(see.rows) - taps[0] + 1, len(see.cols) - taps[1] + 1
     given, rounded = compute if compute == to else to, to.kind in "iu" and not exact
     return _Step(run, output, compute, given, asked.finite and to.kind == "f", rounded, most)

@@ -155,6 +155,13 @@ def test_integers_are_exact_or_scipys() -> None:
     both("convolve2d", np.arange(25, dtype=np.uint8).reshape(5, 5), np.eye(3, dtype=np.uint8))
 
 
+@pytest.mark.parametrize("boundary", ["symm", "wrap"])
+def test_integers_that_borders_repeat(boundary: str) -> None:
+    """A sum may see a pixel many times, so that it overflows, as SciPy's does."""
+    x, w = np.full((2, 2), 8_000_000, np.int32), np.ones((60, 60), np.int32)
+    both("convolve2d", x, w, mode="same", boundary=boundary)
+
+
 def test_whole_numbers_by_transforms() -> None:
     """Large kernels: rounded sums of transforms are the exact ones, and sums too large for that are not rounded."""
     rng = np.random.default_rng(5)
