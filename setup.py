@@ -132,7 +132,7 @@ def extensions():
         Extension(
             "fastconv.engines.cython_._pool",
             [f"{HERE}/_pool.pyx"],
-            depends=[f"{HERE}/_pool.pxd", f"{HERE}/ground/pool.h", f"{HERE}/ground/sleep.h"],
+            depends=[f"{HERE}/_pool.pxd", *(f"{HERE}/ground/{name}.h" for name in ("parts", "pool", "sleep"))],
             extra_compile_args=["-O2", "-pthread", *checked],
             extra_link_args=["-pthread", *checked],
             **common,

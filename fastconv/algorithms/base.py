@@ -131,6 +131,10 @@ class Backend:
         found: Kernels = self._load(self.engine, dtype)
         return found
 
+    def _lanes(self, p: ConvProblem) -> int:
+        """Numbers of a vector."""
+        return self.vector_bytes // p.itemsize
+
     def absent(self) -> str | None:
         """Why this backend cannot do anything on this machine, or None; `refuse` gives the same reason."""
         return None

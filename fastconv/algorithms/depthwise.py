@@ -90,7 +90,7 @@ class Depthwise(Backend):
         if p.kh == p.kw == 1 and p.g == 1:  # rows go through the buffer for one product each
             seconds += p.n * sides(p, pass_)[0] * source(p, pass_)[0] * _ROW / threads
         if pass_ == "grad_weight" and p.co > p.g:  # blocks of sums are taken up again for every output
-            line = self.vector_bytes // p.itemsize
+            line = self._lanes(p)
             seconds += p.n * p.co * -(-p.oh // TALL) * -(-p.ow // line) * _BLOCK / threads
         return Cost(flops, moved, seconds + (rates.launch_us * 1e-6 if threads > 1 else 0.0))
 
@@ -99,7 +99,7 @@ class Depthwise(Backend):
 
     def _slowness(self, p: ConvProblem, pass_: str, cfg: Bands) -> float:
         """Time of the kernels as a multiple of what the products alone take: fitted to measurements."""
-        back, lanes = pass_ == "grad_input", self.vector_bytes // p.itemsize
+        back, lanes = pass_ == "grad_input", self._lanes(p)
         across = -(-p.iw // p.sw) if back else p.ow
         if streams(p):
             return (1.5 if p.sh == 1 else 2.4) * _up(across, lanes) / across

@@ -200,9 +200,6 @@ class Direct(Backend):
     def _costs(self) -> Costs:
         return _COSTS.get(self.vector_bytes, _COSTS[32])
 
-    def _lanes(self, p: ConvProblem) -> int:
-        return self.vector_bytes // p.itemsize
-
 
 def _pass_cycles(r: DirectPass, cfg: DirectConfig, threads: int, lanes: int, c: Costs) -> float:
     """Cycles of the busiest thread: multiply-adds of register blocks, packing of its weights, reading of its pixels."""

@@ -16,6 +16,7 @@ from .base import Array
 _BAND = 256 << 10  # bytes of the source that stay in a core's cache while panels of weights pass
 _KEPT = 512 << 10  # bytes of packed weights that a thread keeps from band to band
 _COPY = 32 << 20  # bytes of a thread's copy where weights are packed anew for every band
+_UNITS = 8  # jobs of a thread
 STRIP = 192  # pixels over which grad_weight sums before it adds to what is in memory
 _TURN = 64  # pixels of outputs that lie side by side before they go to their planes
 
@@ -77,7 +78,7 @@ def shape(p: ConvProblem, pass_: str) -> tuple[DirectPass, tuple[DirectPhase, ..
     return DirectPass(
         n, h, w, c, p.g, c // p.g, co // p.g, v.outs, u.outs, len(phases), before, r0, v.step, high, c0, u.step, wide,
         oh * ow * co, v.every * row, u.every * pixel, p.kh * p.kw, int(pass_ == "grad_input"), xplane, yplane, pick,
-        nv=0, nr=0, chunk=0, ways=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
+        nv=0, nr=0, chunk=0, ways=0, units=0, band=0, room=0, copied=0, tile=0, keep=0, private=0,
     ), tuple(phases)  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def _sized(
     copied = r.xplane > 0 or r.c0 < 0 or right > r.w
     row = (-(-(right - r.c0) // r.pick) if copied else r.w) * r.c * p.itemsize  # bytes
     many = min(cfg.nv, -(-r.og // lanes)) * lanes  # outputs of the largest panel
-    tile, images, cols, lines, crews = 0, 1, r.ow, r.n * r.oh, max(1, threads // cfg.ways)
+    tile, images, cols, lines, crews, units = 0, 1, r.ow, r.n * r.oh, max(1, threads // cfg.ways), 1
     if pass_ == "grad_weight":
         band = max(1, min(r.oh, STRIP // r.ow))
         rows = min(band, -(-lines // threads)) if cfg.private else band
@@ -134,8 +135,10 @@ def _sized(
             band = max(1, room // (-(-row // columns)))
         else:
             band = max(1, room // (row * r.rs)) * columns
-        blocks = min(band, -(-lines * columns // crews))  # of a crew that meet at most a row more, if it begins in one
-        rows, images = min(r.oh, -(-blocks // columns) + (lines % crews > 0)), max(1, blocks // (r.oh * columns))
+        units = _units(r, crews, packed, keep)
+        blocks = min(band, -(-lines * columns // crews))  # that meet at most a row more, if they begin in one
+        more = lines % (crews * units) > 0
+        rows, images = min(r.oh, -(-blocks // columns) + more), max(1, blocks // (r.oh * columns))
         cols = r.ow if rows > 1 else min(r.ow, -(-blocks * r.ow // columns))
         panel = 0 if packed else own if keep else r.taps * cfg.chunk * many
         if r.yplane:
@@ -145,9 +148,15 @@ def _sized(
     high, wide = min((rows - 1) * r.rs + r.high, max(0, bottom - top)), (cols - 1) * r.cs + r.wide
     copy = _round(images * high * -(-wide // r.pick) * r.c) + 48 if copied else 0
     return r._replace(
-        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, band=band, copied=copy, tile=tile, keep=int(keep),
-        room=_round(copy + tile + panel) + 16, private=cfg.private,
+        nv=cfg.nv, nr=cfg.nr, chunk=cfg.chunk, ways=cfg.ways, units=units, band=band, copied=copy, tile=tile,
+        keep=int(keep), room=_round(copy + tile + panel) + 16, private=cfg.private,
     )  # fmt: skip
+
+
+def _units(r: DirectPass, crews: int, packed: bool, keep: bool) -> int:
+    """Jobs of a thread; where weights are packed for each part anew these must be worth it."""
+    pixels = r.n * r.oh * r.ow // crews
+    return 1 if crews == 1 else max(1, min(_UNITS, pixels // (16 if packed or keep else 512)))
 
 
 def _largest_share(r: DirectPass, cfg: DirectConfig, lanes: int) -> int:

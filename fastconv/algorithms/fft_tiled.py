@@ -138,9 +138,6 @@ class FftTiled(Backend):
         else:
             steps.fft_tiled_points(x, w, bias, residual, y, work, *sizes, after.code, threads)
 
-    def _lanes(self, p: ConvProblem) -> int:
-        return self.vector_bytes // p.itemsize
-
 
 def _launches(p: ConvProblem, mode: int, threads: int, rates: Rates) -> float:
     """Seconds until threads are at work."""

@@ -69,7 +69,7 @@ class Pointwise(Backend):
         return plain_bound(p, pass_, _STRIP) if pass_ == "grad_weight" else plain_bound(p, pass_)
 
     def cost(self, p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int, rates: Rates) -> Cost:
-        lanes, moved = self.vector_bytes // p.itemsize, compulsory_bytes(p)
+        lanes, moved = self._lanes(p), compulsory_bytes(p)
         cycles = (_sums if pass_ == "grad_weight" else _products)(cfg, lanes, threads, _costs(self.vector_bytes))
         seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) + rates.launch_us * 1e-6 * (threads > 1)
         weights = p.co * (p.ci // p.g) * p.itemsize

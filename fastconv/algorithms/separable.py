@@ -131,7 +131,7 @@ class Separable(Backend):
             total[2] *= _THIN
             return Cost(*total)
         q = _seen(p, pass_)
-        lanes = self.vector_bytes // p.itemsize
+        lanes = self._lanes(p)
         columns = 2.0 * q.n * rank * q.ci * q.kh * q.oh * _up(q.iw, lanes)
         rows = 2.0 * q.n * rank * q.co * q.kw * q.oh * _up(q.ow, lanes)
         peak, moved = rates.fma_gflops * 1e9 * threads, compulsory_bytes(p)

@@ -104,7 +104,7 @@ class Winograd(Backend):
         return Blocks(m, int(by_panels), row_blocks, 1, chunk, length)
 
     def workspace(self, p: ConvProblem, pass_: str, cfg: Blocks, threads: int) -> int:
-        size = layout(p, pass_, cfg, threads, self.vector_bytes // p.itemsize)[1] * p.itemsize
+        size = layout(p, pass_, cfg, threads, self._lanes(p))[1] * p.itemsize
         return size if pass_ == "grad_weight" else size + self._weights(p, pass_, cfg)
 
     def spares(self, p: ConvProblem, cfg: Blocks, threads: int) -> int:
@@ -112,7 +112,7 @@ class Winograd(Backend):
 
     def _weights(self, p: ConvProblem, pass_: str, cfg: Blocks) -> int:
         """Bytes of all transformed weights, unless every thread transforms its own."""
-        job = _job(p, pass_, cfg, 1, self.vector_bytes // p.itemsize)
+        job = _job(p, pass_, cfg, 1, self._lanes(p))
         return 0 if cfg.by_panels else job.room.nbytes
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
@@ -167,7 +167,7 @@ class Winograd(Backend):
     def prepare(self, p: ConvProblem, cfg: Blocks, w: Array) -> Any:
         """All weights transformed, unless they are so many that transforming them again is faster."""
         steps = self.steps(p.dtype)
-        job = _job(p, "forward", cfg, 1, steps.winograd_lanes(w))
+        job = _job(p, "forward", cfg, 1, self._lanes(p))
         if cfg.by_panels and job.room.nbytes > _L3:
             return None
         u = aligned(p.dtype, job.room.nbytes)
@@ -197,7 +197,7 @@ class Winograd(Backend):
         self, p: ConvProblem, cfg: Blocks, dy: Array, x: Array, dw: Array, work: Array, threads: int
     ) -> None:
         steps = self.steps(p.dtype)
-        job = _job(p, "grad_weight", cfg, threads, steps.winograd_lanes(x))
+        job = _job(p, "grad_weight", cfg, threads, self._lanes(p))
         steps.winograd_grad_weight(dy, x, dw, work, job.record, job.coef, bool(cfg.by_panels), threads)
 
     def _run(
@@ -214,7 +214,7 @@ class Winograd(Backend):
         u: Any,
     ) -> None:
         steps = self.steps(p.dtype)
-        job = _job(p, pass_, cfg, threads, steps.winograd_lanes(x))
+        job = _job(p, pass_, cfg, threads, self._lanes(p))
         none = job.coef[:0]
         bias, residual = (none if a is None else a for a in (after.bias, after.residual))
         if cfg.by_panels:

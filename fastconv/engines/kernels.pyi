@@ -560,11 +560,6 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
-    def winograd_lanes(
-        self,
-        a: Array,
-        /,
-    ) -> int: ...
     def winograd_weights(
         self,
         w: Array,

@@ -229,7 +229,6 @@ STEPS = (
     Step("depthwise_last_grad_weight", "its adjoint in w",
          (array(IN, "dy", "n oh ow co"), array(IN, "x", "n h w ci"), DW_, *LAST_TABLES, SCRATCH, THREADS)),
     # ---- winograd ----
-    Step("winograd_lanes", "numbers of a vector", (array(IN, "a", "any"),), "int"),
     Step("winograd_weights", "weights transformed", (W, array(OUT, "u", "g panels chunks f ci 2*lanes"), WINO, COEF,
          THREADS)),
     Step("winograd_tiles", "a thread takes its tiles through all stages",

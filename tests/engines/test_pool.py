@@ -22,6 +22,10 @@ from fastconv.engines.cython_ import _pool  # type: ignore[attr-defined, unused-
 
 SHARE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t)
 launch = ctypes.CFUNCTYPE(None, SHARE, ctypes.c_void_p, ctypes.c_ssize_t)(_pool.LAUNCH)
+PART = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_int)
+launch_parts = ctypes.CFUNCTYPE(None, PART, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_ssize_t)(
+    _pool.LAUNCH_PARTS
+)
 
 
 def together(call: Callable[[], None], n: int) -> None:
@@ -52,6 +56,42 @@ def shares_of(n: int, pause: float = 0.0) -> Counter[tuple[int, int]]:
 def test_every_share_runs_once(n: int) -> None:
     """Also more than there are threads, and than a ticket can count."""
     assert shares_of(n) == Counter((k, n) for k in range(n))
+
+
+@pytest.mark.parametrize(
+    "jobs, threads, ways",
+    [(0, 2, 1), (1, 2, 1), (5, 8, 1), (1000, 1, 1), (1000, 3, 1), (64, 6, 2), (64, 7, 3), (9, 4, 4), (700, 300, 1)],
+)
+def test_every_job_runs_once(jobs: int, threads: int, ways: int) -> None:
+    """Each crew's way of it, in parts that are not empty, `again` from a thread's second part on."""
+    seen: Counter[tuple[int, int]] = Counter()
+    parts: Counter[int] = Counter()
+
+    def part(_: object, first: int, end: int, ithr: int, again: int) -> None:
+        assert first < end and bool(again) == bool(parts[ithr])
+        parts[ithr] += 1
+        for job in range(first, end):
+            seen[job, ithr % ways] += 1
+
+    launch_parts(PART(part), None, jobs, threads, ways)
+    assert seen == Counter((job, way) for job in range(jobs) for way in range(ways))
+    assert max(parts, default=0) < threads // ways * ways
+
+
+def test_jobs_of_a_slow_thread_go_to_others() -> None:
+    """The first part of thread 0 ends when all that others can take has been done."""
+    done: Counter[int] = Counter()
+    rest = threading.Event()
+
+    def part(_: object, first: int, end: int, ithr: int, again: int) -> None:
+        if ithr == 0 and not again:
+            assert rest.wait(60)
+        done[ithr] += end - first
+        if done[1] == 96:  # its own 64, and the 32 that thread 0 had not begun
+            rest.set()
+
+    launch_parts(PART(part), None, 128, 2, 1)
+    assert done == {0: 32, 1: 96}
 
 
 def test_shares_run_side_by_side() -> None:

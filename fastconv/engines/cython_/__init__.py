@@ -7,7 +7,7 @@ and folders hold the steps of one algorithm each; `kernels.pxi` includes them in
 vector.pxi      the vector type of vector.h, ``LANES`` numbers of type ``real``; ``data``: an array's first number
 records.pxi     the structs of engines/records, and ``read_NAME``; written by setup.py
 control.pxi     ``memcpy``, ``memset``; where a strided row meets the image
-launch.pxi      ``launch``: a share of a step a thread; ``split``: where a share begins
+launch.pxi      ``launch``: a share of a step a thread; ``split``: where a share begins; ``launch_parts``: evens out
 cases.pxi       block sizes as constants of the C compiler
 transpose.pxi   planes to lanes and back
 peak.pxi        the largest number of an array

@@ -33,13 +33,11 @@ cdef inline void _pixels(const PointwisePass* r, const real* x, intp n, intp lef
         x += r.pixels
 
 
-cdef void _pointwise_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+cdef void _pointwise_part(const void* arguments, intp u, intp last, intp ithr, bint again) noexcept nogil:
     """Panels of pixels, a few at a time, each with all outputs of a group, or those of one way."""
     cdef const Pointwise* a = <const Pointwise*> arguments
     cdef const PointwisePass* r = a.r
-    cdef intp width = r.nv * LANES, panels = (r.pixels + width - 1) // width, total = r.n * r.groups * panels
-    cdef intp way = ithr % r.ways, u = split(total, ithr // r.ways, nthr // r.ways), i, p, n, k
-    cdef intp last = split(total, ithr // r.ways + 1, nthr // r.ways)
+    cdef intp width = r.nv * LANES, panels = (r.pixels + width - 1) // width, way = ithr % r.ways, i, p, n, k
     cdef real* panel = a.work + ithr * r.room
     while u < last:
         i, p = u // panels, u % panels * width
@@ -102,11 +100,12 @@ def pointwise_products(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray
     """
     cdef Pointwise a
     a.r, a.x, a.w, a.y, a.work = read_PointwisePass(record), data(x), data(w), data(y), data(work)
+    cdef intp width = a.r.nv * LANES
     a.activation = activation
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)
     with nogil:
-        launch(_pointwise_share, &a, threads)
+        launch_parts(_pointwise_part, &a, a.r.n * a.r.groups * ((a.r.pixels + width - 1) // width), threads, a.r.ways)
 
 
 cdef void _pointwise_sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:

@@ -159,10 +159,10 @@ cdef void _sep_band(const Sep* s, const real* x, const real* a, const real* b, c
             _sep_rest(&f, s.OW - j)
 
 
-cdef void _sep_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _sep_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     cdef const Sep* s = <const Sep*> args
-    cdef intp jobs = s.N * s.G * s.bands, t, k, ng, g
-    for t in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+    cdef intp t, k, ng, g
+    for t in range(first, end):
         k, ng = t % s.bands, t // s.bands
         g = ng % s.G
         _sep_band(s, s.x + ng * s.c * s.H * s.W, s.a + g * s.R * s.c * s.KH, s.b + g * s.o * s.R * s.KW,
@@ -192,4 +192,4 @@ def separable_rows(cnp.ndarray x, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bias
     s.x, s.a, s.b, s.y, s.work = data(x) + s.skip, data(a), data(b), data(y), data(work)
     s.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
     with nogil:
-        launch(_sep_share, &s, threads)
+        launch_parts(_sep_part, &s, s.N * s.G * s.bands, threads)

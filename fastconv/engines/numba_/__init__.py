@@ -41,7 +41,7 @@ from .pooling.last import (
 )
 from .pooling.planes import avg_pool, avg_pool_backward, max_pool, max_pool_backward, max_pool_indices, max_pool_scatter
 from .separable import separable_rows
-from .winograd.steps import winograd_lanes, winograd_panels, winograd_tiles, winograd_weights
+from .winograd.steps import winograd_panels, winograd_tiles, winograd_weights
 from .winograd.weight import winograd_grad_weight
 
 __all__ = [
@@ -111,7 +111,6 @@ __all__ = [
     "to_channels_first",
     "to_channels_last",
     "winograd_grad_weight",
-    "winograd_lanes",
     "winograd_panels",
     "winograd_tiles",
     "winograd_weights",

@@ -52,6 +52,7 @@ class DirectPass(NamedTuple):
     nr: int
     chunk: int  # channels of a group at a time
     ways: int  # shares of the outputs; threads beyond it share the pixels
+    units: int  # jobs that a thread's register blocks are
     band: int  # register blocks (in grad_weight: rows) whose source stays in cache
     room: int  # numbers of a thread's scratch memory
     copied: int  # of these, for its copy of the source; 0: that is read in place

@@ -187,14 +187,15 @@ cdef void _dw_bands_job(const DwBands* a, intp job, real* z, real* buffer) noexc
             k += high
 
 
-cdef void _dw_bands_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+cdef void _dw_bands_part(const void* arguments, intp first, intp end, intp ithr, bint again) noexcept nogil:
     cdef const DwBands* a = <const DwBands*> arguments
     cdef const DepthwiseBands* q = a.q
     cdef real* z = a.work + ithr * q.share
     cdef real* buffer = z if q.phases_h == 1 else z + q.phases_h * DW_TALL * LANES
-    cdef intp job, jobs = q.images * q.groups * q.bands
-    _dw_clear(z, 0, q.share)  # what lies around the images stays zero
-    for job in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+    cdef intp job
+    if not again:
+        _dw_clear(z, 0, q.share)  # what lies around the images stays zero
+    for job in range(first, end):
         _dw_bands_job(a, job, z, buffer)
 
 
@@ -205,4 +206,4 @@ def depthwise_bands(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray 
     a.x, a.w, a.y = data(x), data(w), data(y)
     a.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
     with nogil:
-        launch(_dw_bands_share, &a, threads)
+        launch_parts(_dw_bands_part, &a, a.q.images * a.q.groups * a.q.bands, threads)

@@ -325,11 +325,16 @@ static void fc_dw_band(const fc_dw_call *a, fc_dw_phase *f, ptrdiff_t i0, ptrdif
     }
 }
 
-static void fc_dw_forward_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr) {
+static ptrdiff_t fc_dw_forward_jobs(const fc_dw_call *a) {
+    const ptrdiff_t vectors = fc_dw_blocks(a->r->channels, LANES);
+    return a->r->images * fc_dw_blocks(a->axes[0].outputs, a->r->rows) * fc_dw_blocks(vectors, a->r->chunk);
+}
+
+static void fc_dw_forward_part(const void *args, ptrdiff_t first, ptrdiff_t end, ptrdiff_t ithr, int again) {
     const fc_dw_call *a = (const fc_dw_call *)args;
     const DepthwiseLast *r = a->r;
     const ptrdiff_t vectors = fc_dw_blocks(r->channels, LANES), chunks = fc_dw_blocks(vectors, r->chunk);
-    const ptrdiff_t bands = fc_dw_blocks(a->axes[0].outputs, r->rows), jobs = r->images * bands * chunks;
+    const ptrdiff_t bands = fc_dw_blocks(a->axes[0].outputs, r->rows);
     const ptrdiff_t size = r->out_height * r->out_width * r->channels / r->fold, every = a->axes[0].every;
     real *weights = a->work + ithr * r->share, *room = weights + r->chunk * r->taps * LANES;
     real bias[LANES] = {0}, *result = room + r->source;
@@ -337,7 +342,8 @@ static void fc_dw_forward_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr
     fc_dw_phase f = {.panel = r->taps * LANES, .line = r->width * r->pixel, .pixel = r->pixel,
                      .height = r->height, .width = r->width,
                      .activation = a->activation, .ahead = (int)r->ahead};
-    for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
+    (void)again;
+    for (ptrdiff_t job = first; job < end; job++) {
         const ptrdiff_t n = job / chunks / bands, i0 = job / chunks % bands * r->rows, v0 = job % chunks * r->chunk;
         const ptrdiff_t i1 = fc_dw_least(i0 + r->rows, a->axes[0].outputs), c0 = v0 * LANES;
         const ptrdiff_t channels = fc_dw_least(r->channels - c0, r->chunk * LANES);

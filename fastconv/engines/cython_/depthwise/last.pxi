@@ -18,7 +18,8 @@ cdef extern from * nogil:
         real* y
         real* work
         int activation
-    void fc_dw_forward_share(const void* args, intp ithr, intp nthr) noexcept nogil
+    intp fc_dw_forward_jobs(const fc_dw_call* a) noexcept nogil
+    void fc_dw_forward_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil
     void fc_dw_pack_share(const void* args, intp ithr, intp nthr) noexcept nogil
     void fc_dw_weight_share(const void* args, intp ithr, intp nthr) noexcept nogil
     void fc_dw_weight_end_share(const void* args, intp ithr, intp nthr) noexcept nogil
@@ -54,7 +55,7 @@ def depthwise_last_forward(cnp.ndarray x, cnp.ndarray w, packed, bias, residual,
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)
     with nogil:
-        launch(fc_dw_forward_share, &a, threads)
+        launch_parts(fc_dw_forward_part, &a, fc_dw_forward_jobs(&a), threads)
 
 
 def depthwise_last_grad_weight(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dw_, cnp.ndarray record, cnp.ndarray axes,

@@ -218,21 +218,21 @@ cdef void _dw_spread_plane(const DepthwiseRows* q, const real* x, const real* w,
         col += LANES
 
 
-cdef void _dw_rows_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+cdef void _dw_rows_part(const void* arguments, intp job, intp end, intp ithr, bint again) noexcept nogil:
     """A job is a band of rows of one plane."""
     cdef const DwRows* a = <const DwRows*> arguments
     cdef const DepthwiseRows* q = a.q
-    cdef intp jobs = q.images * q.channels * q.bands, rows = q.rows * (2 if q.spread else 1), job, plane, c, first, end
+    cdef intp rows = q.rows * (2 if q.spread else 1), plane, c, top, bottom
     cdef const real* x
     cdef real* y
-    for job in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
-        plane, first = job // q.bands, job % q.bands * rows
-        end, c = min(first + rows, q.out_height), plane % q.channels
+    for job in range(job, end):
+        plane, top = job // q.bands, job % q.bands * rows
+        bottom, c = min(top + rows, q.out_height), plane % q.channels
         x, y = a.x + plane * q.height * q.width, a.y + plane * q.out_height * q.out_width
         if q.spread:
-            _dw_spread_plane(q, x, a.w + 9 * c, y, first, end)
+            _dw_spread_plane(q, x, a.w + 9 * c, y, top, bottom)
         else:
-            _dw_filter_plane(q, x, a.w + 9 * c, a.bias[c] if a.bias != NULL else 0, y, first, end)
+            _dw_filter_plane(q, x, a.w + 9 * c, a.bias[c] if a.bias != NULL else 0, y, top, bottom)
 
 
 def depthwise_rows(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y, cnp.ndarray q, int threads):
@@ -241,4 +241,4 @@ def depthwise_rows(cnp.ndarray x, cnp.ndarray w, cnp.ndarray bias, cnp.ndarray y
     a.q, a.x, a.w, a.y = read_DepthwiseRows(q), data(x), data(w), data(y)
     a.bias = data(bias) if cnp.PyArray_SIZE(bias) else NULL
     with nogil:
-        launch(_dw_rows_share, &a, threads)
+        launch_parts(_dw_rows_part, &a, a.q.images * a.q.channels * a.q.bands, threads)

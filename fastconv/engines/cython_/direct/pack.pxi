@@ -42,10 +42,13 @@ cdef void _pack_runs_swapped(const DirectPass* r, const intp* order, const real*
                              intp c0, intp c1, real* u) noexcept nogil:
     """The same for w [channel][output][tap]."""
     cdef intp T = r.kernel, size = (c1 - c0) * nv * LANES, c, l, j, k, k_, q, lanes
+    cdef intp lines = (outputs * T * sizeof(real) + 63) // 64, far = max(<intp> 1, 32 // lines)
     cdef const real* p
     cdef real* d
     cdef vec m[LANES]
     for c in range(c0, c1):
+        for k in range(lines if c + far < c1 else 0):       # no prefetcher crosses to its page
+            fetch_l2(<const char*> (w + ((c + far) * r.og + first) * T) + 64 * k)
         for j in range(nv):
             p = w + (c * r.og + first + j * LANES) * T
             d = u + ((c - c0) * nv + j) * LANES

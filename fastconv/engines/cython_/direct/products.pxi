@@ -18,6 +18,7 @@ cdef struct DirectProducts:
     const real* residual
     real* y
     real* work
+    intp jobs                                               # of all crews
     int activation
 
 
@@ -30,23 +31,21 @@ cdef intp _band_end(const DirectPass* r, intp b, intp last, intp columns) noexce
     return e // columns * columns if e < last and e // columns * columns > b else e
 
 
-cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
+cdef void _products_part(const void* arguments, intp first, intp last, intp ithr, bint again) noexcept nogil:
+    """Jobs [first, last) of a crew's, band by band."""
     cdef const DirectProducts* a = <const DirectProducts*> arguments
     cdef const DirectPass* r = a.r
     cdef intp columns = (r.ow + r.nr - 1) // r.nr, image = r.oh * columns, width = r.nv * LANES
-    cdef intp panels = r.groups * ((r.og + width - 1) // width), crews = nthr // r.ways, crew = ithr // r.ways
-    cdef intp b, e, last, p, begin, end, n0, n1, i0, i1, j0, j1, mine = ithr % r.ways
-    cdef intp first
+    cdef intp panels = r.groups * ((r.og + width - 1) // width), e, p, n0, n1, i0, i1, j0, j1
+    cdef intp begin = split(panels, ithr % r.ways, r.ways), end = split(panels, ithr % r.ways + 1, r.ways)
+    cdef intp b = split(r.n * image, first, a.jobs)
     cdef real* scratch = a.work + ithr * r.room
     cdef real* tile = scratch + r.copied
     cdef real* panel
     cdef View v
     cdef Ahead ahead
-    if crew >= crews:
-        return
-    begin, end = split(panels, mine, r.ways), split(panels, mine + 1, r.ways)
-    b = first = split(r.n * image, crew, crews)
-    last = split(r.n * image, crew + 1, crews)
+    cdef bint packed = again and r.keep
+    last = split(r.n * image, last, a.jobs)
     while b < last:
         e = _band_end(r, b, last, columns)
         n0, n1 = b // image, (e - 1) // image + 1
@@ -58,9 +57,10 @@ cdef void _products_share(const void* arguments, intp ithr, intp nthr) noexcept 
         v = _source(r, a.x, scratch, n0, n1, i0, i1, j0, j1)
         for p in range(begin, end):
             panel = tile + r.tile + (p - begin) * r.keep * width * r.taps * r.cg
-            ahead = _next_panel(a, p + 1 if p + 1 < end else begin, p + 1 == end, e, last, b > first and r.keep, e - b)
-            _band_panel(a, &v, tile, panel, b > first and r.keep, p, b, e, columns, &ahead)
+            ahead = _next_panel(a, p + 1 if p + 1 < end else begin, p + 1 == end, e, last, packed, e - b)
+            _band_panel(a, &v, tile, panel, packed, p, b, e, columns, &ahead)
         b = e
+        packed = r.keep
 
 
 cdef Ahead _next_panel(const DirectProducts* a, intp p, bint again, intp e, intp last, bint packed,
@@ -187,5 +187,6 @@ def direct_products(cnp.ndarray x, u, cnp.ndarray w, bias, residual, cnp.ndarray
     a.u = NULL if u is None else data(u)
     a.bias = NULL if bias is None else data(bias)
     a.residual = NULL if residual is None else data(residual)
+    a.jobs = min(threads // a.r.ways * a.r.units, a.r.n * a.r.oh * ((a.r.ow + a.r.nr - 1) // a.r.nr))
     with nogil:
-        launch(_products_share, &a, threads)
+        launch_parts(_products_part, &a, a.jobs, threads, a.r.ways)

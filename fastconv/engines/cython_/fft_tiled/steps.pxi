@@ -164,13 +164,13 @@ cdef void _ft_sources(const void* args, intp ithr, intp nthr) noexcept nogil:
         _ft_weight_unit(q, f.w, f.group, i % q.ci, i // q.ci, &s, f.kernels)
 
 
-cdef void _ft_products(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _ft_products(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     cdef const FtCall* f = <const FtCall*> args
     cdef const FftTiles* q = f.q
     cdef FtScratch s
-    cdef intp panels = _ft_ceil(f.blocks, 2), units = (q.w.t // 2 + 1) * panels, i, d
+    cdef intp panels = _ft_ceil(f.blocks, 2), i, d
     _ft_scratch(f, ithr, &s)
-    for i in range(split(units, ithr, nthr), split(units, ithr + 1, nthr)):
+    for i in range(first, end):
         d = i % panels * 2
         _ft_product_unit(q, <vec*> (f.work + q.spectra), f.kernels, <vec*> (f.work + q.sums), i // panels, d,
                          min(<intp> 2, f.blocks - d), f.block + d, f.tiles, &s)
@@ -231,16 +231,16 @@ cdef void _ft_rows_back(const FftTiles* q, const vec* z, intp row_z, const FtLan
             _ft_store_row(k, 2 * j + 1, q.w.out, s.row + 1)
 
 
-cdef void _ft_destinations(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _ft_destinations(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     """Pixels from the rows of the sums."""
     cdef const FtCall* f = <const FtCall*> args
     cdef const FftTiles* q = f.q
     cdef FtScratch s
     cdef FtLanes k, more
     cdef FtAfter e = _ft_after(f, &more)
-    cdef intp units = f.tiles * f.blocks, i, c, d
+    cdef intp i, c, d
     _ft_scratch(f, ithr, &s)
-    for i in range(split(units, ithr, nthr), split(units, ithr + 1, nthr)):
+    for i in range(first, end):
         d = i % f.blocks
         _ft_channel_lanes(q, f.y, False, f.group, f.tile + i // f.blocks, f.block + d, &k)
         if f.residual != NULL:
@@ -301,7 +301,7 @@ def fft_tiled_channels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray r, cnp.ndarray 
                 for j in range(_ft_ceil(f.q.dblocks, f.q.dst_block)):
                     f.block = j * f.q.dst_block
                     f.blocks = min(f.q.dst_block, f.q.dblocks - f.block)
-                    launch(_ft_products, &f, threads)
-                    launch(_ft_destinations, &f, threads)
+                    launch_parts(_ft_products, &f, (f.q.w.t // 2 + 1) * _ft_ceil(f.blocks, 2), threads)
+                    launch_parts(_ft_destinations, &f, f.tiles * f.blocks, threads)
             if kept:
                 f.kernels += _ft_kernels_of_group(f.q)

@@ -2,8 +2,9 @@
 #
 # A step fills a struct with what all shares know and launches a function; that function does the ithr-th of nthr shares
 # and splits the work as it likes (`split`: evenly, in order; `fc_claim`: who is free takes the next job). Shares do not
-# wait for each other. One thread is a plain call.
-from fastconv.engines.cython_._pool cimport launch
+# wait for each other. One thread is a plain call. `launch_parts` splits jobs evenly, but who is done takes over of what
+# a slower thread has left.
+from fastconv.engines.cython_._pool cimport launch, launch_parts
 
 cdef extern from *:
     """

@@ -216,17 +216,17 @@ cdef inline void _pool_task(const bint top, const Pool* f, intp task, real* line
             fc_cases_or_any(_pool_across_mean, <int> f.q.kw, 3, &one)
 
 
-cdef void _max_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _max_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     cdef const Pool* f = <const Pool*> args
-    cdef intp t, jobs = f.planes * f.bands
-    for t in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+    cdef intp t
+    for t in range(first, end):
         _pool_task(True, f, t, f.work + ithr * f.q.per_thread)
 
 
-cdef void _avg_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _avg_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     cdef const Pool* f = <const Pool*> args
-    cdef intp t, jobs = f.planes * f.bands
-    for t in range(split(jobs, ithr, nthr), split(jobs, ithr + 1, nthr)):
+    cdef intp t
+    for t in range(first, end):
         _pool_task(False, f, t, f.work + ithr * f.q.per_thread)
 
 
@@ -236,7 +236,7 @@ def max_pool(cnp.ndarray x, cnp.ndarray y, cnp.ndarray taps, cnp.ndarray work, c
     f.taps = <const intp*> cnp.PyArray_DATA(taps)
     f.x, f.y, f.work = data(x), data(y), data(work)
     with nogil:
-        launch(_max_share, &f, threads)
+        launch_parts(_max_part, &f, f.planes * f.bands, threads)
 
 
 def avg_pool(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, cnp.ndarray taps, cnp.ndarray work,
@@ -246,4 +246,4 @@ def avg_pool(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray cols, c
     f.taps = <const intp*> cnp.PyArray_DATA(taps)
     f.x, f.y, f.work, f.rows, f.cols = data(x), data(y), data(work), data(rows), data(cols)
     with nogil:
-        launch(_avg_share, &f, threads)
+        launch_parts(_avg_part, &f, f.planes * f.bands, threads)

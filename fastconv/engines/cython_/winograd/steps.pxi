@@ -137,14 +137,14 @@ cdef void _wino_weights_share(const void* args, intp ithr, intp nthr) noexcept n
                            a.y + i * q.chunk, a.coef)
 
 
-cdef void _wino_tiles_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _wino_tiles_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     """Blocks of tiles, through all stages."""
     cdef const WinoCall* a = <const WinoCall*> args
     cdef const WinogradPass* q = a.q
-    cdef intp blocks = q.row_blocks * q.col_blocks, i, group, o
+    cdef intp i, group, o
     cdef real* area = a.work + q.shared + ithr * q.per_thread
     cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
-    for i in range(split(blocks, ithr, nthr), split(blocks, ithr + 1, nthr)):
+    for i in range(first, end):
         _wino_make_block(q, i, <real*> (k + 1), k)
         for group in range(q.g):
             _wino_input_part(q, a.x, group, 0, _wino_ceil(q.ci, LANES), k, area + q.at_v, area, a.coef)
@@ -168,15 +168,17 @@ cdef void _wino_inputs_share(const void* args, intp ithr, intp nthr) noexcept no
         i += n
 
 
-cdef void _wino_panels_share(const void* args, intp ithr, intp nthr) noexcept nogil:
+cdef void _wino_panels_part(const void* args, intp first, intp end, intp ithr, bint again) noexcept nogil:
     """Panels of outputs of that block."""
     cdef const WinoCall* a = <const WinoCall*> args
     cdef const WinogradPass* q = a.q
     cdef intp panels = _wino_ceil(q.co, 2 * LANES), i
     cdef real* area = a.work + q.shared + ithr * q.per_thread
-    for i in range(split(q.g * panels, ithr, nthr), split(q.g * panels, ithr + 1, nthr)):
-        _wino_panel_part(a, i // panels, i % panels * 2 * LANES, <WinoBlock*> (area + q.at_table),
-                         a.work + i // panels * q.group_v, area)
+    cdef WinoBlock* k = <WinoBlock*> (area + q.at_table)
+    if not again:
+        _wino_make_block(q, a.block, <real*> (k + 1), k)
+    for i in range(first, end):
+        _wino_panel_part(a, i // panels, i % panels * 2 * LANES, k, a.work + i // panels * q.group_v, area)
 
 
 cdef inline real* _wino_data_or_null(cnp.ndarray a) noexcept:
@@ -199,7 +201,7 @@ def winograd_tiles(cnp.ndarray x, cnp.ndarray u, cnp.ndarray bias, cnp.ndarray r
     a.q, a.x, a.u, a.y, a.work, a.coef = read_WinogradPass(q), data(x), data(u), data(y), data(work), data(coef)
     a.bias, a.residual, a.activation = _wino_data_or_null(bias), _wino_data_or_null(residual), activation
     with nogil:
-        launch(_wino_tiles_share, &a, threads)
+        launch_parts(_wino_tiles_part, &a, a.q.row_blocks * a.q.col_blocks, threads)
 
 
 def winograd_panels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray u, cnp.ndarray bias, cnp.ndarray residual,
@@ -213,9 +215,4 @@ def winograd_panels(cnp.ndarray x, cnp.ndarray w, cnp.ndarray u, cnp.ndarray bia
     with nogil:
         for a.block in range(a.q.row_blocks * a.q.col_blocks):
             launch(_wino_inputs_share, &a, threads)
-            launch(_wino_panels_share, &a, threads)
-
-
-def winograd_lanes(cnp.ndarray a):
-    """Numbers of a's dtype in a vector."""
-    return LANES
+            launch_parts(_wino_panels_part, &a, a.q.g * _wino_ceil(a.q.co, 2 * LANES), threads)

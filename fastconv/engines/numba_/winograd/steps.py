@@ -12,7 +12,6 @@ import numpy as np
 from ..ground import vector as v
 from ..ground.launch import step
 from ..ground.memory import address, clear_vectors, local
-from ..ground.target import VECTOR_BYTES
 from ..ground.transpose import load_block
 from .blocks import AHEAD, inputs_1d, outputs_1d, products, weights_1d
 from .blocks import TILES as MOST
@@ -22,11 +21,6 @@ _TAPS = 16  # filters that are transformed one after the other
 _FILTERS = (_TAPS * 25 + 16) * 16  # numbers of their taps, with room for a last piece
 _SQUARE = 64 * 16  # numbers of a transform between its two directions
 _WEIGHTS, _OWN, _INPUTS, _PANELS = range(4)  # what a share does
-
-
-def winograd_lanes(a):
-    """Numbers of a's dtype in a vector."""
-    return VECTOR_BYTES // a.itemsize
 
 
 def winograd_weights(w, u, q, coef, threads):
