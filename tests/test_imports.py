@@ -33,7 +33,7 @@ RULES: dict[str, set[str]] = {
     "operations": {"core", "planning", "algorithms.base", "engines.loader", "engines.records", "engines.tape"},
     "images.window": {"core"},
     "images.filtering": {"core", "engines.loader", "engines.records", "images.window"},
-    "images.transform": {"core", "engines.loader"},
+    "images.transform": {"core", "engines.loader", "engines.records"},
     "images.spectral": {"core", "planning", "images.filtering", "images.transform"},
     "images.correlation": {"core", "engines.loader", "planning.rates", "images.filtering", "images.spectral"},
     "images.normalized": {"core", "images.filtering", "images.correlation"},

@@ -22,9 +22,9 @@ FEW = 4096  # elements of a kernel whose preparation is kept
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
 # Of the peak, direct and separable: measured on an AMD EPYC 9005 (Zen 5, AVX-512), and on one of the 7003 (Zen 3, AVX2)
 _WIDE = {"float32": (0.92, 0.4), "float64": (0.92, 0.4)}
-_ELSE = {"float32": (0.75, 0.4), "float64": (0.46, 0.26)}
+_ELSE = {"float32": (0.65, 0.35), "float64": (0.38, 0.26)}
 _HELP, _WAKE = 0.7, 30e-6  # what each thread more adds to the first, and seconds until it does
-_LOOK = 50e-6  # seconds below which a transform is not thought of
+_LOOK = 10e-6  # seconds below which a transform is not thought of
 
 
 def correlate(

@@ -20,8 +20,6 @@ _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
 #: multiplications below which SciPy is as fast, for floats and for integers
 _SMALL, _SMALL_WHOLE = 1500, 6000
-#: so few pixels of an image and so many multiplications: only a transform is of use, and SciPy's takes as long as ours
-_THUMBNAIL = {_FLOAT64: (1 << 11, 1 << 19), np.dtype(np.float32): (1 << 14, 1 << 25)}
 
 door = or_scipys(PACKAGE)
 
@@ -236,9 +234,6 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
         return None  # SciPy has rules of its own for axes of one element
     floats = x.dtype.kind == w.dtype.kind == "f"
     dtype = np.result_type(x, w) if floats else _FLOAT64
-    few, many = _THUMBNAIL[dtype]
-    if x.size <= few and x.size * w.size > many:
-        return None
     lead, count = lead_of(w.shape, mode, True), count_of(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
     return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then
