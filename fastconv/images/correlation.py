@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..engines.loader import vector_bytes
 from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
+from .recent import ByKernel
 
 _NARROW = 24  # numbers of a row that fill no vector: an image of as many rows as _TALL lies down for it
 _TALL = 64
@@ -92,7 +92,7 @@ def bound(
     return None if isinstance(way, str) else way
 
 
-@lru_cache(512)
+@ByKernel
 def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Bound | str:
     return _ready(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
 
