@@ -24,8 +24,12 @@ from ..engines.records import FftPlane, pack
 #: time of a pass for each number, by its radix, as a multiple of that of radix 4
 _RADICES = {4: 1.0, 5: 1.25, 6: 1.25, 8: 1.35, 9: 1.75, 10: 1.7, 12: 1.8}
 _SHORT = {"float32": 1 << 16, "float64": 1 << 15}  # numbers from which on a second thread pays
-# Seconds of the calls, and of each number there and back, in cache; measured on an AMD EPYC 7003 (Zen 3), 2026-12-01
-_CALLS, _NUMBER = 15e-6, {"float32": 5e-9, "float64": 8e-9}
+#: by engine, seconds of the calls, and of each number there and back, in cache; measured on an AMD EPYC 7003 (Zen 3),
+#: 2026-12-01
+_SECONDS: dict[str, tuple[float, dict[str, float]]] = {
+    "cython": (15e-6, {"float32": 5e-9, "float64": 8e-9}),
+    "numba": (120e-6, {"float32": 9.5e-9, "float64": 11e-9}),
+}
 _KEPT_TAPS, _KEPT_NUMBERS = 1 << 14, 1 << 17  # largest kernel, and spectrum of it, that is kept
 _KEPT_BYTES = 1 << 26  # of scratch memory that the next call finds again
 _CACHE, _FAR = 2 << 20, 1.7  # bytes; beyond, it takes so many times as long
@@ -155,7 +159,8 @@ def seconds(
     numbers = math.prod(_circle(shape[1:], kernel, lead, output))
     far = _FAR if numbers * np.dtype(dtype).itemsize > _CACHE else 1.0
     kept = math.prod(kernel) <= _KEPT_TAPS and numbers <= _KEPT_NUMBERS
-    return ((not kept) + 2 * shape[0]) / 3 * (_CALLS + far * _NUMBER[dtype] * numbers)
+    calls, number = _SECONDS[_steps(dtype)[0]]
+    return ((not kept) + 2 * shape[0]) / 3 * (calls + far * number[dtype] * numbers)
 
 
 def _circle(

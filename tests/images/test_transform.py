@@ -149,6 +149,13 @@ def test_the_choice_is_that_of_the_least_time() -> None:
     assert correlation.estimate((8, 8, 1), (8, 8), (8, 8, 1), zeros, "float32", 1, False)[0] == "direct"
 
 
+def test_the_numba_engines_transform_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (1, 96, 96), (31, 31), (0, 0), (96, 96), "float32"
+    compiled = transform.seconds(*sizes)
+    monkeypatch.setattr(transform, "_steps", lambda dtype: ("numba", None))
+    assert transform.seconds(*sizes) >= compiled * (1 if loader.absent("cython") else 2)
+
+
 def test_windows_know_zeros_around_the_image() -> None:
     whole = filtering.window((9, 8), (-2, -3), (13, 12), ("zeros", "zeros"), 0.0)
     assert whole.zeros == (2, 3)
