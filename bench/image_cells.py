@@ -153,9 +153,11 @@ def _signal(shape: tuple[int, int], dtype: str) -> Iterator[Task]:
 
 
 def _opencv(shape: tuple[int, ...], dtype: str) -> Iterator[Task]:
-    for k, separable in product((3, 7, 15, 31, WHOLE), (False, True)):
+    pixels = shape[0] * shape[1]
+    for k, separable in product((3, 7, 15, 31, 73, 127, WHOLE), (False, True)):
         kh, kw = _sides(shape, k)
-        if (k < min(shape[:2]) or k == 7) and kh * kw > 1 and (k or shape[0] * shape[1] <= 2**14):
+        fits = (k < min(shape[:2]) or k == 7) and kh * kw > 1
+        if fits and (k <= 31 or pixels <= 2**18) and (k or pixels <= 2**14):
             kernel = f"{kh}x{kw}"
             function = "filter2d separable" if separable else "filter2d"
             yield Task(function, shape, kernel, dtype, partial(_pair, shape, (kh, kw), dtype, separable))

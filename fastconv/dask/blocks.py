@@ -18,6 +18,7 @@ from dask.array.overlap import ensure_minimum_chunksize
 from dask.delayed import Delayed, delayed
 
 from ..core.arguments import integer
+from ..core.arrays import foreign
 from ..core.threads import get_num_threads, num_threads
 from ..core.typing import Array
 
@@ -52,10 +53,13 @@ Axes: TypeAlias = dict[int, Windows]
 Place: TypeAlias = tuple[int, int, int]
 
 
-def _overlapping(function: Any, x: Any, axes: Axes, whole: int | None, like: Array, **given: Any) -> Any:
+def _overlapping(
+    function: Any, x: Any, axes: Axes, whole: int | None, like: Array, weights: Any = None, **given: Any
+) -> Any:
     """``function(block, places, axes=axes, **given)`` for every block of ``x`` with its halo.
 
-    The result has the dtype of ``like``, and its length along the axis ``whole``, which is not split.
+    The result has the dtype of ``like``, and its length along the axis ``whole``, which is not split. ``weights`` of
+    the pixels, of as many axes, are one of the arguments.
     """
     cut = _merged(x, axes, whole)
     ends = [np.cumsum((0, *c)).tolist() for c in cut]
@@ -75,12 +79,14 @@ def _overlapping(function: Any, x: Any, axes: Axes, whole: int | None, like: Arr
         "function": function, "pieces": pieces, "threads": _threads(), "given": {"axes": axes, **given},
     }  # fmt: skip
     stored = _stored(x)
-    if stored is not None and not any(p[0][0] < 0 for p in pieces):
+    if weights is None and stored is not None and not any(p[0][0] < 0 for p in pieces):
         return da.map_blocks(_read, stored=stored, **told)  # type: ignore[no-untyped-call]
     around = {k: "periodic" if k in axes and axes[k].wraps and depth[k] else "none" for k in depth}
-    x = x if cut == x.chunks else x.rechunk(cut)
+    arrays = [x if cut == x.chunks else x.rechunk(cut)]
+    if weights is not None:
+        arrays.append(weights.rechunk((*cut[:2], *weights.shape[2:])))
     return da.map_overlap(  # type: ignore[no-untyped-call]
-        _task, x, depth=depth, boundary=around, trim=False, allow_rechunk=False, **told
+        _task, *arrays, depth=depth, boundary=around, trim=False, allow_rechunk=False, **told
     )
 
 
@@ -119,11 +125,19 @@ def _threads() -> int | None:
     return None if n is None else integer("fastconv.num-threads", n, 1)
 
 
-def _task(block: Any, function: Any, pieces: Any, threads: int | None, given: Any, block_info: Any) -> Array:
-    """One block. Only a scheduler that runs one task at a time does so in the main thread of a main process."""
+def _task(
+    block: Any, *weights: Any, function: Any, pieces: Any, threads: int | None, given: Any, block_info: Any
+) -> Array:
+    """One block, and maybe the weights of its pixels.
+
+    Only a scheduler that runs one task at a time does so in the main thread of a main process.
+    """
     at, outputs = block_info[None]["chunk-location"], block_info[None]["array-location"]
     places = {k: (pieces[k][at[k]][0], *outputs[k]) for k in given["axes"]}
     alone = threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None
+    for w in weights:
+        w = w[:, :, 0] if w.ndim == 3 and w.shape[2] == 1 else w  # of all channels
+        given = {**given, "arguments": {**given["arguments"], "weights": np.asarray(w)}}
     with num_threads(threads or (get_num_threads() if alone else 1)):
         found: Array = function(np.asarray(block), places, **given)
     return found
@@ -184,8 +198,8 @@ def door(call: Callable[P, Any], form: str) -> Callable[[Callable[..., Axes]], C
     """
     known = inspect.signature(call)
     left_out = ("out", "residual", "return_indices")
-    shaped = (p for p in known.parameters.values() if not (p.name == "weights" and p.default is None))  # of pixels
-    first, *others = (p for p in shaped if p.name not in left_out)
+    first, *others = (p for p in known.parameters.values() if p.name not in left_out)
+    weighs = any(p.name == "weights" and p.default is None for p in others)  # pixels, by an array of their shape
     lazy = "dask.array.Array"
     signature = known.replace(parameters=[first.replace(annotation=lazy), *others], return_annotation=lazy)
     sample: Callable[..., Any] = call
@@ -209,10 +223,13 @@ def door(call: Callable[P, Any], form: str) -> Callable[[Callable[..., Axes]], C
                 least = [axes[k].span if k in axes else x.shape[k] if k == whole else 1 for k in range(x.ndim)]
                 like = sample(np.zeros(least, x.dtype), **arguments)
             else:  # a filter of one pixel finds fault with arguments that windows cannot be told from
-                like = sample(np.zeros((1, 1, *x.shape[2:])[: x.ndim], x.dtype), **arguments)
+                pixel = np.zeros((1, 1, *x.shape[2:])[: x.ndim], x.dtype)
+                weights = _weights(arguments.pop("weights"), x) if weighs else None
+                like = sample(pixel, **arguments, **({} if weights is None else {"weights": np.ones((1, 1))}))
                 axes, whole = windows(x, **arguments), 2 if x.ndim == 3 else None
             given = {k: delayed(v) if getattr(v, "nbytes", 0) > _LARGE else v for k, v in arguments.items()}
-            return _overlapping(_padded if adds else _trimmed, x, axes, whole, like, call=call, arguments=given)
+            step = _padded if adds else _trimmed
+            return _overlapping(step, x, axes, whole, like, None if adds else weights, call=call, arguments=given)
 
         function.__name__ = function.__qualname__ = call.__name__
         function.__module__ = windows.__module__
@@ -234,3 +251,15 @@ def _checked(name: str, x: Any) -> Any:
     if any(math.isnan(n) for n in x.shape):
         raise ValueError(f"{name} must have known chunk sizes, got {x.chunks}: call its compute_chunk_sizes() first")
     return x
+
+
+def _weights(given: Any, x: Any) -> Any:
+    """Weights of the pixels of ``x`` as a dask array of as many axes; what they hold is looked at block by block."""
+    if given is None:
+        return None
+    w = given if isinstance(given, da.Array) else da.from_array(foreign("weights", given))  # type: ignore[no-untyped-call]
+    if w.dtype.kind not in "buif":
+        raise TypeError(f"weights must hold real numbers, got {w.dtype}")
+    if w.shape not in (x.shape, x.shape[:2]):
+        raise ValueError(f"weights must have shape {' or '.join(map(str, {x.shape[:2], x.shape}))}, got {w.shape}")
+    return w[:, :, None] if w.ndim < x.ndim else w

@@ -676,6 +676,29 @@ class Kernels(Protocol):
         threads: int,
         /,
     ) -> None: ...
+    def fft_plane_spectrum(
+        self,
+        x: Array,
+        spectrum: Array,
+        work: Array,
+        q: Array,
+        radices: Array,
+        twiddles: Array,
+        threads: int,
+        /,
+    ) -> None: ...
+    def fft_plane_correlate(
+        self,
+        x: Array,
+        spectrum: Array,
+        y: Array,
+        work: Array,
+        q: Array,
+        radices: Array,
+        twiddles: Array,
+        threads: int,
+        /,
+    ) -> None: ...
     def filter_direct(
         self,
         x: Array,

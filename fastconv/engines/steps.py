@@ -67,6 +67,7 @@ COEF, TWIDDLES = array(IN, "coef", "numbers"), array(IN, "twiddles", "numbers")
 TAPS, POS = array(IN, "taps", "numbers", "intp"), array(IN, "pos", "taps", "intp")
 WINO = record("q", "WinogradPass")
 FFT_TILES = record("q", "FftTiles"), array(IN, "place", "kh*kw", "intp"), TWIDDLES
+FFT_PLANE = record("q", "FftPlane"), array(IN, "radices", "factors", "intp"), TWIDDLES
 SEE = (array(IN, "rows", "rows of the window", "intp"), array(IN, "cols", "columns of the window", "intp"),
        Argument("cval", "float"))  # fmt: skip
 PICTURE, FILTERED = array(IN, "x", "ih iw c", IMAGE), array(OUT, "y", "oh ow c", IMAGE)
@@ -255,6 +256,12 @@ STEPS = (
     Step("fft_tiled_points", "lanes = tiles or groups",
          (X, W, BIAS, array(IN, "residual", "as y, or none"), Y, SCRATCH, *FFT_TILES, *ints("activation"), THREADS)),
     Step("fft_tiled_points_grad_weight", "its adjoint in w", (DY, X, DW, SCRATCH, *FFT_TILES, THREADS)),
+    # ---- one transform of a plane; radices: factors of its two lengths ----
+    Step("fft_plane_spectrum", "of a plane with zeros around it, scaled for the way there and back",
+         (array(IN, "x", "rows cols"), array(OUT, "spectrum", "numbers"), SCRATCH, *FFT_PLANE, THREADS)),
+    Step("fft_plane_correlate", "correlation with what has the spectrum",
+         (array(IN, "x", "rows cols"), array(IN, "spectrum", "numbers"), array(OUT, "y", "oh ow"), SCRATCH, *FFT_PLANE,
+          THREADS)),
     # ---- filters of images: what the window shows is x[rows[i], cols[j]], cval where a place is -1 ----
     Step("filter_direct", "a full kernel, columns first; of a mirrored one the left half, its middle column halved",
          (PICTURE, array(IN, "w", "kw kh"), FILTERED, *SEE, SCRATCH, TASKS, THREADS)),

@@ -8,6 +8,7 @@ correlation.py    an image, a kernel, a border: direct, separable, or a transfor
 spectral.py       large kernels by tiles of transforms, through plans of convolutions, or by one transform
 transform.py      one transform of the whole image
 filtering.py      windows and dtypes become calls of the engines' filter steps
+recent.py         what was made for the last kernels
 window.py         which row and column is seen where: borders
 
 ndimage_kernels.py  scipy.ndimage's kernels of two dimensions

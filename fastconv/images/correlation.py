@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,19 @@ from ..engines.loader import vector_bytes
 from ..planning.rates import rates
 from . import filtering, spectral
 from .filtering import Bound, Window
+from .recent import ByKernel
 
 _NARROW = 24  # numbers of a row that fill no vector: an image of as many rows as _TALL lies down for it
 _TALL = 64
 _LYING = "lying"
-FEW = 4096  # elements of a kernel whose preparation is kept
+FEW = 1 << 14  # elements of a kernel whose preparation is kept
+_FACTORED = 1 << 12  # and of one whose factors are always looked for
 _GAIN = 0.8  # of the time, for which factors of larger ones are looked for
 # Of the peak, direct and separable: measured on an AMD EPYC 9005 (Zen 5, AVX-512), and on one of the 7003 (Zen 3, AVX2)
 _WIDE = {"float32": (0.92, 0.4), "float64": (0.92, 0.4)}
-_ELSE = {"float32": (0.75, 0.4), "float64": (0.46, 0.26)}
+_ELSE = {"float32": (0.65, 0.35), "float64": (0.38, 0.26)}
 _HELP, _WAKE = 0.7, 30e-6  # what each thread more adds to the first, and seconds until it does
-_LOOK = 50e-6  # seconds below which a transform is not thought of
+_LOOK = 10e-6  # seconds below which a transform is not thought of
 
 
 def correlate(
@@ -92,7 +93,7 @@ def bound(
     return None if isinstance(way, str) else way
 
 
-@lru_cache(512)
+@ByKernel
 def _kept(kernel: bytes, dtype: Any, shape: tuple[int, int], *rest: Any) -> Bound | str:
     return _ready(np.frombuffer(kernel, dtype).reshape(shape), shape, *rest)
 
@@ -133,7 +134,8 @@ def _way(
     sizes = image, shape, output, see.zeros, dtype, threads
     if how == "auto":
         small = kernel.size <= (8 if kinds[0] == "B" else 15) or 1 in shape  # two passes would not pay
-        look = not small and (kernel.size <= FEW or estimate(*sizes, True)[1] < _GAIN * estimate(*sizes, False)[1])
+        large = kernel.size > _FACTORED
+        look = not (small or (large and estimate(*sizes, True)[1] >= _GAIN * estimate(*sizes, False)[1]))
     else:
         look = how == "separable"
     factors = filtering.factors(kernel.astype(np.float64), dtype) if look else None

@@ -16,6 +16,7 @@ from . import bands, filtering, normalized
 from .arguments import anchor_in, backend_of, dtype_of, image_of, kernel_of, method_of, real, real_only
 from .correlation import FEW, bound
 from .filtering import MODES
+from .recent import ByKernel
 
 #: what the steps read or write for these
 _COMPUTED = {n: np.dtype(n) for n in ("uint8", "uint16", "int16", "float32", "float64")}
@@ -197,18 +198,18 @@ def _known(image: Array, kernel: Array, *said: Any) -> tuple[filtering.Bound, An
         return None
     shape, taps, threads = image.shape, kernel.shape, get_num_threads()
     try:
-        return _step(shape, image.dtype, taps, kernel.dtype, kernel.tobytes(), threads, *said)
+        return _step(kernel.tobytes(), shape, image.dtype, taps, kernel.dtype, threads, *said)
     except TypeError:  # what cannot be looked up; what is wrong will be found so again
         return None
 
 
-@lru_cache(512, typed=True)
+@ByKernel
 def _step(
+    kernel: bytes,
     shape: tuple[int, ...],
     dtype: Any,
     taps: tuple[int, ...],
     number: Any,
-    kernel: bytes,
     threads: int,
     mode: Any,
     cval: Any,

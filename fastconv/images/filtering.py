@@ -104,7 +104,7 @@ def _tasks(step: str, s: _Shape) -> tuple[Array, int]:
     if step == "direct":
         strip, band, pitch = s.cut(_height(s.vector), s.wide(kh + 5))
         book(2 * (kh + 5), ring=kh + 5, results=6)
-    elif step == "separable" and kw <= NARROW[s.vector]:
+    elif step == "separable" and (kw <= NARROW[s.vector] or s.output[0] <= group // 2):  # few rows fill no lanes
         strip, band, pitch = s.cut(_height(s.vector), 2048)
         book(2 * (kh + 5), ring=kh + 5, sums=6, results=6)
     elif step == "separable":

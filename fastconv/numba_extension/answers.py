@@ -29,10 +29,13 @@ def caller(call: str) -> tuple[Any, ...]:
 
     ``call`` holds the function's name, "C" if its results must be C-contiguous or "A", and of every argument the name
     and the dtype ("x:float32"), nothing behind the colon if it is no array. The dtypes follow what is returned.
+    Arguments that were constants when the call was compiled have a value instead ("dtype=uint8").
     """
     name, layout, *arguments = call.split()
-    names, dtypes = zip(*(argument.split(":") for argument in arguments), strict=True)
-    contiguous, given = layout == "C", ", ".join(f"{n}={n}" for n in names)
+    constants = (argument.split("=") for argument in arguments if "=" in argument)
+    names, dtypes = zip(*(argument.split(":") for argument in arguments if ":" in argument), strict=True)
+    contiguous = layout == "C"
+    given = ", ".join((*(f"{n}={n}" for n in names), *(f"{n}={value!r}" for n, value in constants)))
     function = eval(f"lambda {', '.join(names)}: call({given})", {"call": FUNCTIONS[name]})  # a third of what ** takes
 
     def answer(*values: Any) -> tuple[int, str, Any]:

@@ -5,9 +5,11 @@ Signatures are those of the ordinary calls, which stay the one place where argum
 
 import inspect
 
+import numpy as np
 from numba import types
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaNotImplementedError, TypingError
 from numba.extending import overload, register_jitable
+from numba.np.numpy_support import from_dtype
 
 from ..core.errors import BackendRefused, WorkspaceError
 from . import lowering
@@ -15,6 +17,7 @@ from .answers import FUNCTIONS
 
 _FLOATS = "float32", "float64"
 _IMAGES = "uint8", "uint16", "int16", "float32", "float64"
+_WRITTEN = "return_indices", "dtype"  # in a call: types must be known before values are
 _OPERANDS = "x", "w", "dy", "bias", "residual"  # of these a result has its dtype
 
 
@@ -39,6 +42,16 @@ def _padding(t):
 def _real(t, *axes):
     numbers = types.Boolean, types.Integer, types.Float
     return isinstance(t, types.Array) and t.ndim in axes and isinstance(t.dtype, numbers)
+
+
+def _depth(t):
+    """The dtype of images that a type stands for, known when a call is compiled; None for other types."""
+    if isinstance(t, types.StringLiteral):
+        try:
+            t = types.DType(from_dtype(np.dtype(t.literal_value)))
+        except (TypeError, NumbaNotImplementedError):
+            return None
+    return t.dtype if isinstance(t, (types.NumberClass, types.DType)) and str(t.dtype) in _IMAGES else None
 
 
 _INTEGER = (lambda t: isinstance(t, types.Integer)), "an integer"
@@ -73,7 +86,7 @@ _WANTED = {
     "weights": (lambda t: _real(t, 2, 3), "an array of real numbers with 2 or 3 axes"),
     "anchor": (lambda t: _integers(t, 2), "(row, column)"),
     "delta": _FLOAT,
-    "dtype": ((lambda t: False), "left out inside compiled functions"),  # types must be known before values are
+    "dtype": (_depth, f"np.{', np.'.join(_IMAGES[:-1])} or np.{_IMAGES[-1]}, or such a name, written in the call"),
     "return_indices": (lambda t: isinstance(t, types.BooleanLiteral), "True or False, written in the call"),
 } | dict.fromkeys(("padding_mode", "layout", "activation", "backend", "mode", "method", "nan"), _TEXT)
 
@@ -84,7 +97,7 @@ def _checked(name, t, default):
     if default is None and isinstance(t, types.NoneType):
         return None
     kind = t.type if default is None and name != "out" and isinstance(t, types.Optional) else t
-    if not test(kind if name == "return_indices" else types.unliteral(kind)):
+    if not test(kind if name in _WRITTEN else types.unliteral(kind)):
         raise TypingError(f"{name} must be {words}{' or None' if default is None else ''}, got {t}")
     return kind
 
@@ -92,7 +105,8 @@ def _checked(name, t, default):
 def _result(name, kinds, given):
     """The type of a result; ``kinds`` are those of the arguments that are not None."""
     if name == "filter2d":
-        return types.Array(kinds["image"].dtype, kinds["image"].ndim, "C")
+        dtype = _depth(kinds["dtype"]) if "dtype" in kinds else kinds["image"].dtype
+        return types.Array(dtype, kinds["image"].ndim, "C")
     arrays = {n: kinds[n].dtype for n in _OPERANDS if n in kinds}
     sure = [t for n, t in arrays.items() if not isinstance(given[n], types.Optional)]
     dtype = types.float64 if types.float64 in sure else types.float32
@@ -135,7 +149,9 @@ def _implement(function, given):
     layout = "C" if out is None and result.layout == "C" else "A"
     if "return_indices" in kinds and kinds["return_indices"].literal_value:
         result = types.Tuple((result, result.copy(dtype=types.int64)))
-    listed = (f"{n}:{t.dtype if isinstance(t, types.Array) else ''}" for n, t in kinds.items())
+    listed = [f"dtype={result.dtype}"] if "dtype" in kinds else []
+    kinds.pop("dtype", None)
+    listed += (f"{n}:{t.dtype if isinstance(t, types.Array) else ''}" for n, t in kinds.items())
     call = lowering.caller(" ".join([name, layout, *listed]), result if out is None else out)
     return _define(function, f"""
     code, text, result = call(({" ".join(f"{n}," for n in kinds)}))
@@ -159,7 +175,7 @@ def _overload(function):
         given = {n: t.value if isinstance(t, types.Omitted) else t for n, t in arguments.items()}
         return _implement(function, {n: t for n, t in given.items() if isinstance(t, types.Type)})
 
-    literals = "return_indices" in inspect.signature(function).parameters
+    literals = any(name in inspect.signature(function).parameters for name in _WRITTEN)
     overload(function, prefer_literal=literals)(_define(function, "\n    return typed(locals())\n", typed=typed))
 
 

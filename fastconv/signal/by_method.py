@@ -22,8 +22,8 @@ def convolve(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "auto
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, method
         As in `scipy.signal.convolve`; the way is chosen here.
@@ -47,8 +47,8 @@ def correlate(in1: Numbers, in2: Numbers, mode: str = "full", method: str = "aut
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, method
         As in `scipy.signal.correlate`; the way is chosen here.
@@ -79,7 +79,8 @@ def _by_method(in1: Numbers, in2: Numbers, mode: Any, method: Any, convolution: 
         return None
     if any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them
-    w = w if convolution else w[::-1, ::-1]  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
+    if not convolution:  # the centre of "same" too is that of a convolution, unlike `correlate2d`'s
+        w = w[::-1, ::-1].conj()
     if np.result_type(x, w).kind in "iu":
         return _sliding(x, w, mode, "fill", 0, True, w.size > _LARGEST_EXACT)
     if method == "fft":

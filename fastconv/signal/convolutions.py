@@ -18,10 +18,9 @@ from .known import BOUNDARIES, ROUNDED, count_of, known, lead_of
 PACKAGE = "scipy.signal"
 _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
+_COMPLEX = {np.dtype(np.complex64), np.dtype(np.complex128)}
 #: multiplications below which SciPy is as fast, for floats and for integers
 _SMALL, _SMALL_WHOLE = 1500, 6000
-#: so few pixels of an image and so many multiplications: only a transform is of use, and SciPy's takes as long as ours
-_THUMBNAIL = {_FLOAT64: (1 << 11, 1 << 19), np.dtype(np.float32): (1 << 14, 1 << 25)}
 
 door = or_scipys(PACKAGE)
 
@@ -34,8 +33,8 @@ def convolve2d(
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, boundary, fillvalue
         As in `scipy.signal.convolve2d`.
@@ -61,8 +60,8 @@ def correlate2d(
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, boundary, fillvalue
         As in `scipy.signal.correlate2d`.
@@ -88,8 +87,8 @@ def fftconvolve(
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, axes
         As in `scipy.signal.fftconvolve`.
@@ -113,8 +112,8 @@ def oaconvolve(in1: Numbers, in2: Numbers, mode: str = "full", axes: int | Seque
 
     Parameters
     ----------
-    in1 : array (H, W) of real numbers
-    in2 : array (KH, KW) of real numbers
+    in1 : array (H, W) of real or complex numbers
+    in2 : array (KH, KW) of real or complex numbers
         Of other ranks and dtypes both are SciPy's.
     mode, axes
         As in `scipy.signal.oaconvolve`.
@@ -156,7 +155,7 @@ def _sliding(
     tell_of_mask("in1", in1, 4)
     tell_of_mask("in2", in2, 4)
     x, w = np.asarray(in1), np.asarray(in2)
-    if x.size * w.size < (_SMALL if x.dtype.kind == "f" else _SMALL_WHOLE):
+    if x.size * w.size < (_SMALL if x.dtype.kind in "fc" else _SMALL_WHOLE):
         return None  # SciPy is done before arguments are looked at
     if not (_plain(x, w, mode) and isinstance(boundary, str) and boundary in BOUNDARIES):
         return None
@@ -169,8 +168,9 @@ def _sliding(
     bound = _largest_sum(x, w, fillvalue, dtype) if whole else 0
     if bound is None or (many and bound >= ROUNDED):
         return None
-    if convolution:
-        w = w[::-1, ::-1]
+    if dtype.kind == "c" and fillvalue != 0:
+        return None  # real and imaginary parts would have borders of their own
+    w = w[::-1, ::-1] if convolution else w.conj()
     if mode == "valid" and any(a < b for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy swaps them, or refuses
     lead = lead_of(w.shape, mode, convolution)
@@ -179,13 +179,13 @@ def _sliding(
 
 
 def _plain(x: Any, w: Any, mode: Any) -> bool:
-    """Two matrices of real numbers that are not empty."""
+    """Two matrices that are not empty, of real numbers, or of complex numbers and floats."""
+    numbers = (x.dtype, w.dtype)
     return (
         x.ndim == w.ndim == 2
         and bool(x.size and w.size)
         and mode in ("full", "same", "valid")
-        and (x.dtype.kind in "iu" or x.dtype in _FLOATS)
-        and (w.dtype.kind in "iu" or w.dtype in _FLOATS)
+        and (all(n.kind in "iu" or n in _FLOATS for n in numbers) or all(n in _FLOATS | _COMPLEX for n in numbers))
     )
 
 
@@ -211,7 +211,12 @@ def _correlate(
     how: str = "auto",
     spreads: bool = False,
 ) -> Any:
-    """The windows of ``w`` over ``x``, the first of them ``lead`` positions before it, in ``dtype``."""
+    """The windows of ``w`` over ``x``, the first of them ``lead`` positions before it, in ``dtype``.
+
+    None if a complex result is not finite: SciPy's products mix the parts of what is not.
+    """
+    if dtype.kind == "c":
+        return _by_parts(x, w, dtype, lead, count, mode, how, spreads)
     compute = _FLOAT64 if dtype.kind in "iu" else dtype.newbyteorder("=")
     image = filtering.readable(x, compute)[:, :, None]
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), float(fill))
@@ -220,6 +225,34 @@ def _correlate(
     if dtype.kind in "iu" and how == "auto":
         np.rint(y, out=y)
     return y[:, :, 0] if compute == dtype else y[:, :, 0].astype(dtype)
+
+
+def _by_parts(
+    x: Any,
+    w: Any,
+    dtype: Any,
+    lead: tuple[int, ...],
+    count: tuple[int, ...],
+    mode: str,
+    how: str,
+    spreads: bool,
+) -> Any:
+    """The same of complex numbers: those of an image are two channels of one real call, those of a kernel two calls."""
+    real = np.dtype(f"f{dtype.itemsize // 2}")
+    native = x.astype(dtype if x.dtype.kind == "c" else real, order="C", copy=False)
+    image = native.view(real).reshape(*x.shape, native.itemsize // real.itemsize)
+    see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), 0.0)
+    y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1), dtype)
+    for k, part in enumerate((w.real, w.imag) if w.dtype.kind == "c" else (w,)):
+        sums = np.empty((*y.shape, image.shape[2]), real)
+        correlate(image, part, sums, see, how, spreads=spreads)
+        if image.shape[2] == 1:
+            y.view(real).reshape(*y.shape, 2)[:, :, k] = sums[:, :, 0]
+        elif k == 0:
+            y = sums.view(dtype)[:, :, 0]
+        else:
+            y += 1j * sums.view(dtype)[:, :, 0]
+    return y if filtering.finite(y.view(real)) else None
 
 
 def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
@@ -234,14 +267,12 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
         return None
     if any(not a >= b > 1 for a, b in zip(x.shape, w.shape, strict=True)):
         return None  # SciPy has rules of its own for axes of one element
-    floats = x.dtype.kind == w.dtype.kind == "f"
-    dtype = np.result_type(x, w) if floats else _FLOAT64
-    few, many = _THUMBNAIL[dtype]
-    if x.size <= few and x.size * w.size > many:
-        return None
+    dtype = _FLOAT64 if x.dtype.kind in "iu" or w.dtype.kind in "iu" else np.result_type(x, w)
     lead, count = lead_of(w.shape, mode, True), count_of(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
-    return y if filtering.finite(y) else None  # FFTs spread what is not finite: so does SciPy then
+    return (
+        y if y is None or dtype.kind == "c" or filtering.finite(y) else None
+    )  # FFTs spread what is not finite: so does SciPy then
 
 
 _BOTH = ([0, 1], [-2, -1], [-1, 0], [-2, 1])

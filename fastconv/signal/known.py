@@ -6,7 +6,6 @@ A small image takes a few microseconds, a plan a hundred; so it is made when the
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..core.threads import get_num_threads
 from ..core.typing import Array
 from ..images import filtering
 from ..images.correlation import FEW, bound
+from ..images.recent import ByKernel
 
 _FLOAT64 = np.dtype(np.float64)
 _FLOATS = {np.dtype(np.float32), _FLOAT64}
@@ -71,7 +71,7 @@ class _Kept:
         return self._step
 
 
-_kept = lru_cache(512)(_Kept)
+_kept = ByKernel(_Kept)
 
 
 def known(x: Any, w: Any, *asked: Any) -> Array | None:
@@ -79,7 +79,7 @@ def known(x: Any, w: Any, *asked: Any) -> Array | None:
     if not (type(x) is type(w) is np.ndarray and w.size <= FEW):
         return None
     try:
-        step = _kept(x.shape, x.dtype, w.shape, w.dtype, w.tobytes(), get_num_threads(), *asked).step()
+        step = _kept(w.tobytes(), x.shape, x.dtype, w.shape, w.dtype, get_num_threads(), *asked).step()
     except TypeError:  # what cannot be looked up
         return None
     if step is None:
@@ -103,7 +103,7 @@ def _squares(a: Array) -> float:
 
 
 def _step(
-    shape: tuple[int, int], dtype: Any, taps: tuple[int, int], number: Any, kernel: bytes, threads: int, *said: Any
+    kernel: bytes, shape: tuple[int, int], dtype: Any, taps: tuple[int, int], number: Any, threads: int, *said: Any
 ) -> _Step | None:
     asked = Asked(*said)
     numeric = all(d.kind in "iu" or d in _FLOATS for d in (dtype, number))

@@ -286,5 +286,33 @@ def test_depth_anchor_delta_and_holes() -> None:
         got = fd.filter2d(lazy, kernel, **options)
         assert got.dtype == np.float64
         np.testing.assert_array_equal(got.compute(), fastconv.filter2d(x, kernel, **options))
-    with pytest.raises(TypeError, match="weights"):
-        fd.filter2d(lazy, kernel, weights=np.ones(x.shape))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "wrap", "constant"])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_weights_of_pixels(mode: Any, channels: tuple[int, ...]) -> None:
+    """Dask or NumPy, of every channel or of all, cut otherwise than the image; with holes besides."""
+    rng = np.random.default_rng(6)
+    x, kernel = rng.random((31, 40, *channels)), rng.random((4, 3))
+    x[5:7, 9:12] = np.nan
+    lazy = da.from_array(x, chunks=(11, 14, 2)[: x.ndim])
+    for shape in {x.shape, x.shape[:2]}:
+        w = rng.random(shape) * (rng.random(shape) > 0.4)
+        options: dict[str, Any] = dict(mode=mode, cval=2.0, nan="ignore", method="direct")
+        want = fastconv.filter2d(x, kernel, weights=w, **options)
+        for weights in (w, da.from_array(w, chunks=(9, 40, 1)[: w.ndim])):
+            got = fd.filter2d(lazy, kernel, weights=weights, **options)
+            assert got.dtype == want.dtype and got.shape == want.shape
+            np.testing.assert_array_equal(got.compute(), want)
+
+
+def test_wrong_weights() -> None:
+    x, w = da.ones((12, 12), chunks=5), np.ones((12, 12))
+    with pytest.raises(ValueError, match="weights must have shape"):
+        fd.filter2d(x, np.ones((3, 3)), weights=w[1:])
+    with pytest.raises(TypeError, match="weights must hold real numbers"):
+        fd.filter2d(x, np.ones((3, 3)), weights=w + 1j)
+    with pytest.raises(ValueError, match="kernel must not sum to zero"):
+        fd.filter2d(x, np.array([[1.0, -1.0]]), weights=w)
+    with pytest.raises(ValueError, match="weights must be finite and at least 0"):  # once they are known
+        fd.filter2d(x, np.ones((3, 3)), weights=da.from_array(-w)).compute()

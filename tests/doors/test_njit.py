@@ -105,6 +105,18 @@ def test_filter2d(dtype: str) -> None:
     same(f(image, np.ones((2, 3)), w), f.py_func(image, np.ones((2, 3)), w))
 
 
+@pytest.mark.parametrize("depth", ["np.float64", "'int16'", "np.dtype(np.uint16)", "a.dtype", "None"])
+def test_depth_of_filter2d(depth: str) -> None:
+    """The dtype of the result, a constant of the call; into an array of it, too."""
+    image = (normal(12, 10) * 50 + 100).astype(np.uint8)
+    f = compiled(f"fastconv.filter2d(a, b, dtype={depth}, delta=0.25)")
+    for _ in range(2):
+        same(f(image, np.ones((3, 3))), f.py_func(image, np.ones((3, 3))))
+    into = compiled(f"fastconv.filter2d(a, b, dtype={depth}, delta=0.25, out=c)")
+    out = np.empty_like(f.py_func(image, np.ones((3, 3))))
+    same(into(image, np.ones((3, 3)), out), f.py_func(image, np.ones((3, 3))))
+
+
 def test_dtypes() -> None:
     """Results are promoted, operand by operand."""
     f = compiled("fastconv.conv2d(a, b, c)")
@@ -173,7 +185,9 @@ def test_out() -> None:
     ("fastconv.conv2d_grad_input(a, b, (1, 2))", "input_shape must be a tuple of 3 or 4 integers"),
     ("fastconv.max_pool2d(a, 2, return_indices=a[0, 0, 0, 0] > 0)", "return_indices must be True or False, written"),
     ("fastconv.avg_pool2d(a, '2')", "kernel_size must be"),
-    ("fastconv.filter2d(a[0, 0], b[0, 0], dtype='uint8')", "dtype must be left out inside compiled functions"),
+    ("fastconv.filter2d(a[0, 0], b[0, 0], dtype='int64')", "dtype must be np.uint8, np.uint16, .* or such a name"),
+    ("fastconv.filter2d(a[0, 0], b[0, 0], dtype=np.complex64)", "dtype must be np.uint8"),
+    ("fastconv.filter2d(a[0, 0], b[0, 0], dtype='gray')", "dtype must be np.uint8"),
     ("fastconv.filter2d(a[0, 0], b)", "kernel must be an array of real numbers with 2 axes"),
 ])  # fmt: skip
 def test_refused_when_compiled(call: str, words: str) -> None:

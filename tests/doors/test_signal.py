@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastconv import signal
+from fastconv.images import originals
 from fastconv.signal import convolutions
 from tests import child
 
@@ -58,8 +59,12 @@ def pairs(draw: Any) -> tuple[Any, Any]:
     shapes = [(draw(st.integers(1, 24)), draw(st.integers(1, 24))), (draw(st.integers(1, 9)), draw(st.integers(1, 9)))]
     if draw(st.booleans()):
         shapes.reverse()
-    names = ["uint8", "int16", "int32", "uint32", "int64", "float32", "float64"]
-    return tuple((rng.standard_normal(s) * 30).astype(draw(st.sampled_from(names))) for s in shapes)  # type: ignore
+    names = ["uint8", "int16", "int32", "uint32", "int64", "float32", "float64", "complex64", "complex128"]
+    kinds = [draw(st.sampled_from(names)) for _ in shapes]
+    parts = [[rng.standard_normal(s) * 30 for s in (s, s)] for s in shapes]
+    return tuple(  # type: ignore
+        (re + 1j * im if kind.startswith("c") else re).astype(kind) for kind, (re, im) in zip(kinds, parts, strict=True)
+    )
 
 
 @given(
@@ -86,6 +91,33 @@ def test_by_transforms(name: str, arrays: tuple[Any, Any], mode: str) -> None:
 )
 def test_by_method(name: str, arrays: tuple[Any, Any], mode: str, method: str) -> None:
     both(name, *arrays, mode, method)
+
+
+@pytest.mark.parametrize("name", signal.__all__)
+def test_complex_numbers_are_computed_here(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but those beside integers, those with borders that are no zeros, and what is not finite."""
+    rng = np.random.default_rng(6)
+    x, w = (rng.standard_normal((n, n + 1, 2)).view(complex)[..., 0] for n in (40, 9))
+    whole = np.arange(81).reshape(9, 9)
+    pairs = [(x, w), (x.astype("c8"), w.real.astype("f4")), (x.real, w), (x[::2, ::-1].T, w)]
+    wants = [getattr(scipy.signal, name)(*pair, "same") for pair in pairs]
+    handed: list[Any] = [(x, whole), (np.where(x.real > 2, np.nan, x), w)]
+    others = [getattr(scipy.signal, name)(*pair) for pair in handed]
+
+    def refuse(package: str, name: str) -> Any:
+        raise AssertionError(f"{name} was handed to {package}")
+
+    monkeypatch.setattr(originals, "original", refuse)
+    for pair, want in zip(pairs, wants, strict=True):
+        got = getattr(signal, name)(*pair, "same")
+        assert got.dtype == want.dtype and got.shape == want.shape
+        atol = 1e-13 if want.dtype.itemsize == 16 else 1e-5
+        np.testing.assert_allclose(got, want, rtol=0, atol=atol * np.abs(want).max())
+    with pytest.raises(AssertionError, match="handed"):
+        getattr(signal, name)(*handed[0])
+    monkeypatch.undo()
+    for pair, want in zip(handed, others, strict=True):
+        np.testing.assert_array_equal(getattr(signal, name)(*pair), want)
 
 
 def test_what_is_not_finite_by_method() -> None:
@@ -179,14 +211,13 @@ def test_small_arrays_are_handed_to_scipy(monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(convolutions, "correlate", None)  # what would compute it here
         both("convolve2d", x, w)
         both("correlate2d", x, w, "same", "symm")
-        thumbnail = np.random.default_rng(6).random((32, 32))
-        both("fftconvolve", thumbnail, thumbnail)
 
 
 def test_what_is_handed_to_scipy() -> None:
-    """Complex numbers, booleans, other ranks, axes, empty arrays, and errors."""
+    """Complex numbers beside integers or with borders, booleans, other ranks, axes, empty arrays, and errors."""
     x = np.random.default_rng(2).random((6, 7))
-    both("convolve2d", x + 1j, np.ones((2, 2)))
+    both("convolve2d", x + 1j, np.ones((2, 2)), fillvalue=2)
+    both("fftconvolve", x + 1j, np.ones((2, 2), int))
     both("convolve2d", x, np.ones((2, 2)), fillvalue=1j)
     both("convolve2d", x > 0.5, np.ones((2, 2), bool))
     both("fftconvolve", x[0], np.ones(3))

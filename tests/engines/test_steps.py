@@ -258,5 +258,6 @@ def images_and_pooling(engine: str) -> None:
     fastconv.filter2d(image, np.ones((5, 5), np.float32))
     large: Any = f"fft/{engine}"
     fastconv.filter2d(image, rng.standard_normal((31, 31)).astype(np.float32), method=large)
+    fastconv.filter2d(image, rng.standard_normal((90, 85)), method="fft")  # too large for tiles
     ndimage.uniform_filter(image[..., 0], 5)
     ndimage.gaussian_filter(image[..., 0].astype(float), 1.5)

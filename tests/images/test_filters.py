@@ -295,6 +295,20 @@ def test_a_call_that_is_known(dtype: str, shape: tuple[int, ...]) -> None:
         fastconv.filter2d(image, kernel, cval=cast(Any, "0"))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 8])
+def test_separable_on_few_rows(rows: int, dtype: str) -> None:
+    """Rows that fill the lanes of a vector, and those that do not."""
+    rng = np.random.default_rng(7)
+    image = (rng.random((rows, 300)) * 99).astype(dtype)
+    for taps in (3, 7, 25):
+        kernel = np.outer(*rng.integers(1, 4, (2, taps)) / 4 ** taps.bit_length())
+        for mode in ("reflect", "constant"):
+            got = fastconv.filter2d(image, kernel, mode=mode, method="separable")  # type: ignore[arg-type]
+            want = fastconv.filter2d(image, kernel, mode=mode, method="direct")  # type: ignore[arg-type]
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=dtype == "uint8")
+
+
 @pytest.mark.parametrize("isa", battery.instruction_sets())
 def test_stays_in_bounds(isa: str) -> None:
     """Image, result and scratch memory between forbidden pages."""

@@ -1,5 +1,6 @@
 """One transform of the whole image: against windows summed as they are defined, and where it is chosen."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 import fastconv
+from fastconv.engines import loader
 from fastconv.images import correlation, filtering, spectral, transform
+from tests import battery, child
 
 
 def windows(x: Any, kernel: Any, lead: tuple[int, ...], output: tuple[int, ...]) -> Any:
@@ -39,6 +42,78 @@ def test_any_sizes(size: tuple[int, int], taps: tuple[int, int], mode: str, chan
     transform.correlate(x, kernel, lead, got)
     bound = np.abs(x).max() * np.abs(kernel).sum()
     np.testing.assert_allclose(got, windows(x, kernel, lead, output), rtol=0, atol=(1e-6 if single else 1e-14) * bound)
+
+
+@pytest.mark.parametrize("engine", [e for e in loader.ENGINES if not loader.absent(e)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_engines_and_every_radix(engine: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transforms of one, two and more passes, of signals that are mostly zeros, on several threads."""
+    rng = np.random.default_rng(3)
+    monkeypatch.setattr(transform, "_steps", lambda dtype: (engine, loader.unrecorded(engine, dtype)))
+    monkeypatch.setattr(transform, "_SHORT", dict.fromkeys(transform._SHORT, 0))
+    for kept in (transform._kept, transform._sizes):
+        kept.cache_clear()
+    passes = set()
+    for sides in ((4, 5), (6, 8), (9, 10), (12, 12), (45, 54), (100, 60), (216, 250), (128, 4), (9, 1500)):
+        monkeypatch.setattr(transform, "_circle", lambda *_, sides=sides: sides)
+        passes |= {*transform._factors(sides[0]), *transform._factors(sides[1])}
+        for part in (3, 1):  # of the circle, what the plane fills
+            size = sides[0] // part, sides[1] // part
+            lead = (sides[0] - size[0]) // 2, (sides[1] - size[1]) // 3
+            taps = min(size[0], 5), min(size[1], 4)
+            output = tuple(min(t, n + a) - k + 1 for t, n, a, k in zip(sides, size, lead, taps, strict=True))
+            x, kernel = rng.standard_normal((2, *size)).astype(dtype), rng.standard_normal(taps)
+            for threads in (1, 3):
+                got = np.full((2, *output), np.nan, dtype)
+                with fastconv.num_threads(threads):
+                    transform.correlate(x, kernel, lead, got)
+                bound = np.abs(x).max() * np.abs(kernel).sum()
+                tolerance = (1e-6 if dtype == "float32" else 1e-14) * bound
+                np.testing.assert_allclose(got, windows(x, kernel, lead, output), rtol=0, atol=tolerance)
+    assert passes == {*transform._RADICES}
+    for kept in (transform._kept, transform._sizes):
+        kept.cache_clear()
+
+
+def test_lengths_are_products_of_radices_and_little_longer_than_they_must_be() -> None:
+    for least in (1, 2, 7, 11, 13, 97, 191, 8191):
+        t = transform._length(least)
+        assert least <= t <= max(1.25 * least, 8) and math.prod(transform._factors(t)) == t
+    assert transform._factors(7) == () == transform._factors(22)
+
+
+GUARDED = """
+import numpy as np
+import fastconv
+from fastconv.images import transform
+from tests.guard import Guarded
+borrow = lambda dtype, n: memory.empty((-(-n // 64) * 8,), "f8", True).view(dtype)
+rng, runs = np.random.default_rng(0), 0
+transform.borrow, transform.aligned, transform.give_back = borrow, borrow, lambda dtype, array: None
+transform._SHORT = dict.fromkeys(transform._SHORT, 0)
+for size, taps in (((1, 1), (1, 1)), ((3, 17), (9, 2)), ((33, 8), (16, 41)), ((70, 95), (90, 71))):
+    for dtype in ("float32", "float64"):
+        for lead, more in (((0, 0), 0), ((taps[0] - 1, taps[1] - 1), 1)):
+            output = [max(1, n + (k - 1 if more else 1 - k)) for n, k in zip(size, taps)]
+            for at_end, threads in ((True, 1), (False, 2)):
+                memory = Guarded()
+                x = memory.copy(rng.random((1, *size)).astype(dtype), at_end)
+                y = memory.empty((1, *output), dtype, at_end)
+                with fastconv.num_threads(threads):
+                    transform.correlate(x, memory.copy(rng.random(taps), at_end), lead, y)
+                transform._kept.cache_clear()
+                memory.close()
+                runs += 1
+print(runs)
+"""
+
+
+@pytest.mark.parametrize("isa", battery.instruction_sets())
+def test_stays_in_bounds(isa: str) -> None:
+    """Planes, results, spectra and scratch memory between forbidden pages."""
+    done = child.run("-c", GUARDED, FASTCONV_ISA=isa.replace("_", "-"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == ["32"]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
@@ -72,6 +147,13 @@ def test_the_choice_is_that_of_the_least_time() -> None:
     assert spectral.cheaper(shape, (31, 31), shape, zeros, "float64", 1)[0]
     assert not spectral.cheaper(shape, (81, 81), shape, zeros, "float64", 1)[0]
     assert correlation.estimate((8, 8, 1), (8, 8), (8, 8, 1), zeros, "float32", 1, False)[0] == "direct"
+
+
+def test_the_numba_engines_transform_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (1, 96, 96), (31, 31), (0, 0), (96, 96), "float32"
+    compiled = transform.seconds(*sizes)
+    monkeypatch.setattr(transform, "_steps", lambda dtype: ("numba", None))
+    assert transform.seconds(*sizes) >= compiled * (1 if loader.absent("cython") else 2)
 
 
 def test_windows_know_zeros_around_the_image() -> None:

@@ -17,6 +17,7 @@ from .direct.pack import direct_pack
 from .direct.products import direct_products
 from .direct.sums import direct_sums, direct_weights
 from .fft import spectral_multiply
+from .fft_plane import fft_plane_correlate, fft_plane_spectrum
 from .fft_tiled.points import fft_tiled_points, fft_tiled_points_grad_weight
 from .fft_tiled.steps import fft_tiled_channels, fft_tiled_weights
 from .fft_tiled.weight import fft_tiled_channels_grad_weight
@@ -73,6 +74,8 @@ __all__ = [
     "direct_weights",
     "epilogue",
     "epilogue_pixels",
+    "fft_plane_correlate",
+    "fft_plane_spectrum",
     "fft_tiled_channels",
     "fft_tiled_channels_grad_weight",
     "fft_tiled_points",

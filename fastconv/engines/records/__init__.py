@@ -16,7 +16,7 @@ from typing import Any
 from . import packing
 from .depthwise import DepthwiseAxis, DepthwiseBands, DepthwiseLast, DepthwisePhase, DepthwiseRows
 from .direct import DirectPass, DirectPhase
-from .fft import FftAxis, FftProducts, FftSide, FftTiles
+from .fft import FftAxis, FftPlane, FftProducts, FftSide, FftTiles
 from .packing import length, pack, places
 from .pointwise import PointwisePass
 from .separable import SeparableBands
@@ -43,6 +43,7 @@ KINDS = (
     FftSide,
     FftAxis,
     FftTiles,
+    FftPlane,
     SplitCopy,
     SplitWeights,
     SplitProducts,
@@ -71,6 +72,7 @@ __all__ = [
     "DirectPass",
     "DirectPhase",
     "FftAxis",
+    "FftPlane",
     "FftProducts",
     "FftSide",
     "FftTiles",

@@ -110,3 +110,22 @@ class FftTiles(NamedTuple):
     twiddle_w: int
     twiddle_mh: int
     twiddle_mw: int
+
+
+class FftPlane(NamedTuple):
+    """One transform of a plane with zeros around it, and of what comes of it; places count numbers."""
+
+    rows: int  # of the plane
+    cols: int
+    top: int  # zeros before them
+    left: int
+    oh: int  # outputs: the first ones
+    ow: int
+    th: int  # lengths of transforms
+    tw: int
+    passes_h: int  # their factors, one behind the other in ``radices``
+    passes_w: int
+    twiddle_w: int  # where the twiddle factors of rows begin
+    lanes: int  # numbers of a vector
+    signal: int  # complex vectors of a thread's signal, of which it has two
+    own: int  # where these begin in the scratch memory, behind the spectrum

@@ -93,10 +93,14 @@ cdef void _filter_row(const FilterPicture* f, intp i, intp q0, intp q1, real* d)
 cdef inline void _filter_border(const FilterPicture* f, const char* x, intp q, intp end, intp in0, intp in1,
                                 real* d) noexcept nogil:
     """Columns [q, end) of a row x: from d, which has [in0, in1) already, where they show what is there."""
-    cdef intp c = f.c, s, p, j
+    cdef intp c = f.c, s, p, j, before = f.cols[in0] - in0 if in0 < in1 else 0
+    if c == 1 and in0 < in1:  # most borders, in few instructions
+        while q < end and in0 <= f.cols[q] - before < in1:
+            d[q] = d[f.cols[q] - before]
+            q += 1
     while q < end:
         s = f.cols[q]
-        p = s - f.cols[in0] + in0 if in0 < in1 else in1
+        p = s - before if in0 < in1 else in1
         if s < 0:
             for j in range(c):
                 d[q * c + j] = f.cval
