@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def file(item: pytest.Item) -> str:
         return item.nodeid.partition("::")[0]
 
-    with_numba = {file(item) for item in items if "numba" in item.nodeid}
+    with_numba = {file(item) for item in items if re.search(r"\bnumba\b|/test_(numba|njit)", item.nodeid)}
     items.sort(key=lambda item: (not file(item).endswith("test_battery.py"), file(item) in with_numba))
 
 
