@@ -22,7 +22,7 @@ from tests import battery, child
 POOL = Path(__file__).with_name("pool.c")
 OURS = "/engines/cython_/"  #: in the path of every compiled module
 FLAGS = ["-O1", "-g", "-pthread", "-Wno-unused-function", "-fsanitize=thread"]
-FLAGS += ["-D_GNU_SOURCE", f"-I{child.ROOT}/fastconv/engines/cython_"]  # as Python.h does, and setup.py
+FLAGS += ["-D_GNU_SOURCE", f"-I{child.ROOT}/fastconv/engines/cython_"]  # as Python's headers and setup.py do
 
 
 def races(rounds: int, *flags: str) -> Line:

@@ -65,10 +65,10 @@ def test_fuzzed_targets(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_race_is_seen() -> None:
-    line = checkers.races(100, "-DPLANTED")
+    line = checkers.races(1000, "-DPLANTED")
     if "left out" in line.note:
         pytest.skip(line.note)
-    assert len(line.failures) == 2 and all("data race" in told for told in line.failures)
+    assert line.failures and all("data race" in told for told in line.failures)
 
 
 BEYOND = """
