@@ -2,7 +2,7 @@
 #   make bench            measure, draw, report (bench-results/report.html); ARGS="--full" for more
 #   make test             lint, pytest
 #   make lint             ruff, mypy, cython-lint; make format mends what it can
-#   make test-isa         the kernels' tests at the narrower instruction sets
+#   make test-isa         the kernels' tests at the instruction sets that `make test` does not use here
 #   make arm64            the battery and the guard pages on Arm, emulated; ARM64=folder of the Debian tree it makes
 #   make docs             the site, docs/_build/index.html: offline, any warning is an error
 #   make stress           an hour that looks for what the tests have missed; ARGS="threads --seed 7", ARGS=--quick
@@ -36,9 +36,9 @@ PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfil
 test: lint
 	$(PYTEST) $(ARGS)
 
+OTHERS = $(shell $(BIN)/python -c 'from tests.battery import instruction_sets; print(*instruction_sets()[1:])')
 test-isa: $(VENV)/test.stamp
-	FASTCONV_ISA=x86-64-v3 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
-	FASTCONV_ISA=x86-64-v2 $(PYTEST) $(KERNELS) -k "not numba" $(ARGS)
+	$(foreach isa,$(OTHERS),FASTCONV_ISA=$(isa) $(PYTEST) $(KERNELS) -k "not numba" $(ARGS) &&) true
 
 ARM64 ?= build/arm64
 arm64: $(VENV)/test.stamp

@@ -109,6 +109,15 @@ def write_records():
         target.write_text(text)
 
 
+def named(source, name, other):
+    """C code of Cython's module `name` under another name: written once, it is compiled for every instruction set."""
+    target = Path(source).with_name(f"{other}.c")
+    text = f'#define PyInit_{name} PyInit_{other}\n#include "{Path(source).name}"\n'
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+    return str(target)
+
+
 def extensions():
     import numpy
     from Cython.Build import cythonize
@@ -139,19 +148,7 @@ def extensions():
         ),
     ]
     depends = sorted(str(f) for f in Path(HERE).rglob("*") if f.suffix in (".pxi", ".h"))
-    for isa, (flags, width) in ISAS.items():
-        for short, macros in DTYPES.items():
-            found.append(
-                Extension(
-                    f"fastconv.engines.cython_._{isa}_{short}",
-                    [f"{HERE}/_{isa}_{short}.pyx"],
-                    define_macros=[("VBYTES", str(width)), api, *macros],
-                    extra_compile_args=[*FLAGS, *flags, *checked],
-                    extra_link_args=checked,
-                    depends=depends,
-                    **common,
-                )
-            )
+    kernels = [Extension(f"fastconv.engines.cython_._{k}", [f"{HERE}/_{k}.pyx"], depends=depends) for k in DTYPES]
     directives = {
         "language_level": 3,
         "boundscheck": False,
@@ -160,7 +157,24 @@ def extensions():
         "initializedcheck": False,
         "freethreading_compatible": True,
     }
-    return cythonize(found, build_dir="build/cython", compiler_directives=directives, nthreads=os.cpu_count() or 1)
+    written = cythonize(
+        [*kernels, *found], build_dir="build/cython", compiler_directives=directives, nthreads=os.cpu_count() or 1
+    )
+    sources = dict(zip(DTYPES, (k.sources[0] for k in written), strict=False))
+    compiled = [
+        Extension(
+            f"fastconv.engines.cython_._{isa}_{short}",
+            [named(source, f"_{short}", f"_{isa}_{short}")],
+            define_macros=[("VBYTES", str(width)), api, *DTYPES[short]],
+            extra_compile_args=[*FLAGS, *flags, *checked],
+            extra_link_args=checked,
+            depends=[source, *depends],
+            **common,
+        )
+        for isa, (flags, width) in ISAS.items()  # the longest compilations first: what is left fills the cores
+        for short, source in sources.items()
+    ]
+    return [*compiled, *written[len(kernels) :]]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
     files.py        damaged tuning and calibration files, many writers, no HOME
     interrupts.py   Ctrl-C in a long call
     numbers.py      NaN, infinities, denormals
+    checkers.py     valgrind, ThreadSanitizer (pool.c), Numba with boundscheck
     fuzz.py         coverage-guided bytes for all that is read; targets.py
 
 A suite is a function `run(seed, quick)` that yields a `Line` a subject; a failure is a string to repeat it by.

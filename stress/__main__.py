@@ -19,6 +19,7 @@ SUITES = (
     "files",
     "interrupts",
     "numbers",
+    "checkers",
     "fuzz",
 )
 

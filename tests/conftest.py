@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,17 @@ settings.load_profile("fastconv")
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(2**32)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The battery first: it compiles nearly all steps of the Numba engine. Other files that run them come last, so that
+    they find them on disk, and no two processes compile the same steps side by side."""
+
+    def file(item: pytest.Item) -> str:
+        return item.nodeid.partition("::")[0]
+
+    with_numba = {file(item) for item in items if re.search(r"\bnumba\b|/test_(numba|njit)", item.nodeid)}
+    items.sort(key=lambda item: (not file(item).endswith("test_battery.py"), file(item) in with_numba))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 import fastconv
 from fastconv import __main__ as command_line
+from tests import battery, child
 
 
 def test_the_benchmarks_are_beside_a_clone_and_within_an_installed_package(tmp_path: Path) -> None:
@@ -38,3 +43,11 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "import_module", missing)
     with pytest.raises(SystemExit, match=r"rich.*fastconv\[bench\]"):
         command_line.main(["bench", "run"])
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_no_instruction_set_is_tested_twice() -> None:
+    """`make test` uses the first, `make test-isa` the others."""
+    command = ["make", "--dry-run", "test-isa", f"VENV={sys.prefix}"]
+    told = subprocess.run(command, cwd=child.ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"FASTCONV_ISA=(\w+) .*test_battery", told) == battery.instruction_sets()[1:]

@@ -1,4 +1,4 @@
-"""The compiled engine: one source, `kernels.pxi`, built once an instruction set and dtype.
+"""The compiled engine: one source, `kernels.pxi`, written as C once a dtype and compiled once an instruction set.
 
 The modules ``_x86_64_v4_f32``, ``_x86_64_v4_f64``, ... (``_neon_f32`` on Arm, ``_portable_f32`` on other
 architectures) hold the same steps; `fastconv.engines.loader` picks the widest that the CPU can run. The other files

@@ -1,3 +1,0 @@
-include "kernels.pxi"
-include "split_bf16/steps.pxi"
-include "split_bf16/weight.pxi"

@@ -1,0 +1,46 @@
+"""What setup.py does beyond setuptools."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import child
+
+pytest.importorskip("setuptools")
+
+MODULE = """
+#include <Python.h>
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef def = {PyModuleDef_HEAD_INIT, "_k", NULL, 0, NULL, slots};
+PyMODINIT_FUNC PyInit__k(void) { return PyModuleDef_Init(&def); }
+"""
+
+
+def loaded(name: str, file: Path) -> Any:
+    spec = util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(shutil.which("cc") is None or sys.platform == "win32", reason="no C compiler here")
+def test_one_c_file_gives_modules_of_several_names(tmp_path: Path) -> None:
+    setup = loaded("setup", child.ROOT / "setup.py")
+    source = tmp_path / "_k.c"
+    source.write_text(MODULE)
+    for name in ("_v2_k", "_v3_k"):
+        written = Path(setup.named(source, "_k", name))
+        before = written.stat().st_mtime_ns
+        assert setup.named(source, "_k", name) == str(written) and written.stat().st_mtime_ns == before
+        built = written.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+        include = f"-I{sysconfig.get_paths()['include']}"
+        undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+        subprocess.run(["cc", "-shared", "-fPIC", include, *undefined, str(written), "-o", str(built)], check=True)
+        assert loaded(name, built).__name__ == name
