@@ -15,7 +15,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import absent, installed
+from bench.peers import started
 from bench.probe import Lookout
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
@@ -24,6 +24,7 @@ from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors, m
 
 TEST = "bench/compare.py::compare"
 SLOWEST_CALL = 4.0  # seconds; slower cells are left out
+_CROWD = 0.4  # of a layer's time: a cell that has taken as much is not visited again only to have nine rounds
 
 
 class Settings(NamedTuple):
@@ -55,12 +56,12 @@ class Comparer:
     def run(self) -> list[dict[str, Any]]:
         """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
         s = self.settings
-        peers = [p for p in installed() if matches(p.name, s.peers) and (s.peers or not p.on_request)]
-        for peer in peers:
-            peer.start(self.threads)
-        self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed")
-        if words := absent():
-            self.console.print(words, highlight=False, soft_wrap=True)
+        peers = started(
+            lambda peer: matches(peer.name, s.peers) and bool(s.peers or not peer.on_request),
+            self.threads,
+            self.console,
+        )
+        self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed", highlight=False)
         groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))
@@ -80,7 +81,7 @@ class Comparer:
             if cell is not None:
                 cells.append(cell)
                 errors[cell.name], notes[cell.name] = error, candidate.note
-        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout)
+        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout, patience=_CROWD * s.seconds)
         for cell in cells:
             self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
@@ -114,6 +115,10 @@ class Comparer:
             self._leave_out(name, layer, pass_, f"predicted to take {predicted:.1f} s a call")
             return None, 0.0
         verdict = check(candidate, oracle)
+        if verdict.cell is not None and (took := verdict.cell.estimate) > SLOWEST_CALL:
+            self.forecast.learn((name, pass_, layer.kind), layer.flops, took)  # so that larger layers are not tried
+            self._leave_out(name, layer, pass_, f"takes {took:.1f} s a call")
+            return None, 0.0
         if verdict.reason:
             self._leave_out(name, layer, pass_, verdict.reason)
         return verdict.cell, verdict.error

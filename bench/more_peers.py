@@ -1,4 +1,4 @@
-"""More libraries, each where it can win: mobile inference engines, PyTorch's own compiler, other FFTs under SciPy."""
+"""More libraries, each where it can win: mobile inference engines, PyTorch's own compiler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.adapter import Call, Peer, single_plane
+from bench.adapter import Call, Peer
 from bench.workloads import Layer, Tensors
 
 
@@ -140,32 +140,4 @@ class Mnn(Inference):
         return run
 
 
-class PyFftw(Peer):
-    """``scipy.signal.oaconvolve`` on pyFFTW's transforms: one image of one channel."""
-
-    name = "oaconvolve pyfftw"
-    module = "pyfftw"
-
-    def start(self, threads: int) -> None:
-        self.signal: Any = import_module("scipy.signal")
-        self.fft: Any = import_module("scipy.fft")
-        self.threads = threads
-        self.backend: Any = import_module("pyfftw.interfaces.scipy_fft")
-        import_module("pyfftw").interfaces.cache.enable()  # of plans
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not single_plane(layer):
-            return None
-        image, flipped = tensors.x[0, 0], np.ascontiguousarray(tensors.w[0, 0, ::-1, ::-1])
-
-        def run() -> Any:
-            with self.fft.set_backend(self.backend, only=True), self.fft.set_workers(self.threads):
-                return self.signal.oaconvolve(image, flipped, mode="same")
-
-        return run
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        return np.asarray(result)[None, None]
-
-
-MORE: tuple[type[Peer], ...] = (TorchCompiled, Ncnn, Mnn, PyFftw)
+MORE: tuple[type[Peer], ...] = (TorchCompiled, Ncnn, Mnn)

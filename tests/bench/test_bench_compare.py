@@ -9,7 +9,21 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 
-from bench import calibrate, compare_report, onnx_model, oracle, peers, ratios, records, workloads
+from rich.console import Console
+
+from bench import (
+    calibrate,
+    compare,
+    compare_report,
+    image_peers,
+    measure,
+    onnx_model,
+    oracle,
+    peers,
+    ratios,
+    records,
+    workloads,
+)
 from bench.__main__ import main
 from fastconv.planning import rates as costs
 
@@ -73,13 +87,28 @@ def test_hand_written_onnx_model_computes_the_layer(layer):
 @pytest.mark.parametrize("pass_", workloads.PASSES)
 def test_scipy_and_opencv_adapters_take_single_planes_only(layer, pass_):
     tensors = workloads.make_tensors(layer)
-    for adapter in (peers.SciPyDirect(), peers.SciPyFft(), *([peers.OpenCv()] if find_spec("cv2") else [])):
+    for adapter in (peers.SciPyDirect(), peers.SciPyFft(), *([image_peers.OpenCv()] if find_spec("cv2") else [])):
         adapter.start(1)
         call = adapter.call(layer, pass_, tensors)
         assert (call is not None) == (layer.name == "image" and pass_ == "forward")
         if call is not None:
             judge = oracle.Oracle(layer, pass_, tensors)
             assert judge.accepts(judge.error(adapter.to_numpy(call())))
+
+
+def test_slow_peers_do_not_hold_up_the_rest(monkeypatch, capsys):
+    """Many cells share a layer's time; what is slow beyond reason is left out, and is not tried on larger layers."""
+    cells = [measure.Cell(str(k), int, estimate=estimate) for k, estimate in enumerate([1e-3] * 6 + [0.2] * 6)]
+    measure.interleave(cells, 1.0, rounds=(9, 40), pause=0.0, patience=0.5)
+    assert all(len(cell.by_round()) >= 9 for cell in cells[:6]) and all(len(cell.samples) == 2 for cell in cells[6:])
+    monkeypatch.setattr(compare, "SLOWEST_CALL", 0.0)
+    settings = compare.Settings(("sweep_k[13]",), ("forward",), ("no peer",), ("naive/cython",), seconds=0.01)
+    comparer = compare.Comparer(settings, Console(width=200))
+    assert comparer.run() == []
+    first, *_, last = comparer.left_out
+    assert "s a call" in first["reason"] and first["reason"].startswith("takes")
+    assert last["reason"].startswith("predicted to take")
+    assert "none installed" in capsys.readouterr().out
 
 
 def test_calibration_is_read_back_by_the_cost_model(tmp_path, monkeypatch):
