@@ -109,21 +109,20 @@ class Ncnn(Inference):
 
 
 class Mnn(Inference):
-    """MNN's expressions; the call ends when the result is read."""
+    """MNN: an expression saved and loaded as a module, whose weights are prepared; the call ends with its result."""
 
     name = "mnn"
     module = "MNN"
 
     def start(self, threads: int) -> None:
         self.mnn: Any = import_module("MNN")
-        self.expr: Any = self.mnn.expr
-        self.mnn.expr.set_thread_number(threads)
+        self.runtime = self.mnn.nn.create_runtime_manager(({"backend": 0, "numThread": threads, "precision": "high"},))
 
     def _loaded(self, layer: Layer, tensors: Tensors, bias: np.ndarray | None) -> Call | None:
         if bias is not None or layer.groups not in (1, layer.ci):  # groups of several channels it computes wrongly
             return None
-        F = self.expr
-        x = F.placeholder(layer.x_shape, F.NCHW)
+        F = self.mnn.expr
+        x, given = (F.placeholder(layer.x_shape, F.NCHW) for _ in range(2))
         w = F.const(tensors.w, list(tensors.w.shape), F.NCHW)
         b = F.const(np.zeros(layer.co, np.float32), [layer.co], F.NCHW)
         ph, pw = layer.pads
@@ -132,10 +131,15 @@ class Mnn(Inference):
             F.Padding_Mode.CAFFE,
         )  # fmt: skip
         y = F.convert(y, F.NCHW)
+        x.name, y.name = "x", "y"
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder, "conv.mnn"))
+            F.save([y], file)
+            module = self.mnn.nn.load_module_from_file(file, ["x"], ["y"], runtime_manager=self.runtime)
 
         def run() -> Any:
-            x.write(tensors.x)
-            return y.read()
+            given.write(tensors.x)  # an expression that was read keeps its result, a module computes anew
+            return module.forward([given])[0].read()
 
         return run
 

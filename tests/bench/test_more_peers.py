@@ -13,7 +13,7 @@ pytest.importorskip("rich")
 
 from rich.console import Console
 
-from bench import adapter, fft_peers, image_peers, images, onednn_peer, oracle, peers, workloads
+from bench import adapter, fft_peers, image_peers, images, more_peers, onednn_peer, oracle, peers, workloads
 from bench.adapter import Peer
 
 LAYERS = [
@@ -53,6 +53,18 @@ def _checked(peer: Peer, layer: workloads.Layer) -> bool:
         if call is not None:
             assert judge.accepts(judge.error(peer.to_numpy(call()))), layer
     return made[0][0] is not None
+
+
+def test_mnn_computes_anew_at_every_call() -> None:
+    pytest.importorskip("MNN")
+    layer, peer = LAYERS[0], more_peers.Mnn()
+    tensors = workloads.make_tensors(layer)
+    peer.start(1)
+    call = peer.call(layer, "forward", tensors)
+    assert call is not None
+    first = np.array(call())
+    tensors.x[...] *= 2
+    np.testing.assert_allclose(np.array(call()), 2 * first, rtol=1e-5)
 
 
 def test_it_refuses_what_it_cannot_do() -> None:
