@@ -34,7 +34,5 @@ for axis, (name, layers) in zip(axes, stacks.items()):
     side = fastconv.receptive_field([{"kernel_size": k, "stride": s, "dilation": d} for k, s, d in layers]).size
     found = paths(layers)
     axis.imshow(np.log1p(found), cmap="Blues")
-    axis.set(
-        title=name, xlabel=f"sees {side[0] if isinstance(side, tuple) else side} pixels a side", xticks=[], yticks=[]
-    )
-    assert found.shape[0] == (side[0] if isinstance(side, tuple) else side)
+    axis.set(title=name, xlabel=f"sees {side} pixels a side", xticks=[], yticks=[])
+    assert found.shape == (side, side)

@@ -34,5 +34,6 @@ for name, (flops, measured, bound) in points.items():
     axis.scatter(flops, measured, color="#0072B2")
     axis.scatter(flops, bound, marker="_", s=200, color="#D55E00")
     axis.annotate(name, (flops, measured), xytext=(8, -4), textcoords="offset points")
+axis.margins(x=0.2)
 axis.set(xscale="log", yscale="log", xlabel="operations", ylabel="error, relative to max|x| sum|w|")
 axis.set_title("measured (dots) and stated (bars)")
