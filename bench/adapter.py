@@ -29,6 +29,8 @@ class Peer:
         Whether it takes part only where a pattern names it: each layer costs it many seconds before the first call.
     prepared : bool
         Whether the weights are prepared before the call.
+    transforms : bool
+        Whether the time depends on the image rather than on the kernel.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Peer:
     package = ""
     on_request = False
     prepared = False
+    transforms = False
 
     @classmethod
     def available(cls) -> bool:

@@ -49,6 +49,7 @@ class Comparer:
         self.benchmarks: list[dict[str, Any]] = []
         self.left_out: list[dict[str, str]] = []
         self.forecast = Forecast()
+        self.transforming: set[str] = set()
         self.rng = random.Random(settings.seed)
         self.threads: int = fastconv.get_num_threads()
         self.lookout = Lookout(self.threads)
@@ -61,6 +62,7 @@ class Comparer:
             self.threads,
             self.console,
         )
+        self.transforming = {peer.name for peer in peers if peer.transforms}
         self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed", highlight=False)
         groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
         with progress_bar(self.console) as progress:
@@ -83,7 +85,7 @@ class Comparer:
                 errors[cell.name], notes[cell.name] = error, candidate.note
         interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout, patience=_CROWD * s.seconds)
         for cell in cells:
-            self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
+            self.forecast.learn((cell.name, pass_, layer.kind), self._work(cell.name, layer), min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
             self.benchmarks.append(benchmark_of(cell, {**extra, "note": notes[cell.name]}, TEST))
 
@@ -110,18 +112,23 @@ class Comparer:
     def _checked(self, candidate: Candidate, layer: Layer, pass_: str, oracle: Oracle) -> tuple[Cell | None, float]:
         """A warmed-up cell and its error, or None where there is no right answer in time."""
         name = candidate.name
-        predicted = self.forecast.predict((name, pass_, layer.kind), layer.flops)
+        kind, work = (name, pass_, layer.kind), self._work(name, layer)
+        predicted = self.forecast.predict(kind, work)
         if predicted > SLOWEST_CALL:
             self._leave_out(name, layer, pass_, f"predicted to take {predicted:.1f} s a call")
             return None, 0.0
         verdict = check(candidate, oracle)
         if verdict.cell is not None and (took := verdict.cell.estimate) > SLOWEST_CALL:
-            self.forecast.learn((name, pass_, layer.kind), layer.flops, took)  # so that larger layers are not tried
+            self.forecast.learn(kind, work, took)  # so that larger layers are not tried
             self._leave_out(name, layer, pass_, f"takes {took:.1f} s a call")
             return None, 0.0
         if verdict.reason:
             self._leave_out(name, layer, pass_, verdict.reason)
         return verdict.cell, verdict.error
+
+    def _work(self, name: str, layer: Layer) -> int:
+        """What the time of a peer is taken to grow with."""
+        return layer.flops // (layer.kh * layer.kw) if name in self.transforming else layer.flops
 
     def _leave_out(self, name: str, layer: Layer, pass_: str, reason: str) -> None:
         self.left_out.append({"layer": layer.name, "pass": pass_, "backend": name, "reason": reason})

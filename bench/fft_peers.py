@@ -17,6 +17,8 @@ from bench.workloads import Layer, Tensors
 class UnderSciPy(Peer):
     """``scipy.signal.oaconvolve`` on another library's transforms."""
 
+    transforms = True
+
     def start(self, threads: int) -> None:
         self.signal: Any = import_module("scipy.signal")
         self.fft: Any = import_module("scipy.fft")

@@ -135,6 +135,7 @@ class SciPyFft(SciPyDirect):
     """``scipy.signal.oaconvolve`` on one image of one channel; one thread."""
 
     name = "scipy oaconvolve"
+    transforms = True
 
     def start(self, threads: int) -> None:
         self.signal: Any = import_module("scipy.signal")

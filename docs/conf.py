@@ -35,6 +35,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "capture_repr": (),
+    "image_srcset": ["2x"],
     "write_computation_times": False,
     "min_reported_time": 1e9,  # the page is the same at every build
 }

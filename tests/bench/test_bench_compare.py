@@ -111,6 +111,24 @@ def test_slow_peers_do_not_hold_up_the_rest(monkeypatch, capsys):
     assert "none installed" in capsys.readouterr().out
 
 
+def test_larger_kernels_do_not_leave_out_transforms():
+    comparer = compare.Comparer(compare.Settings(), Console(quiet=True))
+    comparer.transforming = {peer.name for peer in peers.PEERS if peer.transforms}
+    small, large = workloads.load_layers(["image_k5", "image_k31"])
+    assert comparer._work("oaconvolve ducc", small) == comparer._work("oaconvolve ducc", large) == 2 * 1024 * 1024
+    assert comparer._work("opencv", large) == large.flops
+
+
+def test_the_terminal_has_room_for_many_peers():
+    (found, _) = ratios.comparisons(records.rows_of({"benchmarks": compared()}))
+    crowd = {f"peer {k}": 3.0 + k for k in range(20)}
+    many = found._replace(times={layer: (mine, others | crowd) for layer, (mine, others) in found.times.items()})
+    details, means, _ = compare_report.tables([many])
+    assert [column.header for column in details.columns] == ["layer", "time", "the best", "which is"]
+    assert list(details.columns[3].cells) == ["jax", "torch"]
+    assert list(means.columns[0].cells)[1:4] == ["torch", "jax", "peer 0"] and len(means.columns) == 2
+
+
 def test_calibration_is_read_back_by_the_cost_model(tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "_MEGABYTES", 1)
     monkeypatch.setattr(calibrate, "_GEMM", 32)
