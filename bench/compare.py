@@ -15,7 +15,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import started
+from bench.peers import PEERS, started
 from bench.probe import Lookout
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
@@ -57,6 +57,14 @@ class Comparer:
     def run(self) -> list[dict[str, Any]]:
         """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
         s = self.settings
+        layers = load_layers(s.layers, s.max_kernel)
+        for name in s.peers:
+            if not any(matches(kind.name, [name]) for kind in PEERS):
+                raise ValueError(f"peers: {name!r} fits none of {', '.join(kind.name for kind in PEERS)}")
+        known = fastconv.list_backends()
+        for name in s.backends:
+            if name != "auto" and name not in known and not any(full.split("/")[0] == name for full in known):
+                raise ValueError(f"backends: {name!r} is none of auto, {', '.join(known)}")
         peers = started(
             lambda peer: matches(peer.name, s.peers) and bool(s.peers or not peer.on_request),
             self.threads,
@@ -64,7 +72,7 @@ class Comparer:
         )
         self.transforming = {peer.name for peer in peers if peer.transforms}
         self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed", highlight=False)
-        groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
+        groups = [(layer, pass_) for layer in layers for pass_ in s.passes]
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))
             for layer, pass_ in groups:

@@ -82,7 +82,7 @@ class OpenCvWithoutIpp(OpenCv):
 
 
 class DipLib(ImageLibrary):
-    """``diplib.Convolution``, by the method that it takes for the best; its mirror does not repeat the edge."""
+    """``diplib.Convolution``, direct sums: its transforms are too inexact. Its mirror does not repeat the edge."""
 
     name = "diplib"
     title = "DIPlib"
@@ -102,7 +102,7 @@ class DipLib(ImageLibrary):
             factor = [dip.OneDimensionalFilter(np.asarray(line[::-1], float).tolist())]
             return lambda: dip.SeparableConvolution(held, factor, border)
         turned = dip.Image(np.ascontiguousarray(kernel[::-1, ::-1]))
-        return lambda: dip.Convolution(held, turned, "best", border)
+        return lambda: dip.Convolution(held, turned, "direct", border)
 
 
 class Vips(ImageLibrary):

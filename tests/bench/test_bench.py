@@ -224,7 +224,7 @@ def test_layer_sizes_and_counts():
     (depthwise,) = workloads.load_layers(["mobilenet_dw_s1"])
     assert depthwise.flops == 2 * 4 * 144 * 56 * 56 * 9
     assert all(layer.kernel <= 5 for layer in workloads.load_layers(max_kernel=5))
-    with pytest.raises(ValueError, match="no layer fits"):
+    with pytest.raises(ValueError, match="no_such_layer fits none of lenet"):
         workloads.load_layers(["no_such_layer"])
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bench import (
     calibrate,
+    ceilings,
     compare,
     compare_report,
     image_peers,
@@ -102,13 +103,37 @@ def test_slow_peers_do_not_hold_up_the_rest(monkeypatch, capsys):
     measure.interleave(cells, 1.0, rounds=(9, 40), pause=0.0, patience=0.5)
     assert all(len(cell.by_round()) >= 9 for cell in cells[:6]) and all(len(cell.samples) == 2 for cell in cells[6:])
     monkeypatch.setattr(compare, "SLOWEST_CALL", 0.0)
-    settings = compare.Settings(("sweep_k[13]",), ("forward",), ("no peer",), ("naive/cython",), seconds=0.01)
+    monkeypatch.setattr(compare, "started", lambda *_: [])
+    settings = compare.Settings(("sweep_k[13]",), ("forward",), ("mnn",), ("naive/cython",), seconds=0.01)
     comparer = compare.Comparer(settings, Console(width=200))
     assert comparer.run() == []
     first, *_, last = comparer.left_out
     assert "s a call" in first["reason"] and first["reason"].startswith("takes")
     assert last["reason"].startswith("predicted to take")
     assert "none installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run --layers nonsense", "layers: nonsense fits none of lenet"),
+        ("run --filter nonsense", "filter: nonsense fits no 'layer pass backend'"),
+        ("run --backends nonsense", "backends: nonsense fits none of depthwise/cython"),
+        ("compare --peers nonsense", "peers: 'nonsense' fits none of torch, "),
+        ("compare --backends nonsense", "backends: 'nonsense' is none of auto, "),
+        ("run --threads 0", "'0' must be a whole number of 1 or more"),
+        ("images --sizes 4", "'4' must be odd"),
+        ("compare --seconds nan", "'nan' must be a time in seconds"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_answered_before_anything_is_measured(arguments, words, capsys, monkeypatch):
+    monkeypatch.setattr(measure, "interleave", None)
+    monkeypatch.setattr(ceilings, "measure", None)
+    try:
+        code: object = main(arguments.split())
+    except SystemExit as ended:  # argparse's own
+        code = ended.code
+    assert code == 2 and words in " ".join(capsys.readouterr().err.split())
 
 
 def test_larger_kernels_do_not_leave_out_transforms():
