@@ -121,6 +121,7 @@ def test_slow_peers_do_not_hold_up_the_rest(monkeypatch, capsys):
         ("run --backends nonsense", "backends: nonsense fits none of depthwise/cython"),
         ("compare --peers nonsense", "peers: 'nonsense' fits none of torch, "),
         ("compare --backends nonsense", "backends: 'nonsense' is none of auto, "),
+        ("others --only nonsense", "only: nonsense fits none of transposed; "),
         ("run --threads 0", "'0' must be a whole number of 1 or more"),
         ("images --sizes 4", "'4' must be odd"),
         ("compare --seconds nan", "'nan' must be a time in seconds"),
