@@ -416,7 +416,7 @@ def test_images_with_a_wrong_pixel_get_no_time(monkeypatch: pytest.MonkeyPatch) 
     from bench import images
 
     monkeypatch.setattr(images, "SIDE", 40)
-    wrong = {"fastconv": lambda: np.zeros((40, 40), np.float32)}
+    wrong = {"fastconv": images.Contestant(lambda: np.zeros((40, 40), np.float32))}
     monkeypatch.setattr(images, "contestants", lambda *_: wrong)
     (row,) = images.measure(images.PANELS[0], (3,), 0.01, 1)
     assert row["seconds"] is None and row["error"] > 0.1
