@@ -77,6 +77,6 @@ $(VENV)/%.stamp: $(SOURCES) | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist bench-results docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist bench-results docs/_build docs/auto_gallery *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find fastconv bench tests -name __pycache__ -prune -exec rm -rf {} +
 	find fastconv \( -name '*.so' -o -name '*.pyd' \) -delete

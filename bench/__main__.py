@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     run.add_argument("--filter", nargs="+", default=[], metavar="PATTERN", help="cells, e.g. 'sweep_k3 forward *'")
     run.add_argument("--fresh", action="store_true", help="do not go on where an interrupted run of these settings was")
     run.add_argument("--no-photo", action="store_true", help="leave the photograph out")
-    run.add_argument("--seconds", type=float, help="time for all measurements together")
+    run.add_argument("--seconds", type=_seconds, help="time for all measurements together")
     _add_common(run, "bench-results")
 
     chart = subparsers.add_parser("chart", help="draw what a JSON file of any command holds")
@@ -73,20 +74,20 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     compare.add_argument(
         "--backends", nargs="+", default=["auto"], metavar="NAME", help="fastconv's side (default: auto)"
     )
-    compare.add_argument("--rounds", type=int, help="visits to each cell (default: as the time allows)")
-    compare.add_argument("--seconds", type=float, default=1.0, help="for one layer and pass (default: 1)")
+    compare.add_argument("--rounds", type=_count, help="visits to each cell (default: as the time allows)")
+    compare.add_argument("--seconds", type=_seconds, default=1.0, help="for one layer and pass (default: 1)")
     _add_common(compare, "bench-results")
 
     others = subparsers.add_parser("others", help="pooling and transposed convolution against PyTorch")
     others.set_defaults(command=commands.others)
-    others.add_argument("--seconds", type=float, default=1.0, help="for one row (default: 1)")
+    others.add_argument("--seconds", type=_seconds, default=1.0, help="for one row (default: 1)")
     others.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help="e.g. 'max*' 'transposed*'")
-    others.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    others.add_argument("--threads", type=_count, help="default: as fastconv chooses")
 
     transposed = subparsers.add_parser("transposed", help="transposed convolution against PyTorch, both layouts")
     transposed.set_defaults(command=commands.others, only=["transposed*"])
-    transposed.add_argument("--seconds", type=float, default=1.0, help="for one row (default: 1)")
-    transposed.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    transposed.add_argument("--seconds", type=_seconds, default=1.0, help="for one row (default: 1)")
+    transposed.add_argument("--threads", type=_count, help="default: as fastconv chooses")
 
     networks = subparsers.add_parser("networks", help="all convolutions of whole networks against every peer")
     networks.set_defaults(command=commands.networks)
@@ -102,8 +103,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     whole.add_argument("--training", action="store_true", help="steps of SGD; with lenet an epoch of digits too")
     whole.add_argument("--batch", type=_numbers, default=[4], metavar="N,...", help="of training (default: 4)")
     whole.add_argument("--inductor", action="store_true", help="torch.compile's own backend too; needs a C++ compiler")
-    whole.add_argument("--seconds", type=float, default=5.0, help="for a network (default: 5)")
-    whole.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    whole.add_argument("--seconds", type=_seconds, default=5.0, help="for a network (default: 5)")
+    whole.add_argument("--threads", type=_count, help="default: as fastconv chooses")
     whole.add_argument("--seed", type=int, default=0)
     whole.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     whole.add_argument("--quick", action="store_true", help="two small networks, three rounds")
@@ -116,13 +117,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
     overhead = subparsers.add_parser("overhead", help="what a call costs on a tiny image")
     overhead.set_defaults(command=commands.overhead)
-    overhead.add_argument("--seconds", type=float, default=3.0, help="for all calls together (default: 3)")
-    overhead.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    overhead.add_argument("--seconds", type=_seconds, default=3.0, help="for all calls together (default: 3)")
+    overhead.add_argument("--threads", type=_count, help="default: as fastconv chooses")
 
     threads = subparsers.add_parser("threads", help="what threads cost, alone and where cores are shared")
     threads.set_defaults(command=commands.threads)
-    threads.add_argument("--seconds", type=float, default=0.5, help="for one cell (default: 0.5)")
-    threads.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    threads.add_argument("--seconds", type=_seconds, default=0.5, help="for one cell (default: 0.5)")
+    threads.add_argument("--threads", type=_count, help="default: as fastconv chooses")
 
     gallery = subparsers.add_parser("gallery", help="the lectures told in pictures that the library draws")
     gallery.set_defaults(command=commands_more.gallery)
@@ -133,21 +134,21 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     images.add_argument("--full", action="store_true", help="a table of all SciPy's filters and OpenCV's, 8 minutes")
     images.add_argument("--filter", nargs="+", default=[], metavar="PATTERN", help="cells, e.g. 'signal.*' '* 8x8 *'")
     images.add_argument("--json", type=Path, metavar="FILE", help="write the cells of --full there")
-    images.add_argument("--sizes", type=int, nargs="+", metavar="K", help="kernel sizes (default: 3 to 63)")
-    images.add_argument("--seconds", type=float, default=12.0, help="for each of the four panels (default: 12)")
-    images.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    images.add_argument("--sizes", type=_odd, nargs="+", metavar="K", help="odd kernel sizes (default: 3 to 63)")
+    images.add_argument("--seconds", type=_seconds, default=12.0, help="for each of the four panels (default: 12)")
+    images.add_argument("--threads", type=_count, help="default: as fastconv chooses")
     images.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
 
     ladder = subparsers.add_parser("ladder", help="error against speed, for backends that trade one for the other")
     ladder.set_defaults(command=commands_more.ladder)
     ladder.add_argument("--layers", nargs="+", default=[], metavar="PATTERN", help="default: five dense layers")
-    ladder.add_argument("--seconds", type=float, default=2.0, help="for one layer (default: 2)")
-    ladder.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    ladder.add_argument("--seconds", type=_seconds, default=2.0, help="for one layer (default: 2)")
+    ladder.add_argument("--threads", type=_count, help="default: as fastconv chooses")
     ladder.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
 
     calibrate = subparsers.add_parser("calibrate", help="measure this machine for fastconv's cost model")
     calibrate.set_defaults(command=commands_more.calibrate)
-    calibrate.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    calibrate.add_argument("--threads", type=_count, help="default: as fastconv chooses")
     calibrate.add_argument("--out", type=Path, help="JSON file (default: where fastconv reads it)")
     return parser
 
@@ -155,9 +156,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--layers", nargs="+", default=[], metavar="PATTERN", help="e.g. 'resnet*' 'sweep_k3'")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=list(PASSES))
-    parser.add_argument("--max-kernel", type=int, metavar="K", help="leave out larger kernels")
+    parser.add_argument("--max-kernel", type=_count, metavar="K", help="leave out larger kernels")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--threads", type=int, help="default: as fastconv chooses")
+    parser.add_argument("--threads", type=_count, help="default: as fastconv chooses")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(folder), help=f"output folder (default: {folder})")
 
@@ -165,10 +166,32 @@ def _add_common(parser: argparse.ArgumentParser, folder: str) -> None:
 def _add_networks(parser: argparse.ArgumentParser, passes: tuple[str, ...], seconds: float) -> None:
     parser.add_argument("--networks", type=_words, default=[], metavar="PATTERN,...", help="e.g. resnet18,'mobile*'")
     parser.add_argument("--passes", type=_one_of(*passes), default=list(passes), help=",".join(passes))
-    parser.add_argument("--threads", type=int, help="default: as fastconv chooses")
-    parser.add_argument("--seconds", type=float, default=seconds, help=f"for a layer and pass (default: {seconds})")
+    parser.add_argument("--threads", type=_count, help="default: as fastconv chooses")
+    parser.add_argument("--seconds", type=_seconds, default=seconds, help=f"for a layer and pass (default: {seconds})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of 1 or more")
+    return int(text)
+
+
+def _odd(text: str) -> int:
+    if _count(text) % 2 == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be odd: an even kernel's middle is another pixel elsewhere")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a time in seconds")
+    return seconds
 
 
 def _words(text: str) -> list[str]:

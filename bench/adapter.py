@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Peer:
         Whether it takes part only where a pattern names it: each layer costs it many seconds before the first call.
     prepared : bool
         Whether the weights are prepared before the call.
+    transforms : bool
+        Whether the time depends on the image rather than on the kernel.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Peer:
     package = ""
     on_request = False
     prepared = False
+    transforms = False
+
+    @classmethod
+    def available(cls) -> bool:
+        """Whether it is installed."""
+        return find_spec(cls.module) is not None
 
     def start(self, threads: int) -> None:
         """Import the library and limit it to `threads` threads."""
@@ -50,6 +59,14 @@ class Peer:
     def to_numpy(self, result: Any) -> np.ndarray:
         """The result as (N, C, H, W)."""
         return np.asarray(result)
+
+
+def absent(peers: Iterable[type[Peer]]) -> str:
+    """Words on those that are not installed, and the packages that install them; empty where all are."""
+    missing = {peer.module: peer.package or peer.module for peer in peers if not peer.available()}
+    if not missing:
+        return ""
+    return f"Not installed, so not compared: {', '.join(missing)} (pip install {' '.join(missing.values())})"
 
 
 def single_plane(layer: Layer) -> bool:

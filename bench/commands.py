@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         around=settings.around and not partly,
         **{key: value for key, value in given.items() if value},
     )
+    runs.ensure_cells(settings)
     threads = arguments.threads or fastconv.get_num_threads()
     arguments.out.mkdir(parents=True, exist_ok=True)
     store = resume.Store(arguments.out / "interrupted.json", {**settings._asdict(), "threads": threads})

@@ -77,7 +77,7 @@ def gallery(arguments: argparse.Namespace) -> int:
 
 def images(arguments: argparse.Namespace) -> int:
     import fastconv
-    from bench import image_table, images, records
+    from bench import image_peers, image_table, images, records
 
     if arguments.full:
         return image_table.command(arguments, console)
@@ -91,8 +91,10 @@ def images(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     doc = {"environment": records.environment(threads), "rows": rows}
     (arguments.out / "images.json").write_text(json.dumps(doc, indent=1) + "\n", encoding="utf-8")
+    if words := image_peers.absent():
+        console.print(words, highlight=False, soft_wrap=True)
     for panel in images.PANELS:
-        for peer in ("OpenCV", "scipy.ndimage", "scipy.signal"):
+        for peer in dict.fromkeys(row["name"] for row in rows if row["name"] != "fastconv"):
             won = images.ratios(rows, panel.name, peer)
             if won:
                 each = "  ".join(f"{size}: {ratio:.2f}" for size, ratio in won.items())

@@ -15,7 +15,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import Cell, Forecast, interleave
 from bench.oracle import Oracle
-from bench.peers import absent, installed
+from bench.peers import PEERS, started
 from bench.probe import Lookout
 from bench.ratios import OURS, OURS_PREPARED, PEER, PEER_PREPARED
 from bench.records import benchmark_of, extra_info
@@ -24,6 +24,7 @@ from bench.workloads import PASSES, Layer, Tensors, load_layers, make_tensors, m
 
 TEST = "bench/compare.py::compare"
 SLOWEST_CALL = 4.0  # seconds; slower cells are left out
+_CROWD = 0.4  # of a layer's time: a cell that has taken as much is not visited again only to have nine rounds
 
 
 class Settings(NamedTuple):
@@ -48,6 +49,7 @@ class Comparer:
         self.benchmarks: list[dict[str, Any]] = []
         self.left_out: list[dict[str, str]] = []
         self.forecast = Forecast()
+        self.transforming: set[str] = set()
         self.rng = random.Random(settings.seed)
         self.threads: int = fastconv.get_num_threads()
         self.lookout = Lookout(self.threads)
@@ -55,13 +57,22 @@ class Comparer:
     def run(self) -> list[dict[str, Any]]:
         """Measure; returns entries of pytest-benchmark's ``benchmarks`` list."""
         s = self.settings
-        peers = [p for p in installed() if matches(p.name, s.peers) and (s.peers or not p.on_request)]
-        for peer in peers:
-            peer.start(self.threads)
-        self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed")
-        if words := absent():
-            self.console.print(words, highlight=False, soft_wrap=True)
-        groups = [(layer, pass_) for layer in load_layers(s.layers, s.max_kernel) for pass_ in s.passes]
+        layers = load_layers(s.layers, s.max_kernel)
+        for name in s.peers:
+            if not any(matches(kind.name, [name]) for kind in PEERS):
+                raise ValueError(f"peers: {name!r} fits none of {', '.join(kind.name for kind in PEERS)}")
+        known = fastconv.list_backends()
+        for name in s.backends:
+            if name != "auto" and name not in known and not any(full.split("/")[0] == name for full in known):
+                raise ValueError(f"backends: {name!r} is none of auto, {', '.join(known)}")
+        peers = started(
+            lambda peer: matches(peer.name, s.peers) and bool(s.peers or not peer.on_request),
+            self.threads,
+            self.console,
+        )
+        self.transforming = {peer.name for peer in peers if peer.transforms}
+        self.console.print("Peers:", ", ".join(peer.name for peer in peers) or "none installed", highlight=False)
+        groups = [(layer, pass_) for layer in layers for pass_ in s.passes]
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))
             for layer, pass_ in groups:
@@ -80,9 +91,9 @@ class Comparer:
             if cell is not None:
                 cells.append(cell)
                 errors[cell.name], notes[cell.name] = error, candidate.note
-        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout)
+        interleave(cells, s.seconds, rounds=s.rounds, rng=self.rng, watch=self.lookout, patience=_CROWD * s.seconds)
         for cell in cells:
-            self.forecast.learn((cell.name, pass_, layer.kind), layer.flops, min(cell.samples))
+            self.forecast.learn((cell.name, pass_, layer.kind), self._work(cell.name, layer), min(cell.samples))
             extra = extra_info(layer, pass_, cell.name, s.dtype, errors[cell.name], self.threads)
             self.benchmarks.append(benchmark_of(cell, {**extra, "note": notes[cell.name]}, TEST))
 
@@ -109,14 +120,23 @@ class Comparer:
     def _checked(self, candidate: Candidate, layer: Layer, pass_: str, oracle: Oracle) -> tuple[Cell | None, float]:
         """A warmed-up cell and its error, or None where there is no right answer in time."""
         name = candidate.name
-        predicted = self.forecast.predict((name, pass_, layer.kind), layer.flops)
+        kind, work = (name, pass_, layer.kind), self._work(name, layer)
+        predicted = self.forecast.predict(kind, work)
         if predicted > SLOWEST_CALL:
             self._leave_out(name, layer, pass_, f"predicted to take {predicted:.1f} s a call")
             return None, 0.0
         verdict = check(candidate, oracle)
+        if verdict.cell is not None and (took := verdict.cell.estimate) > SLOWEST_CALL:
+            self.forecast.learn(kind, work, took)  # so that larger layers are not tried
+            self._leave_out(name, layer, pass_, f"takes {took:.1f} s a call")
+            return None, 0.0
         if verdict.reason:
             self._leave_out(name, layer, pass_, verdict.reason)
         return verdict.cell, verdict.error
+
+    def _work(self, name: str, layer: Layer) -> int:
+        """What the time of a peer is taken to grow with."""
+        return layer.flops // (layer.kh * layer.kw) if name in self.transforming else layer.flops
 
     def _leave_out(self, name: str, layer: Layer, pass_: str, reason: str) -> None:
         self.left_out.append({"layer": layer.name, "pass": pass_, "backend": name, "reason": reason})

@@ -19,6 +19,7 @@ from bench.records import rows_of
 from bench.style import save
 
 _AHEAD, _BEHIND = "#0072B2", "#D55E00"
+_MANY = 7  # peers that a terminal has columns for
 
 
 def draw(doc: dict[str, Any], folder: Path) -> Path:
@@ -80,22 +81,30 @@ def details(c: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def tables(found: Sequence[Comparison]) -> list[Table]:
-    """For the terminal: the details of each comparison, and the summary last."""
+    """For the terminal: the details of each comparison, those of many peers in short, and the summary last."""
     made = []
     for c in found:
-        header, lines = details(c)
+        header, lines = details(c) if len(c.peers) <= _MANY else _against_the_best(c)
         table = _table(f"{c.title}: times as fast as", header)
         for line in lines:
             table.add_row(*(_coloured(text) if i > 1 else text for i, text in enumerate(line)))
         made.append(table)
     header, lines = summary(found)
-    table = _table("Geometric means", header[:-1])
-    for line in lines:
-        table.add_row(*(_coloured(text) if i > 1 else text for i, text in enumerate(line[:-1])))
+    means = _table("Geometric means: times as fast as", ["", *(line[0] for line in lines)])
+    for i, peer in enumerate(header[1:-1], 1):
+        means.add_row(peer, *(line[i] if i == 1 else _coloured(line[i]) for line in lines))
     worst = _table("The worst layers against the best peer", [header[0], header[-1]])
     for line in lines:
         worst.add_row(line[0], line[-1])
-    return [*made, table, worst]
+    return [*made, means, worst]
+
+
+def _against_the_best(c: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of one comparison that has too many peers for a terminal; the page has them all."""
+    lines = [
+        [layer, si(mine, "s"), f"{c.over_best(layer):.2f}", c.best_peer(layer)] for layer, (mine, _) in c.times.items()
+    ]
+    return ["layer", "time", "the best", "which is"], lines
 
 
 def _table(title: str, header: Sequence[str]) -> Table:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,9 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 import fastconv
+from bench import image_peers
 from bench.fits import geometric_mean, si
+from bench.image_peers import ImageLibrary
 from bench.measure import Cell, interleave
 from bench.style import save
 
@@ -25,6 +26,9 @@ _SLOWEST = 0.4  # seconds; a slower call is left out of larger sizes
 _LOOKS = {
     "fastconv": ("#0072B2", "o"),
     "OpenCV": ("#D55E00", "s"),
+    "OpenCV without IPP": ("#E69F00", "v"),
+    "DIPlib": ("#56B4E9", "P"),
+    "libvips": ("#666666", "X"),
     "scipy.ndimage": ("#009E73", "^"),
     "scipy.signal": ("#CC79A7", "D"),
 }
@@ -64,33 +68,37 @@ def kernel_of(panel: Panel, size: int, seed: int = 0) -> tuple[Any, Any]:
     return w / w.sum(), None
 
 
-def contestants(panel: Panel, image: Any, kernel: Any, line: Any, threads: int) -> dict[str, Callable[[], Any]]:
-    """Calls that filter the image, all with the edge repeated at the border."""
+class Contestant(NamedTuple):
+    """A call that filters the image, and what it takes to lie beyond the edge, as `numpy.pad` calls it."""
+
+    call: Callable[[], Any]
+    border: str = "symmetric"
+
+
+def contestants(
+    panel: Panel, image: Any, kernel: Any, line: Any, libraries: Sequence[ImageLibrary]
+) -> dict[str, Contestant]:
+    """By name; a library that has no such filter is left out."""
     from scipy import ndimage, signal
 
     calls: dict[str, Callable[[], Any]] = {"fastconv": lambda: fastconv.filter2d(image, kernel)}
-    if find_spec("cv2"):
-        import cv2
-
-        cv2.setNumThreads(threads)
-        border = cv2.BORDER_REFLECT
-        if line is None:
-            calls["OpenCV"] = lambda: cv2.filter2D(image, -1, kernel, borderType=border)
-        else:
-            calls["OpenCV"] = lambda: cv2.sepFilter2D(image, -1, line, line, borderType=border)
     if not panel.colour and line is None:
         calls["scipy.ndimage"] = lambda: ndimage.correlate(image, kernel)
         calls["scipy.signal"] = lambda: signal.correlate2d(image, kernel, "same", "symm")
     elif not panel.colour:
         calls["scipy.ndimage"] = lambda: ndimage.correlate1d(ndimage.correlate1d(image, line, 0), line, 1)
-    return calls
+    found = {name: Contestant(call) for name, call in calls.items()}
+    for library in libraries:
+        if (theirs := library.filtering(image, kernel, line)) is not None:
+            found[library.title] = Contestant(theirs, library.border)
+    return found
 
 
-def error_of(result: Any, image: Any, kernel: Any, rng: np.random.Generator) -> float:
+def error_of(result: Any, image: Any, kernel: Any, rng: np.random.Generator, border: Any = "symmetric") -> float:
     """Largest error at 200 random pixels and the corners, relative to the largest value of the image."""
     k = kernel.shape[0]
-    planes = image.reshape(SIDE, SIDE, -1)
-    padded = np.pad(planes, ((k // 2,) * 2, (k // 2,) * 2, (0, 0)), "symmetric").astype(np.float64)
+    planes, result = image.reshape(SIDE, SIDE, -1), np.asarray(result)
+    padded = np.pad(planes, ((k // 2,) * 2, (k // 2,) * 2, (0, 0)), border).astype(np.float64)
     worst, w = 0.0, kernel.astype(np.float64)
     corners = np.array([[0, 0], [0, SIDE - 1], [SIDE - 1, 0], [SIDE - 1, SIDE - 1]])
     for i, j in np.concatenate([corners, rng.integers(0, SIDE, (200, 2))]):
@@ -102,15 +110,15 @@ def error_of(result: Any, image: Any, kernel: Any, rng: np.random.Generator) -> 
 def measure(panel: Panel, sizes: tuple[int, ...], seconds: float, threads: int, seed: int = 0) -> list[dict[str, Any]]:
     """Median seconds of every contestant at every size; a wrong answer has an error and no time."""
     rng, order = np.random.default_rng(seed), random.Random(seed)
-    image, rows, slow = image_of(panel, seed), [], set()
+    image, rows, slow, libraries = image_of(panel, seed), [], set(), image_peers.started(threads)
     for size in sizes:
         kernel, line = kernel_of(panel, size, seed)
         cells, errors = [], {}
-        for name, call in contestants(panel, image, kernel, line, threads).items():
+        for name, (call, border) in contestants(panel, image, kernel, line, libraries).items():
             if name in slow:
                 continue
             cell = Cell(name, call)
-            errors[name] = error_of(call(), image, kernel, rng)
+            errors[name] = error_of(call(), image, kernel, rng, border)
             if errors[name] <= (1.01 / 255 if panel.colour else 1e-5):  # OpenCV's fixed point may be one off
                 cell.warm_up()
                 cells.append(cell)

@@ -143,6 +143,7 @@ def interleave(
     pause: float = PAUSE,
     rng: random.Random | None = None,
     watch: Watch | None = None,
+    patience: float | None = None,
 ) -> list[int]:
     """
     Measure warmed-up `cells` side by side; the samples are added to the cells.
@@ -154,7 +155,7 @@ def interleave(
     seconds : float
         Time for all of them together; each gets an equal share. The least number of rounds comes first.
     rounds : pair of int
-        Least and largest number of visits to each cell; calls so slow that the least would overrun the time are
+        Least and largest number of visits to each cell; calls so slow that the least would overrun `patience` are
         visited as often as it allows, twice in any case.
     pause : float
         Seconds of sleep before each visit, at least; see `settle`.
@@ -163,6 +164,9 @@ def interleave(
     watch : Watch, optional
         Is asked before and after each round. A round that was busy is taken once more and the busy one forgotten, as
         long as time is left; a third of the rounds at most.
+    patience : float, optional
+        Seconds that a cell may take for the least number of rounds (default: `seconds`). With many cells the whole
+        takes up to as many times as long, so they should have less.
 
     Returns
     -------
@@ -171,11 +175,11 @@ def interleave(
     """
     if not cells:
         return []
-    share = seconds / len(cells)
+    share, most = seconds / len(cells), seconds if patience is None else patience
     visits = []
     for cell in cells:
         cost = cell.cost(3 * pause)  # what `settle` takes after most
-        least = rounds[0] if rounds[0] * cost <= seconds else max(2, min(rounds[0], int(seconds / cost)))
+        least = rounds[0] if rounds[0] * cost <= most else max(2, min(rounds[0], int(most / cost)))
         visits.append(max(least, min(rounds[1], int(share / cost))))
     enabled = gc.isenabled()
     gc.disable()

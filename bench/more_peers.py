@@ -1,4 +1,4 @@
-"""More libraries, each where it can win: mobile inference engines, PyTorch's own compiler, other FFTs under SciPy."""
+"""More libraries, each where it can win: mobile inference engines, PyTorch's own compiler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.adapter import Call, Peer, single_plane
+from bench.adapter import Call, Peer
 from bench.workloads import Layer, Tensors
 
 
@@ -109,21 +109,20 @@ class Ncnn(Inference):
 
 
 class Mnn(Inference):
-    """MNN's expressions; the call ends when the result is read."""
+    """MNN: an expression saved and loaded as a module, whose weights are prepared; the call ends with its result."""
 
     name = "mnn"
     module = "MNN"
 
     def start(self, threads: int) -> None:
         self.mnn: Any = import_module("MNN")
-        self.expr: Any = self.mnn.expr
-        self.mnn.expr.set_thread_number(threads)
+        self.runtime = self.mnn.nn.create_runtime_manager(({"backend": 0, "numThread": threads, "precision": "high"},))
 
     def _loaded(self, layer: Layer, tensors: Tensors, bias: np.ndarray | None) -> Call | None:
         if bias is not None or layer.groups not in (1, layer.ci):  # groups of several channels it computes wrongly
             return None
-        F = self.expr
-        x = F.placeholder(layer.x_shape, F.NCHW)
+        F = self.mnn.expr
+        x, given = (F.placeholder(layer.x_shape, F.NCHW) for _ in range(2))
         w = F.const(tensors.w, list(tensors.w.shape), F.NCHW)
         b = F.const(np.zeros(layer.co, np.float32), [layer.co], F.NCHW)
         ph, pw = layer.pads
@@ -132,40 +131,17 @@ class Mnn(Inference):
             F.Padding_Mode.CAFFE,
         )  # fmt: skip
         y = F.convert(y, F.NCHW)
+        x.name, y.name = "x", "y"
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder, "conv.mnn"))
+            F.save([y], file)
+            module = self.mnn.nn.load_module_from_file(file, ["x"], ["y"], runtime_manager=self.runtime)
 
         def run() -> Any:
-            x.write(tensors.x)
-            return y.read()
+            given.write(tensors.x)  # an expression that was read keeps its result, a module computes anew
+            return module.forward([given])[0].read()
 
         return run
 
 
-class PyFftw(Peer):
-    """``scipy.signal.oaconvolve`` on pyFFTW's transforms: one image of one channel."""
-
-    name = "oaconvolve pyfftw"
-    module = "pyfftw"
-
-    def start(self, threads: int) -> None:
-        self.signal: Any = import_module("scipy.signal")
-        self.fft: Any = import_module("scipy.fft")
-        self.threads = threads
-        self.backend: Any = import_module("pyfftw.interfaces.scipy_fft")
-        import_module("pyfftw").interfaces.cache.enable()  # of plans
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not single_plane(layer):
-            return None
-        image, flipped = tensors.x[0, 0], np.ascontiguousarray(tensors.w[0, 0, ::-1, ::-1])
-
-        def run() -> Any:
-            with self.fft.set_backend(self.backend, only=True), self.fft.set_workers(self.threads):
-                return self.signal.oaconvolve(image, flipped, mode="same")
-
-        return run
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        return np.asarray(result)[None, None]
-
-
-MORE: tuple[type[Peer], ...] = (TorchCompiled, Ncnn, Mnn, PyFftw)
+MORE: tuple[type[Peer], ...] = (TorchCompiled, Ncnn, Mnn)

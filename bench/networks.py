@@ -23,7 +23,7 @@ from bench.adapter import Peer
 from bench.checks import Candidate, check
 from bench.measure import interleave
 from bench.oracle import FusedOracle, Oracle
-from bench.peers import absent, installed
+from bench.peers import started
 from bench.probe import Probe, probe
 from bench.run import progress_bar
 from bench.workloads import Layer, Tensors, load_networks, make_tensors, matches
@@ -116,11 +116,7 @@ class Measurer:
     def run(self) -> list[Record]:
         """Measure everything; the progress bar goes to the console."""
         networks = load_networks(self.settings.networks)
-        peers = [peer for peer in installed() if matches(peer.name, self.settings.peers)]
-        for peer in peers:
-            peer.start(self.threads)
-        if words := absent():
-            self.console.print(words, highlight=False, soft_wrap=True)
+        peers = started(lambda peer: matches(peer.name, self.settings.peers), self.threads, self.console)
         groups = list(self._groups(networks))
         with progress_bar(self.console) as progress:
             task = progress.add_task("", total=len(groups))

@@ -27,6 +27,7 @@ TRANSPOSED = (
     (4, 128, 28, 64, 3, 2, 1, 1),
 )
 POOLS = tuple(product((1, 8), (64, 256), (112, 28), ((2, 2, 0), (3, 2, 1))))  # n, channels, size, (k, stride, padding)
+OPERATIONS = ("transposed", "transposed, channels last", "max", "average", "max, backward", "average, backward")
 _TOLERANCE = 1e-5  # of the largest number
 
 
@@ -59,7 +60,11 @@ def measure(patterns: Sequence[str], seconds: float, threads: int) -> list[Row]:
     ------
     RuntimeError
         If PyTorch is not installed.
+    ValueError
+        If no operation fits.
     """
+    if not any(matches(operation, patterns) for operation in OPERATIONS):
+        raise ValueError(f"only: {' '.join(patterns)} fits none of {'; '.join(OPERATIONS)}")
     if find_spec("torch") is None:
         raise RuntimeError("PyTorch is not installed")
     torch = import_module("torch")

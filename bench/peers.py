@@ -9,16 +9,22 @@ except where the library knows only prepared ones (`prepared`): those meet fastc
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.markup import escape
 
+from bench import adapter
 from bench.adapter import Call, Peer, single_plane
+from bench.fft_peers import Ducc, MklFft, PyFftw
+from bench.image_peers import LIBRARIES
 from bench.inference_peers import OnnxRuntime, OpenVino, OpenVinoChannelsLast
 from bench.litert_peer import LiteRt
 from bench.more_peers import MORE
+from bench.onednn_peer import OneDnn
 from bench.workloads import Layer, Tensors
 
 
@@ -106,27 +112,6 @@ class Jax(Peer):
         return lambda: function(*arguments).block_until_ready()
 
 
-class OpenCv(Peer):
-    """``cv2.filter2D``: one image of one channel, same size out, zeros around it."""
-
-    name = "opencv"
-    module = "cv2"
-    package = "opencv-python-headless"
-
-    def start(self, threads: int) -> None:
-        self.cv2: Any = import_module("cv2")
-        self.cv2.setNumThreads(threads)
-
-    def call(self, layer: Layer, pass_: str, tensors: Tensors) -> Call | None:
-        if pass_ != "forward" or not single_plane(layer):
-            return None
-        cv2, image, kernel = self.cv2, tensors.x[0, 0], tensors.w[0, 0]
-        return lambda: cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_CONSTANT)
-
-    def to_numpy(self, result: Any) -> np.ndarray:
-        return np.asarray(result)[None, None]
-
-
 class SciPyDirect(Peer):
     """``scipy.ndimage.correlate`` on one image of one channel; one thread."""
 
@@ -150,6 +135,7 @@ class SciPyFft(SciPyDirect):
     """``scipy.signal.oaconvolve`` on one image of one channel; one thread."""
 
     name = "scipy oaconvolve"
+    transforms = True
 
     def start(self, threads: int) -> None:
         self.signal: Any = import_module("scipy.signal")
@@ -169,22 +155,39 @@ PEERS: tuple[type[Peer], ...] = (
     OpenVino,
     OpenVinoChannelsLast,
     Jax,
-    OpenCv,
     SciPyDirect,
     SciPyFft,
+    *LIBRARIES,
+    OneDnn,
     *MORE,
     LiteRt,
+    PyFftw,
+    MklFft,
+    Ducc,
 )
 
 
 def absent() -> str:
     """Words on the peers that are not installed, and the packages that install them; empty where all are."""
-    missing = {peer.module: peer.package or peer.module for peer in PEERS if find_spec(peer.module) is None}
-    if not missing:
-        return ""
-    return f"Not installed, so not compared: {', '.join(missing)} (pip install {' '.join(missing.values())})"
+    return adapter.absent(PEERS)
 
 
 def installed() -> list[Peer]:
-    """An adapter for every peer whose library can be imported."""
-    return [peer() for peer in PEERS if find_spec(peer.module) is not None]
+    """An adapter for every peer whose library is there."""
+    return [peer() for peer in PEERS if peer.available()]
+
+
+def started(wanted: Callable[[Peer], bool], threads: int, console: Console) -> list[Peer]:
+    """The wanted ones, ready to compute with so many threads; the console names those that are absent or broken."""
+    found = []
+    for peer in filter(wanted, installed()):
+        try:
+            peer.start(threads)
+        except Exception as failure:  # one broken library must not end the measurement of the others
+            reason = (str(failure).splitlines() or [""])[0]
+            console.print(f"[yellow]left out[/] {peer.name}: {escape(f'{type(failure).__name__}: {reason}')}")
+        else:
+            found.append(peer)
+    if words := absent():
+        console.print(words, highlight=False, soft_wrap=True)
+    return found

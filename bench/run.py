@@ -50,6 +50,26 @@ QUICK = Settings(
 )
 
 
+def ensure_cells(settings: Settings) -> None:
+    """
+    Before anything is measured: whether the patterns leave anything to measure.
+
+    Raises
+    ------
+    ValueError
+        Naming the pattern that fits nothing.
+    """
+    backends, layers = subjects.backends(settings.backends), load_layers(settings.layers, settings.max_kernel)
+    if not backends:
+        raise ValueError(f"backends: {' '.join(settings.backends)} fits none of {', '.join(subjects.backends(()))}")
+    names = [layer.name for layer in (*layers, *(photo_layers() if settings.photo else ()))]
+    cells = (f"{name} {pass_} {backend}" for name in names for pass_ in settings.passes for backend in backends)
+    if not any(matches(cell, settings.cells) for cell in cells):
+        raise ValueError(
+            f"filter: {' '.join(settings.cells)} fits no 'layer pass backend', such as 'sweep_k3 forward *'"
+        )
+
+
 @dataclass
 class Outcome:
     """What a run brought: pytest-benchmark entries, and what has no time and why."""

@@ -165,7 +165,9 @@ def load_layers(patterns: Iterable[str] = (), max_kernel: int | None = None) -> 
         if matches(layer.name, patterns) and (max_kernel is None or layer.kernel <= max_kernel)
     ]
     if not chosen:
-        raise ValueError(f"no layer fits {patterns} with kernels up to {max_kernel}")
+        known = ", ".join(dict.fromkeys(f"{layer.name.split('_')[0]}*" for layer in layers))
+        size = "" if max_kernel is None else f" with kernels up to {max_kernel}"
+        raise ValueError(f"layers: {' '.join(patterns) or 'none'} fits none of {known}{size}")
     return sorted(chosen, key=lambda layer: layer.flops)
 
 

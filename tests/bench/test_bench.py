@@ -224,7 +224,7 @@ def test_layer_sizes_and_counts():
     (depthwise,) = workloads.load_layers(["mobilenet_dw_s1"])
     assert depthwise.flops == 2 * 4 * 144 * 56 * 56 * 9
     assert all(layer.kernel <= 5 for layer in workloads.load_layers(max_kernel=5))
-    with pytest.raises(ValueError, match="no layer fits"):
+    with pytest.raises(ValueError, match="no_such_layer fits none of lenet"):
         workloads.load_layers(["no_such_layer"])
 
 
@@ -416,7 +416,7 @@ def test_images_with_a_wrong_pixel_get_no_time(monkeypatch: pytest.MonkeyPatch) 
     from bench import images
 
     monkeypatch.setattr(images, "SIDE", 40)
-    wrong = {"fastconv": lambda: np.zeros((40, 40), np.float32)}
+    wrong = {"fastconv": images.Contestant(lambda: np.zeros((40, 40), np.float32))}
     monkeypatch.setattr(images, "contestants", lambda *_: wrong)
     (row,) = images.measure(images.PANELS[0], (3,), 0.01, 1)
     assert row["seconds"] is None and row["error"] > 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import subprocess
 import sys
 from importlib import import_module
@@ -82,11 +83,30 @@ def test_anchors_that_are_linked_are_there() -> None:
             assert anchor in slugs, f"{page.name} links {target}#{anchor}"
 
 
+@pytest.mark.parametrize("script", sorted(DOCS.glob("gallery/*/plot_*.py")), ids=lambda path: path.stem)
+def test_gallery(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example runs by itself, where the site's builder runs it, and draws something."""
+    for module in ("sklearn", "rich", "PIL"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(script.parent)
+    with contextlib.redirect_stdout(io.StringIO()):
+        runpy.run_path(str(script))
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    plt.close("all")
+    assert figures and all(axis.has_data() for figure in figures for axis in figure.axes)
+
+
 def test_it_builds_without_a_warning(tmp_path: Path) -> None:
-    if any(find_spec(name) is None for name in ("sphinx", "myst_parser", "numpydoc", "furo", "torch")):
+    needed = ("sphinx", "myst_parser", "numpydoc", "sphinx_gallery", "furo", "sklearn", "torch")
+    if any(find_spec(name) is None for name in needed):
         pytest.skip("what builds the site is not installed: pip install '.[docs,torch]'")
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
-    page = (tmp_path / "lectures.html").read_text()
-    assert "<math" in page and not re.search(r"<(script|link)[^>]*(src|href)=.https?:", page)
+    for name in ("lectures.html", "lectures/training.html", "auto_gallery/index.html", "reliability.html"):
+        page = (tmp_path / name).read_text()
+        assert not re.search(r"<(script|link|img)[^>]*(src|href)=.https?:", page), name
+        assert ("<math" in page) == name.startswith("lectures")
