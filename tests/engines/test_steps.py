@@ -175,7 +175,7 @@ def forget_filters() -> None:
     """Image filters keep steps of their own."""
     for module in [m for name, m in list(sys.modules.items()) if name.startswith("fastconv.images.")]:
         for kept in vars(module).values():
-            if hasattr(kept, "cache_clear"):
+            if hasattr(kept, "cache_clear") and not isinstance(kept, type):
                 kept.cache_clear()
 
 
