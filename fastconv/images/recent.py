@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _CALLS, _KERNELS = 512, 4  # different calls, and the last kernels of each
+_BYTES = 1 << 15  # of these kernels together, unless the last one is larger
 
 
 class ByKernel(Generic[T]):
@@ -31,7 +32,7 @@ class ByKernel(Generic[T]):
                 return made
         made = self._make(kernel, *said)
         last.insert(0, (kernel, made))
-        del last[_KERNELS:]
+        del last[max(1, min(_KERNELS, _BYTES // max(1, len(kernel)))) :]
         return made
 
     def cache_clear(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastconv.images.recent import _KERNELS, ByKernel
+from fastconv.images.recent import _BYTES, _KERNELS, ByKernel
 
 
 def test_kernels_are_compared_and_the_last_ones_kept() -> None:
@@ -22,3 +22,17 @@ def test_kernels_are_compared_and_the_last_ones_kept() -> None:
         make(names[0], [])
     make.cache_clear()
     assert make(names[0], 3) == 9
+
+
+def test_large_kernels_do_not_pile_up() -> None:
+    made: list[bytes] = []
+
+    @ByKernel
+    def make(kernel: bytes) -> int:
+        made.append(kernel[:1])
+        return len(made)
+
+    halves = [bytes([i]) * (_BYTES // 2) for i in range(3)]
+    assert [make(k) for k in halves] == [1, 2, 3] and make(halves[1]) == 2 and make(halves[0]) == 4
+    large = [bytes([i]) * (2 * _BYTES) for i in range(2)]
+    assert make(large[0]) == 5 == make(large[0]) and make(large[1]) == 6 and make(large[0]) == 7
