@@ -195,10 +195,10 @@ class Search:
             return cost
         moved = 2 * sum(sizes) * p.itemsize
         bandwidth = self.rates.copy_gbs  # beyond the caches two threads are no faster: one reads what the other wrote
-        if b.vector_bytes < 64:
-            bandwidth *= _FAR
         if moved <= _CACHED:
             bandwidth = 2 * (bandwidth if threads == 1 else self.rates.copy_gbs_all)
+        elif b.vector_bytes < 64:
+            bandwidth *= _FAR
         launch = self.rates.launch_us if threads > 1 else _CALL
         seconds = moved / (bandwidth * 1e9) + len(sizes) * launch * 1e-6
         return Cost(cost.flops, cost.bytes + moved, cost.seconds + seconds)

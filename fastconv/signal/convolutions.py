@@ -242,16 +242,12 @@ def _by_parts(
     native = x.astype(dtype if x.dtype.kind == "c" else real, order="C", copy=False)
     image = native.view(real).reshape(*x.shape, native.itemsize // real.itemsize)
     see = filtering.window(x.shape, (-lead[0], -lead[1]), (count[0], count[1]), (mode, mode), 0.0)
-    y = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1), dtype)
-    for k, part in enumerate((w.real, w.imag) if w.dtype.kind == "c" else (w,)):
-        sums = np.empty((*y.shape, image.shape[2]), real)
+    found = []
+    for part in (w.real, w.imag) if w.dtype.kind == "c" else (w,):
+        sums = np.empty((count[0] - w.shape[0] + 1, count[1] - w.shape[1] + 1, image.shape[2]), real)
         correlate(image, part, sums, see, how, spreads=spreads)
-        if image.shape[2] == 1:
-            y.view(real).reshape(*y.shape, 2)[:, :, k] = sums[:, :, 0]
-        elif k == 0:
-            y = sums.view(dtype)[:, :, 0]
-        else:
-            y += 1j * sums.view(dtype)[:, :, 0]
+        found.append((sums if image.shape[2] == 1 else sums.view(dtype))[:, :, 0])
+    y = found[0] if len(found) == 1 else found[0] + 1j * found[1]
     return y if filtering.finite(y.view(real)) else None
 
 
@@ -270,9 +266,9 @@ def _by_size(in1: Numbers, in2: Numbers, mode: Any, axes: Any) -> Any:
     dtype = _FLOAT64 if x.dtype.kind in "iu" or w.dtype.kind in "iu" else np.result_type(x, w)
     lead, count = lead_of(w.shape, mode, True), count_of(x.shape, w.shape, mode)
     y = _correlate(x, w[::-1, ::-1], dtype, lead, count, "zeros", 0.0, spreads=True)
-    return (
-        y if y is None or dtype.kind == "c" or filtering.finite(y) else None
-    )  # FFTs spread what is not finite: so does SciPy then
+    if y is None or (dtype.kind == "f" and not filtering.finite(y)):
+        return None  # FFTs spread what is not finite: so does SciPy then
+    return y
 
 
 _BOTH = ([0, 1], [-2, -1], [-1, 0], [-2, 1])
