@@ -38,33 +38,51 @@ typedef void direct_kernel(const direct_job *, const real *x, const real *w, rea
 
 #define DIRECT_HOLD_POINTER(p) __asm__ volatile("" : "+r"(p))
 
+/* With 16 registers a block has 12 sums, and what does not multiply counts where two hardware threads share a core: four
+   steps of the products are one round of a loop, and up to six pixels have pointers of their own. */
+#define DIRECT_FOUR (FC_REGISTERS == 16 && FC_FMA)
+#define DIRECT_SHARED(nr) (DIRECT_FOUR && nr <= 6 ? 1 : 3)
+
+/* One step, with numbers c + m of the runs; `shared` pixels have one pointer. */
+FC_INLINE void direct_step(const int nv, const int nr, const int sums, const int shared, vec (*a)[4], const real **q,
+                           const ptrdiff_t px, const ptrdiff_t c, const int m, const real *w) {
+    const int held = nv == 4 ? DIRECT_HELD : nv;
+    FC_UNROLL for (int j = 0; j < nv; j += held) {
+        vec b[4];
+        FC_UNROLL for (int k = 0; k < held; k++) {
+            b[k] = vload(w + (j + k) * LANES);
+            DIRECT_HOLD(b[k]);
+        }
+        if (held < nv) FC_UNROLL for (int k = 0; shared * k < nr; k++) DIRECT_HOLD_POINTER(q[k]); /* broadcast anew */
+        FC_UNROLL for (int r = 0; r < nr; r++) {
+            vec s = vset(sums ? q[0][r] : q[r / shared][r % shared * px + c + m]);
+            FC_UNROLL for (int k = 0; k < held; k++)
+                if (FC_FMA && sums) a[r][j + k] += s * b[k];
+                else vmultiply_add(&a[r][j + k], s, b[k]);
+        }
+    }
+}
+
 FC_INLINE void direct_multiply(const int nv, const int nr, const int sums, vec (*a)[4], const direct_job *job,
                                const real *x, const real *w) {
-    const int held = nv == 4 ? DIRECT_HELD : nv;
-    const ptrdiff_t px = sums ? 1 : job->pixel, step = sums ? job->pixel : 1, n = job->n;
+    const int shared = sums ? nr : DIRECT_SHARED(nr);
+    const ptrdiff_t px = sums ? 1 : job->pixel, step = sums ? job->pixel : 1;
+    const ptrdiff_t fours = DIRECT_FOUR && !sums ? job->n & ~(ptrdiff_t)3 : 0;
     for (ptrdiff_t u = 0; u < job->rows; u++)
         for (ptrdiff_t t = 0; t < job->taps; t++) {
-            const real *q[5];
-            FC_UNROLL for (int k = 0; 3 * k < nr; k++) {
-                q[k] = x + u * job->row + t * job->tap + 3 * k * px;
-                DIRECT_HOLD_POINTER(q[k]); /* three pixels from each, not a pointer a pixel */
+            const real *q[5 + DIRECT_FOUR];
+            FC_UNROLL for (int k = 0; shared * k < nr; k++) {
+                q[k] = x + u * job->row + t * job->tap + shared * k * px + fours;
+                DIRECT_HOLD_POINTER(q[k]); /* where pixels are many, not one for each */
             }
-            for (ptrdiff_t c = 0; c < n; c++) {
-                FC_UNROLL for (int j = 0; j < nv; j += held) {
-                    vec b[4];
-                    FC_UNROLL for (int k = 0; k < held; k++) {
-                        b[k] = vload(w + (j + k) * LANES);
-                        DIRECT_HOLD(b[k]);
-                    }
-                    /* broadcast anew */
-                    if (held < nv) FC_UNROLL for (int k = 0; 3 * k < nr; k++) DIRECT_HOLD_POINTER(q[k]);
-                    FC_UNROLL for (int r = 0; r < nr; r++) {
-                        vec s = vset(sums ? q[0][r] : q[r / 3][r % 3 * px]);
-                        FC_UNROLL for (int k = 0; k < held; k++) a[r][j + k] += s * b[k];
-                    }
+            for (ptrdiff_t c = -fours; c != 0; c += 4, w += 4 * nv * LANES) /* one index for all pointers */
+                FC_UNROLL for (int m = 0; m < 4; m++) {
+                    direct_step(nv, nr, 0, shared, a, q, px, c, m, w + m * nv * LANES);
+                    FC_IN_ORDER();
                 }
-                w += nv * LANES;
-                FC_UNROLL for (int k = 0; 3 * k < nr; k++) q[k] += step;
+            for (ptrdiff_t c = job->n - fours; c != 0; c--, w += nv * LANES) {
+                direct_step(nv, nr, sums, shared, a, q, px, 0, 0, w);
+                FC_UNROLL for (int k = 0; shared * k < nr; k++) q[k] += step;
             }
         }
 }

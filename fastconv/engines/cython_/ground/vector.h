@@ -48,6 +48,23 @@ FC_INLINE void fetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 FC_INLINE void fetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 FC_INLINE void fetch_w(const void *p) { __builtin_prefetch(p, 1, 3); }
 
+/* a += s * b in the register of a: GCC would go on in that of s, and run out of registers */
+#if VBYTES == 32 && defined(__FMA__)
+#define FC_FMA 1
+#ifdef FC_DOUBLE
+#define FC_FMADD "vfmadd231pd"
+#else
+#define FC_FMADD "vfmadd231ps"
+#endif
+FC_INLINE void vmultiply_add(vec *a, vec s, vec b) { __asm__(FC_FMADD " %2, %1, %0" : "+x"(*a) : "x"(s), "x"(b)); }
+#else
+#define FC_FMA 0
+FC_INLINE void vmultiply_add(vec *a, vec s, vec b) { *a += s * b; }
+#endif
+
+/* what is loaded below is not loaded above: GCC would load early, and spill sums */
+#define FC_IN_ORDER() __asm__ volatile("" ::: "memory")
+
 /* a > b ? a : b and a < b ? a : b: b where they are not ordered */
 #if VBYTES == 64 && defined(__AVX512F__)
 #include <immintrin.h>

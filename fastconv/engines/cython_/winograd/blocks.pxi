@@ -3,12 +3,19 @@
 
 cdef extern from *:
     """
-    #define WINO_TILES (FC_REGISTERS == 32 ? 14 : 6) /* tiles of the register block: 28 (or 12) accumulators */
     #define WINO_AHEAD 12 /* pixels from a prefetch to their use */
     """
     enum:
-        WINO_TILES
         WINO_AHEAD
+
+cdef extern from "winograd/multiply.h" nogil:
+    enum:
+        WINO_TILES
+        WINO_ROWS
+        WINO_COLS
+    void wino_products(int nt, const real* V, const real* U, real* M, intp mc, intp n, intp length, bint onto)
+    void wino_sums(int nv, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss, intp tiles, bint onto,
+                   const real* next)
 
 cdef struct WinoRun:
     intp image, first, count  # pixels of a plane in one piece

@@ -19,60 +19,6 @@ cdef void _wino_fetch_weights(const WinogradPass* q, const real* w, intp group, 
             fetch(w + r * step + 16 * i)
 
 
-cdef struct WinoProducts:
-    const real* V
-    const real* U
-    real* M
-    intp mc, ci
-    bint first
-
-
-cdef inline void _wino_multiply_block(int nt, const void* args) noexcept nogil:
-    """M[2][.][LANES] (+)= sum over ci channels of V[ci/LANES][nt][LANES] * U[ci][2][LANES]."""
-    cdef const WinoProducts* p = <const WinoProducts*> args
-    cdef const real* V = p.V
-    cdef const real* U = p.U
-    cdef real* M = p.M
-    cdef vec a[14][2]
-    cdef vec b, u0, u1
-    cdef intp l, ci = p.ci, mc = p.mc
-    cdef int t
-    for t in range(nt):
-        a[t][0] = vzero()
-        a[t][1] = vzero()
-    while ci > 0:
-        for l in range(min(ci, <intp> LANES)):
-            fetch(U + 32 * LANES)
-            fetch(U + 33 * LANES)
-            u0 = vload(U)
-            u1 = vload(U + LANES)
-            for t in range(nt):
-                b = vset(V[t * LANES + l])
-                a[t][0] += b * u0
-                a[t][1] += b * u1
-            U += 2 * LANES
-        V += nt * LANES
-        ci -= LANES
-    if p.first:
-        for t in range(nt):
-            vstore(M + t * LANES, a[t][0])
-            vstore(M + mc + t * LANES, a[t][1])
-    else:
-        for t in range(nt):
-            vstore(M + t * LANES, vload(M + t * LANES) + a[t][0])
-            vstore(M + mc + t * LANES, vload(M + mc + t * LANES) + a[t][1])
-
-
-cdef void _wino_multiply(intp nt, const real* V, const real* U, real* M, intp mc, intp ci, intp length,
-                         bint first) noexcept nogil:
-    cdef intp c
-    cdef WinoProducts p = WinoProducts(V, U, M, mc, ci, first)
-    for c in range(_wino_ceil(ci, length)):
-        p.ci = min(ci - c * length, length)
-        fc_cases(_wino_multiply_block, <int> nt, WINO_TILES, &p)
-        p.V, p.U, p.first = p.V + length * nt, p.U + length * 2 * LANES, False
-
-
 cdef void _wino_input_part(const WinogradPass* q, const real* x, intp group, intp first, intp stop,
                            const WinoBlock* k, real* V, real* area, const real* coef) noexcept nogil:
     """Pack and transform vectors first .. stop of a group's channels; area: the thread's own memory."""
@@ -118,8 +64,8 @@ cdef void _wino_panel_part(const WinoCall* a, intp group, intp o, const WinoBloc
                 _wino_fetch_weights(q, a.w, group, o + 2 * LANES * ((j + 1) // chunks), (j + 1) % chunks * q.kc, f, F)
             for g in range(groups):
                 t, e = k.tiles * g // groups, k.tiles * (g + 1) // groups
-                _wino_multiply(e - t, V + f * q.vf + t * q.cip + (e - t) * j * q.kc, u + f * q.uf,
-                               M + f * q.mf + t * LANES, k.tiles * LANES, n, q.sum, j == 0)
+                wino_products(<int> (e - t), V + f * q.vf + t * q.cip + (e - t) * j * q.kc, u + f * q.uf,
+                              M + f * q.mf + t * LANES, k.tiles * LANES, n, q.sum, j > 0)
     for s in range(min(2, _wino_ceil(q.co - o, LANES))):
         _wino_outputs(q, k, M + s * k.tiles * LANES, slots, a.coef)
         _wino_unpack(q, &k.y, slots, a.bias, a.residual, a.y, group, o + s * LANES, a.activation)

@@ -3,14 +3,6 @@
 # Layout: X[f][ci/LANES][tile][LANES] and Q[f][co/LANES][tile][LANES], so that products read both in one run; S in
 # blocks [rows outputs][cols vectors of inputs][f][LANES] that stay in a core's cache until they are transformed back.
 
-cdef extern from *:
-    """
-    #define WINO_ROWS (VBYTES == 64 ? 8 : LANES < 4 ? LANES : 4) /* outputs of the register block, 2 vectors each */
-    """
-    enum:
-        WINO_ROWS
-
-
 cdef inline void _wino_dy_loop(int form, const void* args) noexcept nogil:
     cdef const WinoTiles* a = <const WinoTiles*> args
     cdef const WinogradPass* q = a.q
@@ -82,52 +74,12 @@ cdef inline void _wino_taps_loop(int form, const void* args) noexcept nogil:
         _wino_put(taps, t, p.w, <int> p.channels)
 
 
-cdef inline void _wino_sum_block(const int nv, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss,
-                                 intp tiles, bint first, const real* next) noexcept nogil:
-    """S[WINO_ROWS][nv vectors] (+)= sum over tiles of Q[tile][WINO_ROWS] * X[nv][tile]; next: fetched meanwhile."""
-    cdef vec a[WINO_ROWS][2]
-    cdef vec u[2]
-    cdef vec b
-    cdef intp t
-    cdef int i, v
-    for i in range(WINO_ROWS):
-        for v in range(nv):
-            a[i][v] = vzero()
-    if not first:
-        for i in range(WINO_ROWS):
-            for v in range(nv):
-                fetch(S + i * ss + v * vs)
-    for t in range(tiles):
-        fetch_l2(next + t * LANES)
-        for v in range(nv):
-            u[v] = vload(X + v * xs + t * LANES)
-        for i in range(WINO_ROWS):
-            b = vset(Q[t * LANES + i])
-            for v in range(nv):
-                a[i][v] += b * u[v]
-    if first:
-        for i in range(WINO_ROWS):
-            for v in range(nv):
-                vstore(S + i * ss + v * vs, a[i][v])
-    else:
-        for i in range(WINO_ROWS):
-            for v in range(nv):
-                vstore(S + i * ss + v * vs, vload(S + i * ss + v * vs) + a[i][v])
-
-
-cdef void _wino_sum(bint pair, const real* Q, const real* X, intp xs, real* S, intp vs, intp ss, intp tiles,
-                    bint first, const real* next) noexcept nogil:
-    if pair:
-        _wino_sum_block(2, Q, X, xs, S, vs, ss, tiles, first, next)
-    else:
-        _wino_sum_block(1, Q, X, xs, S, vs, ss, tiles, first, next)
-
-
 cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* S, intp tiles, intp o0, intp o1,
                      intp c0,
                      intp c1, bint first) noexcept nogil:
     """S (+)= so many tiles, outputs o0..o1, vectors c0..c1 of inputs; o0 is a multiple of WINO_ROWS."""
     cdef intp stride = q.held * LANES, row = q.cols * q.square, sums = _wino_ceil(tiles, q.sum)
+    cdef intp pieces = _wino_ceil(c1 - c0, WINO_COLS), p, n
     cdef intp vq = _wino_ceil(o1 - o0, LANES), f, c, o, i, j, k, t
     cdef const real* a
     cdef const real* b
@@ -135,7 +87,9 @@ cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* 
     cdef real* s
     for f in range((q.mh + q.rh - 1) * (q.mw + q.rw - 1)):
         k = 0
-        for c in range(c0, c1, 2):
+        for p in range(pieces):
+            c = c0 + split(c1 - c0, p, pieces)
+            n = c0 + split(c1 - c0, p + 1, pieces) - c
             b = X + f * q.vf + c * stride
             for i in range(_wino_ceil(o1 - o0, WINO_ROWS)):
                 o = o0 + i * WINO_ROWS
@@ -150,8 +104,8 @@ cdef void _wino_sums(const WinogradPass* q, const real* Q, const real* X, real* 
                 s = S + i * WINO_ROWS * row + (c - c0) * q.square + f * LANES
                 for j in range(sums):  # short sums have smaller errors
                     t = j * q.sum
-                    _wino_sum(c + 1 < c1, a + t * LANES, b + t * LANES, stride, s, q.square, row,
-                              min(tiles - t, q.sum), first and j == 0, next + t * LANES)
+                    wino_sums(<int> n, a + t * LANES, b + t * LANES, stride, s, q.square, row,
+                              min(tiles - t, q.sum), j > 0 or not first, next + t * LANES)
 
 
 cdef void _wino_taps_rows(const WinogradPass* q, const real* S, intp parts, real* dw, intp group, intp o0, intp o1,
