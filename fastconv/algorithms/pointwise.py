@@ -1,10 +1,11 @@
 """1x1 kernels on planes: a matrix product whose lanes are pixels, so that nothing is turned.
 
 With one tap the convolution of an image (C, pixels) is the product of the weights (outputs, C) with it, and that of dy
-with the transposed weights its gradient (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
-ACM TOMS 2008: a panel of the right matrix is copied side by side, then met by all rows of the left one). `direct` does
-the same with channels last; on planes it turns what it reads and writes, which costs as much as the product where
-channels are few. In grad_weight the lanes are channels: x is turned, rows of dy are read as they lie.
+with the transposed weights its gradient; at a stride, pixels are picked as they are read, or spread as they are
+written (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 2008: a panel of the
+right matrix is copied side by side, then met by all rows of the left one). `direct` does the same with channels last;
+on planes it turns what it reads and writes, which costs as much as the product where channels are few. In grad_weight
+the lanes are channels: x is turned, rows of dy are read as they lie.
 """
 
 from __future__ import annotations
@@ -32,16 +33,21 @@ class Costs(NamedTuple):
     """Vectors that are multiplied meanwhile."""
 
     load: float  # a vector of pixels comes to its panel
+    pick: float  # at a stride
     line: float  # the first of a row that is read
     turn: float  # a vector of x is turned
     weight: float  # a vector of weights is read that is not in a core's own cache
     block: float  # a block begins and ends
     store: float  # a vector of results is written
+    spread: float  # at a stride, with the zeros beside it
     sum: float  # one of sums is read and written
 
 
 # by bytes of a vector, so that direct and this rank as measured: EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
-_COSTS = {64: Costs(24.0, 64.0, 14.0, 4.0, 80.0, 20.0, 8.0), 32: Costs(6.0, 150.0, 7.0, 8.0, 40.0, 20.0, 32.0)}
+_COSTS = {
+    64: Costs(24.0, 48.0, 64.0, 14.0, 4.0, 80.0, 20.0, 80.0, 8.0),
+    32: Costs(6.0, 24.0, 150.0, 7.0, 8.0, 40.0, 20.0, 80.0, 32.0),
+}
 
 
 class Pointwise(Backend):
@@ -51,8 +57,8 @@ class Pointwise(Backend):
     adds_bias = fuses = True
 
     def refuse(self, p: ConvProblem, pass_: str) -> str | None:
-        if (p.kh, p.kw, p.sh, p.sw) != (1, 1, 1, 1) or p.x_shape[2:] != p.y_shape[2:]:
-            return "only for 1x1 kernels at stride 1 without padding"
+        if (p.kh, p.kw) != (1, 1) or any((p.pt, p.pb, p.pl, p.pr)):
+            return "only for 1x1 kernels without padding"
         if p.ci == p.g:
             return "only for several channels a group"
         if p.oh * p.ow * p.itemsize < self.vector_bytes:
@@ -73,7 +79,7 @@ class Pointwise(Backend):
         cycles = (_sums if pass_ == "grad_weight" else _products)(cfg, lanes, threads, _costs(self.vector_bytes))
         seconds = cycles * 2 * lanes / (rates.fma_gflops * 1e9) + rates.launch_us * 1e-6 * (threads > 1)
         weights = p.co * (p.ci // p.g) * p.itemsize
-        extra = (threads + 1) * weights if pass_ == "grad_weight" else 0
+        extra = {"forward": 0, "grad_input": 2, "grad_weight": threads + 1}[pass_] * weights
         return Cost(nominal_flops(p), moved + extra, seconds + extra / (2 * rates.copy_gbs * 1e9))
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
@@ -97,8 +103,12 @@ class Pointwise(Backend):
     def grad_input(
         self, p: ConvProblem, cfg: PointwisePass, dy: Array, w: Array, dx: Array, work: Array, threads: int
     ) -> None:
-        steps = self.steps(p.dtype)
-        steps.pointwise_products(dy, w, None, None, dx, work, _record(cfg), _NOTHING.code, threads)
+        room, steps = _scratch(p, "grad_input", cfg, threads).take(work), self.steps(p.dtype)
+        turned = room["weights"].reshape(p.g, p.ci // p.g, 1, p.co // p.g)
+        weights = w.reshape(p.g, p.co // p.g, p.ci // p.g, 1)
+        steps.to_channels_last(weights, turned, threads if w.size > _NEAR else 1)
+        own = room["own"].reshape(-1)
+        steps.pointwise_products(dy, turned, None, None, dx, own, _record(cfg), _NOTHING.code, threads)
 
     def grad_weight(
         self, p: ConvProblem, cfg: PointwisePass, dy: Array, x: Array, dw: Array, work: Array, threads: int
@@ -115,13 +125,15 @@ def _configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> P
     channels, outputs, pixels = p.ci // p.g, p.co // p.g, p.oh * p.ow
     if pass_ == "grad_input":
         channels, outputs = outputs, channels
-    sums = pass_ == "grad_weight"
+    sums, strided = pass_ == "grad_weight", (p.sh, p.sw) != (1, 1)
+    strides = int(strided and pass_ != "grad_input"), int(strided and pass_ == "grad_input")
     far = (pixels if sums else channels) * p.itemsize % _ALIKE == 0  # rows that are read side by side
     options = []
     for nv, nr in most.items():
         panel = nv * lanes * (_STRIP if sums else channels)
         keep = 1 if sums else max(1, min(-(-pixels // (nv * lanes)), _KEPT // (panel * p.itemsize)))
-        sizes = p.n, p.g, channels, outputs, pixels, int(pass_ == "grad_input"), nv, min(nr, 7) if far else nr
+        sizes = p.n, p.g, channels, outputs, pixels, p.ow, *strides, p.sh, p.sw, p.iw, p.ih * p.iw
+        sizes += nv, min(nr, 7) if far else nr
         options += [PointwisePass(*sizes, ways, keep, _STRIP, keep * panel) for ways in ({1} if sums else {1, threads})]
     return min(options, key=lambda cfg: (_sums if sums else _products)(cfg, lanes, threads, _costs(vector_bytes)))
 
@@ -144,9 +156,12 @@ def _products(r: PointwisePass, lanes: int, threads: int, c: Costs) -> float:
     images, outputs = r.n * r.groups, -(-r.outputs // r.ways)  # a share of panels has few tails
     far = c.weight * outputs * r.channels / lanes if outputs * r.channels > _NEAR * lanes else 0.0
 
+    load, line = (c.pick, c.line) if r.picks else (c.load, c.line / r.keep)
+    store = c.spread if r.spreads else c.store
+
     def panel(nv: int) -> float:
-        each = r.channels * (_rows(outputs, r.nr, nv) + c.load * nv + c.line / r.keep) + far
-        return each + -(-outputs // r.nr) * c.block + outputs * nv * c.store
+        each = r.channels * (_rows(outputs, r.nr, nv) + load * nv + line) + far
+        return each + -(-outputs // r.nr) * c.block + outputs * nv * store
 
     units, crews, full = images * (panels + (tail > 0)), threads // r.ways, panel(r.nv)
     most = -(-units // crews)
@@ -161,7 +176,7 @@ def _sums(r: PointwisePass, lanes: int, threads: int, c: Costs) -> float:
     panels, tail = divmod(vectors, r.nv)
     blocks, pixels = -(-r.outputs // r.nr), r.pixels / strips
     work = panels * _rows(r.outputs, r.nr, r.nv) + (_rows(r.outputs, r.nr, tail) if tail else 0)
-    each = pixels * (work + vectors * c.turn) + (panels + (tail > 0)) * blocks * c.block
+    each = pixels * (work + vectors * c.turn * (1 + r.picks)) + (panels + (tail > 0)) * blocks * c.block
     each += r.outputs * vectors * c.sum
     units = r.n * strips
     return r.groups * each * -(-units // threads)
@@ -174,8 +189,10 @@ def _record(cfg: PointwisePass) -> Array:
 
 @lru_cache(1024)
 def _scratch(p: ConvProblem, pass_: str, cfg: PointwisePass, threads: int) -> Scratch:
-    room = Scratch(p.dtype)
+    room, weights = Scratch(p.dtype), p.co * (p.ci // p.g)
     if pass_ == "grad_weight":
-        room.book("sums", threads, p.co * (p.ci // p.g))
+        room.book("sums", threads, weights)
+    elif pass_ == "grad_input":
+        room.book("weights", weights)
     room.book("own", threads, cfg.room)
     return room

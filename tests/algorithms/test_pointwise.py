@@ -14,15 +14,20 @@ from tests.problems import integer_data
 ENGINES = [engine for engine in loader.ENGINES if not loader.absent(engine)]
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
-SHAPES = [  # n, ci, h, w, co, groups
-    (1, 2, 4, 4, 2, 1),
-    (2, 32, 16, 16, 24, 1),
-    (1, 20, 30, 31, 9, 1),
-    (2, 24, 14, 14, 48, 2),
-    (1, 70, 9, 9, 33, 1),
-    (3, 4, 40, 40, 6, 2),
-    (1, 130, 7, 7, 64, 1),
-    (1, 8, 3, 500, 100, 1),
+SHAPES = [  # n, ci, h, w, co, groups, strides
+    (1, 2, 4, 4, 2, 1, 1),
+    (2, 32, 16, 16, 24, 1, 1),
+    (1, 20, 30, 31, 9, 1, 1),
+    (2, 24, 14, 14, 48, 2, 1),
+    (1, 70, 9, 9, 33, 1, 1),
+    (3, 4, 40, 40, 6, 2, 1),
+    (1, 130, 7, 7, 64, 1, 1),
+    (1, 8, 3, 500, 100, 1, 1),
+    (2, 20, 28, 28, 24, 1, 2),
+    (1, 6, 41, 29, 10, 2, (2, 3)),
+    (1, 33, 9, 60, 5, 1, (1, 2)),
+    (2, 8, 40, 7, 17, 1, (3, 1)),
+    (1, 9, 31, 3, 8, 1, (2, 5)),
 ]
 
 
@@ -31,8 +36,8 @@ def backend(engine: str) -> Pointwise:
 
 
 def problem(shape: tuple[int, ...], dtype: str) -> ConvProblem:
-    n, ci, h, w, co, g = shape
-    return ConvProblem.from_shapes((n, ci, h, w), (co, ci // g, 1, 1), groups=g, dtype=dtype)
+    n, ci, h, w, co, g, strides = shape
+    return ConvProblem.from_shapes((n, ci, h, w), (co, ci // g, 1, 1), stride=strides, groups=g, dtype=dtype)
 
 
 def run(b, p, pass_, cfg, d, threads, after=None):
@@ -94,7 +99,6 @@ def test_epilogue(shape, engine):
     ("text", "why"),
     [
         (dict(kernel=(3, 3)), "1x1"),
-        (dict(stride=2), "stride 1"),
         (dict(padding=1), "padding"),
         (dict(groups=4), "several channels"),
         (dict(size=1), "one vector"),

@@ -33,6 +33,49 @@ cdef inline void _pixels(const PointwisePass* r, const real* x, intp n, intp lef
         x += r.pixels
 
 
+cdef inline intp _pick_at(const PointwisePass* r, intp p) noexcept nogil:
+    """Where pixel p of y lies in a plane of x."""
+    return p // r.width * r.sh * r.x_width + p % r.width * r.sw
+
+
+cdef inline void _pick(const PointwisePass* r, const real* x, intp p, intp n, real* d) noexcept nogil:
+    """As `_pixels` at a stride: n pixels from p on of each plane, whose first is x."""
+    cdef intp width = r.nv * LANES, c, j, k, t, m, wide, column, skip = r.sh * r.x_width - r.width * r.sw
+    cdef const real* from_
+    while n > 0:
+        m = min(n, width)
+        wide = (m + LANES - 1) // LANES * LANES
+        for c in range(r.channels):
+            from_ = x + c * r.x_pixels + _pick_at(r, p)
+            column, t = p % r.width, 0
+            while t < m:                                    # row by row
+                k = min(m - t, r.width - column)
+                for j in range(k):
+                    d[t + j] = from_[j * r.sw]
+                from_ += k * r.sw + skip
+                t, column = t + k, 0
+            for t in range(m, wide):
+                d[t] = 0
+            d += wide
+        n, p = n - m, p + m
+
+
+cdef inline void _spread(const PointwisePass* r, const real* s, intp p, intp n, real* x) noexcept nogil:
+    """n results from pixel p on go to a plane of x, and zeros to the pixels that no stride meets."""
+    cdef intp at = _pick_at(r, p), column = p % r.width, edge = r.x_width - r.width * r.sw, k, h, m, wide
+    while n > 0:
+        m = min(n, r.width - column)
+        wide = m * r.sw + (edge if column + m == r.width else 0)
+        h = at
+        while h < min(at + r.sh * r.x_width, r.x_pixels):
+            memset(x + h, 0, wide * sizeof(real))
+            h += r.x_width
+        for k in range(m):
+            x[at + k * r.sw] = s[k]
+        at += m * r.sw + r.sh * r.x_width - r.width * r.sw
+        s, n, column = s + m, n - m, 0
+
+
 cdef void _pointwise_part(const void* arguments, intp u, intp last, intp ithr, bint again) noexcept nogil:
     """Panels of pixels, a few at a time, each with all outputs of a group, or those of one way."""
     cdef const Pointwise* a = <const Pointwise*> arguments
@@ -42,18 +85,21 @@ cdef void _pointwise_part(const void* arguments, intp u, intp last, intp ithr, b
     while u < last:
         i, p = u // panels, u % panels * width
         n = min(min(last - u, r.keep) * width, r.pixels - p)
-        _pixels(r, a.x + i * r.channels * r.pixels + p, n, r.pixels - p - n, panel)
+        if r.picks:
+            _pick(r, a.x + i * r.channels * r.x_pixels, p, n, panel)
+        else:
+            _pixels(r, a.x + i * r.channels * r.pixels + p, n, r.pixels - p - n, panel)
         for k in range((n + width - 1) // width):
             _pointwise_panel(a, i, p + k * width, min(width, n - k * width), panel + k * width * r.channels, way)
             u += 1
 
 
-cdef inline void _ask_rows(const PointwisePass* r, const real* y, intp rows) noexcept nogil:
+cdef inline void _ask_rows(const PointwisePass* r, const real* y, intp rows, intp plane) noexcept nogil:
     """Ask for rows of results that come soon."""
     cdef intp k, j, bytes = r.nv * LANES * sizeof(real)
     for k in range(rows):
         for j in range(0, bytes, 64):
-            fetch_w(<const char*> (y + k * r.pixels) + j)
+            fetch_w(<const char*> (y + k * plane) + j)
 
 
 cdef void _pointwise_panel(const Pointwise* a, intp i, intp p, intp n, const real* panel, intp way) noexcept nogil:
@@ -63,40 +109,38 @@ cdef void _pointwise_panel(const Pointwise* a, intp i, intp p, intp n, const rea
     cdef intp group = i % r.groups * r.outputs
     cdef intp even = r.outputs // blocks, more = r.outputs % blocks             # rows of a block; blocks of one more
     cdef intp first = split(blocks, way, r.ways), last = split(blocks, way + 1, r.ways)
+    cdef intp plane = r.x_pixels if r.spreads else r.pixels, here = _pick_at(r, p) if r.spreads else p
     cdef real tile[14 * 4 * LANES]
-    cdef real* y = a.y + i * r.outputs * r.pixels + p
+    cdef real* y = a.y + i * r.outputs * plane + here
     cdef direct_job job
     memset(&job, 0, sizeof(job))
     job.rows = job.taps = job.finish = 1
     job.n = r.channels
-    job.pixel = r.outputs if r.swapped else r.channels
-    job.out, job.activation, job.lanes = r.pixels, a.activation, <int> (n - (nv - 1) * LANES)
+    job.pixel, job.out = r.channels, nv * LANES if r.spreads else r.pixels
+    job.activation, job.lanes = a.activation, <int> (n - (nv - 1) * LANES)
     o = first * even + min(first, more)
-    _ask_rows(r, y + o * r.pixels, even + (first < more))
+    _ask_rows(r, y + o * plane, even + (first < more), plane)
     for b in range(first, last):
         rows = even + (b < more)
-        at = (i * r.outputs + o) * r.pixels + p
+        at = (i * r.outputs + o) * plane + here
         y = a.y + at
         if b + 1 < last:
-            _ask_rows(r, y + rows * r.pixels, rows)
-        if not r.swapped:
-            job.each = _place(a.bias, group + o)
-            direct_of_products[nv][rows](&job, a.w + (group + o) * r.channels, panel, y, _place(a.residual, at))
-            o += rows
-            continue
-        if n % LANES:                                       # sums are stored whole
-            y, job.out = tile, nv * LANES
-        direct_of_sums[nv][rows](&job, a.w + group * r.channels + o, panel, y, NULL)
+            _ask_rows(r, y + rows * plane, rows, plane)
+        if r.spreads:
+            y = tile
+        job.each = _place(a.bias, group + o)
+        direct_of_products[nv][rows](&job, a.w + (group + o) * r.channels, panel, y, _place(a.residual, at))
         o += rows
-        for k in range(rows if n % LANES else 0):
-            memcpy(a.y + at + k * r.pixels, tile + k * nv * LANES, n * sizeof(real))
+        for k in range(rows if r.spreads else 0):
+            _spread(r, tile + k * nv * LANES, p, n, a.y + at - here + k * plane)
 
 
 def pointwise_products(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray y, cnp.ndarray work,
                        cnp.ndarray record, int activation, int threads):
     """y OUT (n, co, h, w) = activation(w x + bias + residual) of x IN (n, ci, h, w), w IN (co, ci // groups, 1, 1).
 
-    bias IN (co,), residual IN as y, or None. work WORK [threads][room]. If the record says so y is w^T x.
+    bias IN (co,), residual IN as y, or None. work WORK [threads][room]. At a stride the record says which of x and y
+    has the pixels between.
     """
     cdef Pointwise a
     a.r, a.x, a.w, a.y, a.work = read_PointwisePass(record), data(x), data(w), data(y), data(work)
@@ -106,6 +150,21 @@ def pointwise_products(cnp.ndarray x, cnp.ndarray w, bias, residual, cnp.ndarray
     a.residual = NULL if residual is None else data(residual)
     with nogil:
         launch_parts(_pointwise_part, &a, a.r.n * a.r.groups * ((a.r.pixels + width - 1) // width), threads, a.r.ways)
+
+
+cdef inline void _pixels_to_lanes(const PointwisePass* r, const real* x, intp p, intp n, intp planes, real* d,
+                                  intp pitch) noexcept nogil:
+    """Lanes of n pixels from p on of up to LANES planes, whose first is x."""
+    cdef intp column = p % r.width, m
+    if not r.picks:
+        planes_to_lanes(1, x + p, r.x_pixels, planes, 1, n, d, pitch, n)
+        return
+    x += _pick_at(r, p)
+    while n > 0:                                            # row by row
+        m = min(n, r.width - column)
+        planes_to_lanes(1, x, r.x_pixels, planes, r.sw, m, d, pitch, r.sh * r.x_width)
+        x += m * r.sw + r.sh * r.x_width - r.width * r.sw
+        d, n, column = d + m * pitch, n - m, 0
 
 
 cdef void _pointwise_sums_share(const void* arguments, intp ithr, intp nthr) noexcept nogil:
@@ -137,9 +196,8 @@ cdef void _pointwise_sums_share(const void* arguments, intp ithr, intp nthr) noe
                 nv = (some + LANES - 1) // LANES
                 job.lanes = <int> (some - (nv - 1) * LANES)
                 for j in range(nv):
-                    planes_to_lanes(1, a.x + (i * r.channels + c + j * LANES) * r.pixels + p, r.pixels,
-                                    min(<intp> LANES, some - j * LANES), 1, job.n, lanes + j * LANES, nv * LANES,
-                                    job.n)
+                    _pixels_to_lanes(r, a.x + (i * r.channels + c + j * LANES) * r.x_pixels, p, job.n,
+                                     min(<intp> LANES, some - j * LANES), lanes + j * LANES, nv * LANES)
                 for b in range(blocks):
                     o = split(r.outputs, b, blocks)
                     rows = split(r.outputs, b + 1, blocks) - o

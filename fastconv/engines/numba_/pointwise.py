@@ -4,7 +4,7 @@ is there, and a panel of pixels what packed weights are. Nothing is turned but x
 from __future__ import annotations
 
 from ..records import PointwisePass, places
-from .direct.block import BLOCKS, RELU6, RESIDUAL, products_block, sums_block
+from .direct.block import BLOCKS, RELU6, RESIDUAL, products_block
 from .direct.numbers import ceil, nothing, split
 from .direct.view import activate_numbers
 from .ground import vector as v
@@ -19,7 +19,8 @@ _TILE = max(nv * nr for nv, nr in BLOCKS.items()) * 16  # numbers of the largest
 def pointwise_products(x, w, bias, residual, y, work, record, activation, threads):
     """y OUT (n, co, h, w) = activation(w x + bias + residual) of x IN (n, ci, h, w), w IN (co, ci // groups, 1, 1).
 
-    bias IN (co,), residual IN as y, or None. work WORK [threads][room]. If the record says so y is w^T x.
+    bias IN (co,), residual IN as y, or None. work WORK [threads][room]. At a stride the record says which of x and y
+    has the pixels between.
     """
     one, four = nothing(y.dtype.char, 1), nothing(y.dtype.char, 4)
     _pointwise_products(
@@ -44,6 +45,9 @@ def _pointwise_products(x, w, bias, residual, y, work, record, activation, share
             for j in range(0, n, width):
                 wide = min(width, ceil(n - j, L) * L)
                 to, from_ = panel + j * channels + c * wide, (i * channels + c) * pixels + p + j
+                if r[at.picks]:
+                    _pick(r, x, (i * channels + c) * r[at.x_pixels], p + j, min(wide, n - j), work, to, wide)
+                    continue
                 for k in range(0, wide, L):
                     v.store(work, to + k, v.load_part(x, from_ + k, n - j - k))
         for k in range(0, n, width):
@@ -53,31 +57,60 @@ def _pointwise_products(x, w, bias, residual, y, work, record, activation, share
 
 
 @v.copied
+def _where(r, p):
+    """Where pixel p of y lies in a plane of x, its column, and the way from behind a row's last one to the next row."""
+    width, sw, down = r[at.width], r[at.sw], r[at.sh] * r[at.x_width]
+    return p // width * down + p % width * sw, p % width, down - width * sw
+
+
+@v.copied
+def _pick(r, x, plane, p, n, work, to, wide):
+    """n pixels from p on of a plane of x at a stride, and zeros up to `wide`."""
+    here, column, skip = _where(r, p)
+    done = 0
+    while done < n:  # row by row
+        m = min(n - done, r[at.width] - column)
+        copy_strided(work, to + done, x, plane + here, m, r[at.sw])
+        here, column, done = here + m * r[at.sw] + skip, 0, done + m
+    clear(work, to + n, wide - n)
+
+
+@v.copied
+def _spread(r, tile, from_, p, n, y, plane):
+    """n results from pixel p on go to a plane of x, and zeros to the pixels that no stride meets."""
+    here, column, skip = _where(r, p)
+    done = 0
+    while done < n:
+        m = min(n - done, r[at.width] - column)
+        wide = m * r[at.sw] + (r[at.x_width] - r[at.width] * r[at.sw] if column + m == r[at.width] else 0)
+        for row in range(here, min(here + r[at.sh] * r[at.x_width], r[at.x_pixels]), r[at.x_width]):
+            clear(y, plane + row, wide)
+        for k in range(m):
+            v.put(y, plane + here + k * r[at.sw], v.at(tile, from_ + done + k))
+        here, column, done = here + m * r[at.sw] + skip, 0, done + m
+
+
+@v.copied
 def _panel(r, work, panel, w, bias, residual, y, i, p, n, way, activation):
     """The outputs of a way for n pixels from p on; i: image and group."""
     L, channels, outputs, pixels, ways = v.lanes(y), r[at.channels], r[at.outputs], r[at.pixels], r[at.ways]
     tile = local(y, _TILE)
     nv, blocks, later = ceil(n, L), ceil(outputs, r[at.nr]), bias.size > 0 or activation > RELU6
+    spreads = r[at.spreads]
     for b in range(split(blocks, ways, way), split(blocks, ways, way + 1)):
         o = split(outputs, blocks, b)
         rows = split(outputs, blocks, b + 1) - o
-        to, g = (i * outputs + o) * pixels + p, i % r[at.groups]
-        if r[at.swapped]:
-            whole = n % L == 0  # sums are stored so
-            target, out = (address(y, to), pixels) if whole else (address(tile, 0), nv * L)
-            sums_block(nv, rows, address(w, g * channels * outputs + o), address(work, panel), target, 1, 1, channels,
-                       0, 0, outputs, out, 0)  # fmt: skip
-            for k in range(0 if whole else rows):
-                copy_strided(y, to + k * pixels, tile, k * nv * L, n, 1)
-            continue
-        o += g * outputs
+        to, own = (i * outputs + o) * pixels + p, i % r[at.groups] * outputs + o
         adds = RESIDUAL if residual.size and not later else 0
-        products_block(nv, rows, address(w, o * channels), address(work, panel), address(y, to), address(bias, 0),
-                       address(residual, to), 1, 1, channels, 0, 0, channels, pixels, n - (nv - 1) * L, adds,
+        target, out = (address(tile, 0), nv * L) if spreads else (address(y, to), pixels)
+        products_block(nv, rows, address(w, own * channels), address(work, panel), target, address(bias, 0),
+                       address(residual, to), 1, 1, channels, 0, 0, channels, out, n - (nv - 1) * L, adds,
                        0 if later else activation)  # fmt: skip
-        if later:
-            for k in range(rows):
-                _finish(y, to + k * pixels, n, bias, o + k, residual, activation)
+        for k in range(rows):
+            if spreads:
+                _spread(r, tile, k * nv * L, p, n, y, (i * outputs + o + k) * r[at.x_pixels])
+            elif later:
+                _finish(y, to + k * pixels, n, bias, own + k, residual, activation)
 
 
 @v.copied
@@ -91,6 +124,24 @@ def _finish(y, to, n, bias, o, residual, activation):
             s += v.load_part(residual, to + j, n - j)
         v.store_part(y, to + j, s, n - j)
     activate_numbers(y, to, n, activation)
+
+
+@v.copied
+def _turn(r, x, plane, planes, p, n, work, to, pitch):
+    """Lanes of n pixels from p on of up to as many planes."""
+    L = v.lanes(x)
+    if not r[at.picks]:
+        for k in range(0, n, L):
+            block = load_block(x, plane + p + k, r[at.x_pixels], planes, n - k)
+            v.store_rows(work, to + k * pitch, pitch, v.transpose(block), n - k, L)
+        return
+    here, column, skip = _where(r, p)
+    for k in range(n):
+        for j in range(L):
+            v.put(work, to + k * pitch + j, v.at(x, plane + here + min(j, planes - 1) * r[at.x_pixels]))
+        here, column = here + r[at.sw], column + 1
+        if column == r[at.width]:
+            here, column = here + skip, 0
 
 
 @step("sums", "work")
@@ -115,9 +166,7 @@ def pointwise_sums(x, dy, sums, work, record, share, shares):
                 some = min(width, channels - c)
                 nv = ceil(some, L)
                 for j in range(0, some, L):
-                    for k in range(0, n, L):
-                        block = load_block(x, (i * channels + c + j) * pixels + p + k, pixels, some - j, n - k)
-                        v.store_rows(work, lanes + k * nv * L + j, nv * L, v.transpose(block), n - k, L)
+                    _turn(r, x, (i * channels + c + j) * r[at.x_pixels], some - j, p, n, work, lanes + j, nv * L)
                 for b in range(blocks):
                     o = split(outputs, blocks, b)
                     to = mine + g * size + o * channels + c

@@ -12,8 +12,14 @@ class PointwisePass(NamedTuple):
     groups: int
     channels: int  # a group, of the source (grad_weight: of x), and of the result (of dy)
     outputs: int
-    pixels: int  # of a plane
-    swapped: int  # 1: outputs are the second axis of the weights (grad_input)
+    pixels: int  # of a plane of y
+    width: int  # of a row of them
+    picks: int  # 1: at a stride, the source is x
+    spreads: int  # 1: at a stride, the result is x
+    sh: int
+    sw: int
+    x_width: int  # of a row of x
+    x_pixels: int  # of a plane of x
     nv: int  # vectors of pixels (grad_weight: of channels) and rows of outputs of a register block
     nr: int
     ways: int  # shares of the outputs; threads beyond it share the pixels
