@@ -37,7 +37,8 @@ class Costs(NamedTuple):
     """Vectors that are multiplied meanwhile."""
 
     work: float  # one is multiplied, with the loads that this takes
-    pack: tuple[float, float, float]  # a weight is packed: 1x1, other kernels, these swapped
+    pack: tuple[float, float, float, float]  # a weight is packed: 1x1, swapped; other kernels, swapped
+    sum: float  # one is multiplied in grad_weight
     read: float  # a number of the source is fetched
     flip: float  # a number goes from planes to channels last or back
     unpack: float  # a weight of dw comes to its place
@@ -45,7 +46,10 @@ class Costs(NamedTuple):
 
 
 # by bytes of a vector, so that algorithms rank as measured: EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
-_COSTS = {64: Costs(1.0, (0.9, 2.1, 4.5), 0.3, 1.5, 1.7, 40.0), 32: Costs(1.4, (7.0, 2.1, 2.3), 0.3, 1.7, 4.8, 57.0)}
+_COSTS = {
+    64: Costs(1.0, (0.9, 0.9, 2.1, 4.5), 1.18, 0.3, 1.5, 1.7, 40.0),
+    32: Costs(1.3, (6.0, 20.0, 2.1, 2.3), 1.42, 0.3, 1.7, 4.8, 57.0),
+}
 
 
 def blocks(vector_bytes: int) -> dict[int, int]:
@@ -212,7 +216,7 @@ def _pass_cycles(r: DirectPass, cfg: DirectConfig, threads: int, lanes: int, c: 
         tails = end // panels - first // panels
         work = max(work, (end - first - tails) * whole + tails * part)
         own = max(own, (end - first - tails) * cfg.nv + tails * tail)
-    pack = c.pack[0 if r.kernel == 1 else 1 + r.swapped]
+    pack = c.pack[2 * (r.kernel > 1) + r.swapped]
     read = (c.read + (c.flip if r.xplane else 0)) * r.n * r.h * r.w * r.c / r.pick / crews
     wrote = c.flip * r.n * r.oh * r.ow * r.phases * r.groups * r.og / threads if r.yplane else 0
     return c.work * work * rows * terms + pack * own * lanes * terms + read + wrote
@@ -227,7 +231,7 @@ def _sum_cycles(
     blocks, pixels = -(-run // cfg.nr), r.n * r.oh * r.ow
     panels = r.groups * -(-r.og // (cfg.nv * lanes))
     busy = max(1.0, 4 / (cfg.nv * min(cfg.nr, run)))  # sums that are too few wait for each other
-    work = pixels * r.groups * width(r.og, 1, lanes) / lanes * r.cg * r.taps / 0.85 * busy
+    work = c.sum * pixels * r.groups * width(r.og, 1, lanes) / lanes * r.cg * r.taps * busy
     strips = r.n * -(-r.oh // max(1, STRIP // r.ow))
     read = (c.read + (c.flip if r.xplane else 0)) * r.n * r.h * r.w * r.c * (1 if cfg.private else threads)
     laid = (c.read + (c.flip if r.yplane else 0)) * pixels * r.groups * width(r.og, cfg.nv, lanes)

@@ -40,24 +40,27 @@ cdef inline intp _pick_at(const PointwisePass* r, intp p) noexcept nogil:
 
 cdef inline void _pick(const PointwisePass* r, const real* x, intp p, intp n, real* d) noexcept nogil:
     """As `_pixels` at a stride: n pixels from p on of each plane, whose first is x."""
-    cdef intp width = r.nv * LANES, c, j, k, t, m, wide, column, skip = r.sh * r.x_width - r.width * r.sw
+    cdef intp width = r.nv * LANES, skip = r.sh * r.x_width - r.width * r.sw, last = (n - 1) // width * width
+    cdef intp wide = (n - last + LANES - 1) // LANES * LANES, ahead = n * r.sw * r.sh * sizeof(real) // 64
+    cdef intp c, j, k, t, column
     cdef const real* from_
-    while n > 0:
-        m = min(n, width)
-        wide = (m + LANES - 1) // LANES * LANES
-        for c in range(r.channels):
-            from_ = x + c * r.x_pixels + _pick_at(r, p)
-            column, t = p % r.width, 0
-            while t < m:                                    # row by row
-                k = min(m - t, r.width - column)
-                for j in range(k):
-                    d[t + j] = from_[j * r.sw]
-                from_ += k * r.sw + skip
-                t, column = t + k, 0
-            for t in range(m, wide):
-                d[t] = 0
-            d += wide
-        n, p = n - m, p + m
+    cdef real* to
+    for c in range(r.channels):
+        from_ = x + c * r.x_pixels + _pick_at(r, p)
+        column, t = p % r.width, 0
+        while t < n:                                        # to the end of a row or of a panel
+            to = d + t // width * width * r.channels + c * (wide if t >= last else width) + t % width
+            k = min(min(n - t, r.width - column), width - t % width)
+            for j in range(k):
+                to[j] = from_[j * r.sw]
+            t, column, from_ = t + k, column + k, from_ + k * r.sw
+            if column == r.width:
+                column, from_ = 0, from_ + skip
+        to = d + last * r.channels + c * wide
+        for j in range(n - last, wide):
+            to[j] = 0
+        for j in range(ahead):
+            fetch_l2(<const char*> from_ + j * 64)
 
 
 cdef inline void _spread(const PointwisePass* r, const real* s, intp p, intp n, real* x) noexcept nogil:
