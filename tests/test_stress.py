@@ -1,6 +1,7 @@
 """The quick part of `make stress`; and its suites see what is wrong."""
 
 import json
+from collections import Counter
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -42,6 +43,25 @@ def test_wrong_results_are_seen(broken: type[Honest]) -> None:
         assert len(seen) > 5
         assert problems.verdict(seen[0].split("'")[1]) == seen[0]
     assert not problems.verdict(str(cases.cases(SEED, 1, ["reference"])[0]))
+
+
+def test_every_backend_has_its_turn() -> None:
+    names = [name for name in battery.backends() if not name.endswith("/numba")]
+    found = cases.cases(SEED, 1000, names)
+    counts = Counter(case.backend for case in found)
+    assert all(counts[name] >= 6 for name in names), counts
+    groups = problems.grouped(found)
+    assert sorted(str(case) for group in groups for case in group) == sorted(map(str, found))
+    assert all(len({(case.backend, case.problem.dtype == "float64") for case in group}) == 1 for group in groups)
+
+
+def test_a_crash_names_its_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases.cases(SEED, 1, ["reference"])[0]
+    assert problems.failed([case]) == []
+    (tmp_path / "sitecustomize.py").write_text("import atexit, os\natexit.register(os.abort)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (told,) = problems.failed([case])
+    assert told.startswith("ended with -6") and str(case) in told
 
 
 @pytest.mark.parametrize("how", cases.DRESSES)
