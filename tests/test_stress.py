@@ -1,10 +1,12 @@
 """The quick part of `make stress`; and its suites see what is wrong."""
 
 import json
+import sys
 from collections import Counter
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import parse
 from fastconv.nn import Sequential
-from stress import cases, checkers, memory, problems, targets
-from stress.__main__ import SUITES
+from stress import Line, cases, checkers, memory, problems, targets
+from stress import __main__ as main
 from stress.calls import Spoilt, spoilt
 from tests import battery, child
 from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest, OneSidedPadding
@@ -23,7 +25,7 @@ SEED = 20
 CHILDREN = {"threads", "processes", "memory", "files", "interrupts", "fuzz"}  # start several processes each
 
 
-@pytest.mark.parametrize("suite", [s for s in SUITES if s not in CHILDREN])
+@pytest.mark.parametrize("suite", [s for s in main.SUITES if s not in CHILDREN])
 def test_quick(suite: str) -> None:
     for line in import_module(f"stress.{suite}").run(SEED, quick=True):
         assert (line.done or "left out" in line.note) and not line.failures, line
@@ -43,6 +45,18 @@ def test_wrong_results_are_seen(broken: type[Honest]) -> None:
         assert len(seen) > 5
         assert problems.verdict(seen[0].split("'")[1]) == seen[0]
     assert not problems.verdict(str(cases.cases(SEED, 1, ["reference"])[0]))
+
+
+def test_a_suite_that_fails_is_not_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, lines in ("broken", None), ("fine", [Line("numbers", 3, [])]):
+        suite: Any = ModuleType(f"stress.{name}")
+        suite.run = lambda seed, quick, lines=lines: iter(lines)
+        monkeypatch.setitem(sys.modules, suite.__name__, suite)
+    monkeypatch.setattr(main, "SUITES", ("broken", "fine"))
+    monkeypatch.setattr(sys, "argv", ["stress", "--seed", "1"])
+    assert main.main() == 1
+    told = capsys.readouterr().out
+    assert "TypeError" in told and "fine: numbers: 3, 0 wrong" in told and "\n1 wrong, " in told
 
 
 def test_every_backend_has_its_turn() -> None:
