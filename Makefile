@@ -58,7 +58,7 @@ sanitize: $(VENV)/test.stamp
 	cd $(CHECKED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:malloc_context_size=2:log_path=$(CURDIR)/build/sanitize/report \
 		UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=$(CURDIR)/$(CHECKED) \
-		$(subst $(BIN),$(CURDIR)/$(BIN),$(PYTEST)) -q -k "cython" $(KERNELS) $(ARGS) || { cat ../report*; false; }
+		$(subst $(BIN),$(CURDIR)/$(BIN),$(PYTEST)) -q -k "cython" $(KERNELS) $(ARGS) || { cat ../report* 2>/dev/null; false; }
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
