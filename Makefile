@@ -47,14 +47,18 @@ arm64: $(VENV)/test.stamp
 stress: $(VENV)/test.stamp
 	OMP_WAIT_POLICY=passive $(BIN)/python -m stress $(ARGS)
 
-# Built beside the package, for GCC, with a copy of the tests, so that nothing else is imported.
+# Built beside the package, for GCC, with a copy of the tests, so that nothing else is imported. Reports go to files:
+# pytest would keep what a process says before it is ended. NumPy takes memory from malloc, whatever Python does.
 CHECKED := build/sanitize/lib
+ISA ?= $(shell $(BIN)/python -c 'from tests.battery import instruction_sets; print(*instruction_sets()[:1])')
 sanitize: $(VENV)/test.stamp
-	FASTCONV_SANITIZE=address,undefined $(BIN)/python setup.py -q build --build-base build/sanitize --build-lib $(CHECKED)
-	rm -rf $(CHECKED)/tests && cp -r tests pyproject.toml $(CHECKED)
+	FASTCONV_SANITIZE=address,undefined FASTCONV_BUILD_ISA=$(ISA) \
+		$(BIN)/python setup.py -q build --build-base build/sanitize --build-lib $(CHECKED)
+	rm -rf $(CHECKED)/tests build/sanitize/report* && cp -r tests pyproject.toml $(CHECKED)
 	cd $(CHECKED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/$(CHECKED) \
-		OMP_WAIT_POLICY=passive $(CURDIR)/$(BIN)/python -m pytest -q -x -k "cython" $(KERNELS) $(ARGS)
+		ASAN_OPTIONS=detect_leaks=0:malloc_context_size=2:log_path=$(CURDIR)/build/sanitize/report \
+		UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=$(CURDIR)/$(CHECKED) \
+		$(subst $(BIN),$(CURDIR)/$(BIN),$(PYTEST)) -q -k "cython" $(KERNELS) $(ARGS) || { cat ../report* 2>/dev/null; false; }
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

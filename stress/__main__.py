@@ -6,6 +6,7 @@ import argparse
 import random
 import sys
 import time
+import traceback
 from importlib import import_module
 
 SUITES = (
@@ -34,16 +35,20 @@ def main() -> int:
     if unknown:
         parser.error(f"SUITE must be one of {', '.join(SUITES)}, got {', '.join(unknown)}")
     print(f"--seed {given.seed}", flush=True)
-    bad = 0
+    bad, begun = 0, time.monotonic()
     for suite in given.suites or SUITES:
         start = time.monotonic()
-        for line in import_module(f"stress.{suite}").run(given.seed, given.quick):
-            print(f"{suite}: {line.subject}: {line.done}, {len(line.failures)} wrong. {line.note}", flush=True)
-            for text in line.failures[:80]:
-                print(f"    {text}", flush=True)
-            bad += len(line.failures)
+        try:
+            for line in import_module(f"stress.{suite}").run(given.seed, given.quick):
+                print(f"{suite}: {line.subject}: {line.done}, {len(line.failures)} wrong. {line.note}", flush=True)
+                for text in line.failures[:80]:
+                    print(f"    {text}", flush=True)
+                bad += len(line.failures)
+        except Exception:  # the others still have their turn
+            print(f"{suite}: {traceback.format_exc()}", flush=True)
+            bad += 1
         print(f"{suite}: {time.monotonic() - start:.0f} s", flush=True)
-    print(f"{bad} wrong")
+    print(f"{bad} wrong, {time.monotonic() - begun:.0f} s")
     return bool(bad)
 
 

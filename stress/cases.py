@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +56,8 @@ def problem(rng: np.random.Generator) -> ConvProblem:
     def one(*of: int) -> int:
         return int(rng.choice(of))
 
-    g = one(1, 1, 1, 1, 2, 3, 8, 17)
+    dense = one(0, 0, 1)  # stride, dilation and groups of 1, without which some backends refuse
+    g = 1 if dense else one(1, 1, 1, 1, 2, 3, 8, 17)
     if g == 17:
         ci, co = g, g * one(1, 1, 2)
     else:
@@ -64,8 +66,8 @@ def problem(rng: np.random.Generator) -> ConvProblem:
     shape = one(0, 0, 0, 1, 2, 3)
     kh, kw = ((3, 3), (1, 1), (5, 5), (one(1, 2, 3, 4, 5, 7, 9), one(1, 2, 3, 4, 5, 7, 9)))[shape]
     sh, sw = (one(1, 1, 2), 0) if one(0, 0, 1) else (one(1, 2, 3, 5), one(1, 2, 3, 5))
-    sw = sw or sh
-    dh, dw = (1, 1) if one(0, 0, 1) == 0 else (one(1, 2, 3), one(1, 2, 4))
+    sh, sw = (1, 1) if dense else (sh, sw or sh)
+    dh, dw = (1, 1) if dense or one(0, 0, 1) == 0 else (one(1, 2, 3), one(1, 2, 4))
     pt, pb, pl, pr = (kh // 2, kh // 2, kw // 2, kw // 2) if one(0, 1) else rng.integers(0, 7, 4).tolist()
     ih = max(1, dh * (kh - 1) + 1 - pt - pb) + one(0, 1, 2, 3, 5, 8, 13, 21)
     iw = max(1, dw * (kw - 1) + 1 - pl - pr) + one(0, 1, 2, 3, 5, 8, 13, 16, 30)
@@ -77,14 +79,16 @@ def problem(rng: np.random.Generator) -> ConvProblem:
 
 
 def cases(seed: int, count: int, backends: list[str]) -> list[Case]:
-    """So many that no backend refuses."""
+    """So many that no backend refuses; those that refuse most problems have the others as often as they can."""
     rng = np.random.default_rng(seed)
     found: list[Case] = []
+    turns: Counter[tuple[str, str]] = Counter()
     while len(found) < count:
         p = problem(rng)
         for pass_ in PASSES:
             able = [b for b in backends if not fastconv.get_backend(b).refuse(battery.inner(p), pass_)]
-            for name in rng.permutation(able)[:3]:
+            for name in sorted(rng.permutation(able).tolist(), key=lambda name: turns[name, pass_])[:3]:
+                turns[name, pass_] += 1
                 epilogue = "-"
                 if pass_ == "forward":
                     parts = [
@@ -93,7 +97,7 @@ def cases(seed: int, count: int, backends: list[str]) -> list[Case]:
                     ]
                     epilogue = "+".join(filter(None, parts)) or "-"
                 dress, numbers = str(rng.choice(DRESSES)), str(rng.choice(("integers", "reals")))
-                found.append(Case(str(name), pass_, p, dress, numbers, epilogue))
+                found.append(Case(name, pass_, p, dress, numbers, epilogue))
     return found[:count]
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -92,8 +93,9 @@ def bounds(*arguments: str) -> Line:
 
 
 def run(seed: int, quick: bool) -> Iterator[Line]:
-    """ThreadSanitizer on the pool; then valgrind on 20 problems and the Numba engine, which take minutes."""
+    """ThreadSanitizer on the pool; then valgrind on 20 problems beside the Numba engine, which take minutes."""
     yield races(300 if quick else 20_000)
     if not quick:
-        yield memcheck(seed, 20)
-        yield bounds()
+        with ThreadPoolExecutor(2) as pool:
+            both = pool.submit(memcheck, seed, 20), pool.submit(bounds)
+            yield from (started.result() for started in both)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 KEPT = "FASTCONV_CACHE_DIR", "FASTCONV_ISA"
+PATIENCE = 10 if "ASAN_OPTIONS" in os.environ else 1  #: of `make sanitize`, whose kernels are slower
 
 
 def run(
@@ -32,9 +33,9 @@ def run(
     ) as process:
         how = ""
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(timeout=PATIENCE * timeout)
         except subprocess.TimeoutExpired:
-            how = f"had not ended after {timeout} s"
+            how = f"had not ended after {PATIENCE * timeout} s"
             os.killpg(process.pid, signal.SIGABRT)  # faulthandler prints where every thread is
             out, err = process.communicate()
     code = process.returncode

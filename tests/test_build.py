@@ -21,6 +21,17 @@ static PyModuleDef def = {PyModuleDef_HEAD_INIT, "_k", NULL, 0, NULL, slots};
 PyMODINIT_FUNC PyInit__k(void) { return PyModuleDef_Init(&def); }
 """
 
+BEYOND = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "ground/vector.h"
+int main(int argc, char **argv) {
+    real *p = calloc(LANES, sizeof(real)), q[LANES];
+    vstore(q, vload(p + argc - 1));
+    printf("%g", q[0]);
+}
+"""
+
 
 def loaded(name: str, file: Path) -> Any:
     spec = util.spec_from_file_location(name, file)
@@ -44,3 +55,20 @@ def test_one_c_file_gives_modules_of_several_names(tmp_path: Path) -> None:
         undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
         subprocess.run(["cc", "-shared", "-fPIC", include, *undefined, str(written), "-o", str(built)], check=True)
         assert loaded(name, built).__name__ == name
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="`make sanitize` is for GCC")
+def test_checked_kernels_see_a_vector_beyond_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With flags of `make sanitize`, under which not every call is inlined: each would bring its checks."""
+    monkeypatch.setenv("FASTCONV_SANITIZE", "address,undefined")
+    setup = loaded("setup", child.ROOT / "setup.py")
+    (tmp_path / "beyond.c").write_text(BEYOND)
+    command = ["gcc", *setup.CHECKED, f"-I{child.ROOT / setup.HERE}", str(tmp_path / "beyond.c")]
+    if subprocess.run([*command, "-o", str(tmp_path / "beyond")], capture_output=True).returncode:
+        pytest.skip("GCC is here without its sanitizers")
+    macros = subprocess.run([*command, "-E", "-dM"], capture_output=True, text=True, check=True).stdout
+    assert "#define FC_ALWAYS inline\n" in macros
+    for arguments, told in (([], ""), (["one"], "ERROR: AddressSanitizer")):
+        environment = {"ASAN_OPTIONS": "detect_leaks=0"}
+        done = subprocess.run([tmp_path / "beyond", *arguments], env=environment, capture_output=True, text=True)
+        assert bool(done.returncode) == bool(told) and told in done.stderr, done.stderr

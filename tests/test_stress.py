@@ -1,9 +1,12 @@
 """The quick part of `make stress`; and its suites see what is wrong."""
 
 import json
+import sys
+from collections import Counter
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,8 @@ import pytest
 import fastconv
 from fastconv.core.problem import parse
 from fastconv.nn import Sequential
-from stress import cases, checkers, memory, problems, targets
-from stress.__main__ import SUITES
+from stress import Line, cases, checkers, memory, problems, targets
+from stress import __main__ as main
 from stress.calls import Spoilt, spoilt
 from tests import battery, child
 from tests.algorithms.test_broken_backends import DropsChannelTail, FlippedKernel, Honest, OneSidedPadding
@@ -22,7 +25,7 @@ SEED = 20
 CHILDREN = {"threads", "processes", "memory", "files", "interrupts", "fuzz"}  # start several processes each
 
 
-@pytest.mark.parametrize("suite", [s for s in SUITES if s not in CHILDREN])
+@pytest.mark.parametrize("suite", [s for s in main.SUITES if s not in CHILDREN])
 def test_quick(suite: str) -> None:
     for line in import_module(f"stress.{suite}").run(SEED, quick=True):
         assert (line.done or "left out" in line.note) and not line.failures, line
@@ -42,6 +45,37 @@ def test_wrong_results_are_seen(broken: type[Honest]) -> None:
         assert len(seen) > 5
         assert problems.verdict(seen[0].split("'")[1]) == seen[0]
     assert not problems.verdict(str(cases.cases(SEED, 1, ["reference"])[0]))
+
+
+def test_a_suite_that_fails_is_not_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, lines in ("broken", None), ("fine", [Line("numbers", 3, [])]):
+        suite: Any = ModuleType(f"stress.{name}")
+        suite.run = lambda seed, quick, lines=lines: iter(lines)
+        monkeypatch.setitem(sys.modules, suite.__name__, suite)
+    monkeypatch.setattr(main, "SUITES", ("broken", "fine"))
+    monkeypatch.setattr(sys, "argv", ["stress", "--seed", "1"])
+    assert main.main() == 1
+    told = capsys.readouterr().out
+    assert "TypeError" in told and "fine: numbers: 3, 0 wrong" in told and "\n1 wrong, " in told
+
+
+def test_every_backend_has_its_turn() -> None:
+    names = [name for name in battery.backends() if not name.endswith("/numba")]
+    found = cases.cases(SEED, 1000, names)
+    counts = Counter(case.backend for case in found)
+    assert all(counts[name] >= 6 for name in names), counts
+    groups = problems.grouped(found)
+    assert sorted(str(case) for group in groups for case in group) == sorted(map(str, found))
+    assert all(len({(case.backend, case.problem.dtype == "float64") for case in group}) == 1 for group in groups)
+
+
+def test_a_crash_names_its_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases.cases(SEED, 1, ["reference"])[0]
+    assert problems.failed([case]) == []
+    (tmp_path / "sitecustomize.py").write_text("import atexit, os\natexit.register(os.abort)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (told,) = problems.failed([case])
+    assert told.startswith("ended with -6") and str(case) in told
 
 
 @pytest.mark.parametrize("how", cases.DRESSES)

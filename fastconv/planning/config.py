@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
+
 from ..core import openmp
 from ..core.cores import cpu_count
 from ..core.threads import get_num_threads
@@ -22,7 +25,8 @@ def config_text() -> str:
 
     from .rates import cache_dir, rates
 
-    lines = [f"{tuning.machine_key(get_num_threads())}", f"Python {platform.python_version()}, {platform.platform()}"]
+    python = f"Python {platform.python_version()}{_free_threaded()}, {platform.platform()}"
+    lines = [tuning.machine_key(get_num_threads()), python]
     waiting = loader.waiting() or openmp.WAITING
     lines.append(f"{get_num_threads()} threads of {cpu_count()} cores; waiting threads spin {waiting}")
     lines += [f"engine {name}: {text}" for name, text in loader.describe().items()]
@@ -31,3 +35,10 @@ def config_text() -> str:
     for pool in threadpool_info():
         lines.append(f"{pool['user_api']}: {pool['internal_api']} {pool.get('version')}, {pool['num_threads']} threads")
     return "\n".join(lines)
+
+
+def _free_threaded() -> str:
+    """Of a build of Python without the GIL, whether a module has switched it on."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return ""
+    return f", free-threaded, the GIL {'on' if vars(sys)['_is_gil_enabled']() else 'off'}"

@@ -1,5 +1,7 @@
 """The same result at every time, from every thread, in a forked child, and from within another call."""
 
+import sysconfig
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,22 @@ LARGE = (  # large enough that no backend runs them serial
     "n3ci24ih33iw20co24kh5kw5ph2pw2g24_f32",
     "n2ci8ih31iw40co16kh3kw3ph2pw2sh2sw2g2_reflect_f32",
 )
+
+FREE = """
+import sys, warnings
+warnings.simplefilter("error")  # Python tells of a module that switches the GIL on
+import numpy as np
+import fastconv
+from fastconv.planning.config import config_text
+
+for dtype in ("f4", "f8"):
+    for name in (n for n in fastconv.list_backends() if n.endswith("/cython")):
+        try:
+            fastconv.conv2d(np.ones((1, 8, 9, 9), dtype), np.ones((8, 8, 3, 3), dtype), backend=name)
+        except fastconv.BackendRefused:
+            pass
+assert not sys._is_gil_enabled() and "free-threaded, the GIL off" in config_text()
+"""
 
 CONCURRENT = """
 import sys
@@ -184,3 +202,8 @@ UNEVEN = (  # strips of grad_input whose first row is in another phase of the st
 def test_any_number_of_threads(name: str, pass_: str, threads: int) -> None:
     with fastconv.num_threads(threads):
         assert not battery.failures(name, pass_, map(parse, UNEVEN))
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a build of Python with the GIL")
+def test_compiled_kernels_leave_the_gil_off() -> None:
+    child.run_code(FREE)

@@ -7,7 +7,7 @@ cdef extern from *:
     #else
     #define DW_ONE(i, k) -1
     static const lane_index dw_keep[2 * FC_N] = {FC_LIST(DW_ONE, 0)};
-    static inline __attribute__((always_inline)) vec dw_first(const real *p, int n) {
+    FC_INLINE vec dw_first(const real *p, int n) {
         ivec m;
         memcpy(&m, dw_keep + LANES - n, sizeof m);
         return (vec)((ivec)vload(p) & m);

@@ -12,7 +12,7 @@ cdef extern from *:
     #define DW_LOW (DW_TALL / 4)
 
     /* a value the compiler must keep in a register: it would load it again for each of its uses */
-    static inline __attribute__((always_inline)) vec dw_hold(vec v) {
+    FC_INLINE vec dw_hold(vec v) {
     #ifdef FC_REGISTER
         __asm__("" : FC_REGISTER(v));
     #endif
@@ -20,12 +20,12 @@ cdef extern from *:
     }
 
     /* sums of a block of rows; unrolled, since an array that is indexed by a variable lives in memory */
-    static inline __attribute__((always_inline)) void dw_take_rows(vec *a, const int R, const real *y, Py_ssize_t ys,
+    FC_INLINE void dw_take_rows(vec *a, const int R, const real *y, Py_ssize_t ys,
                                                                    int rows, int lanes) {
         FC_UNROLL for (int r = 0; r < R; r++)
             if (r < rows) a[r] = lanes == LANES ? vload(y + r * ys) : vload_part(y + r * ys, lanes);
     }
-    static inline __attribute__((always_inline)) void dw_put_rows(const vec *a, const int R, real *y, Py_ssize_t ys,
+    FC_INLINE void dw_put_rows(const vec *a, const int R, real *y, Py_ssize_t ys,
                                                                   int rows, int lanes) {
         if (lanes == LANES) {
             FC_UNROLL for (int r = 0; r < R; r++) if (r < rows) vstore(y + r * ys, a[r]);

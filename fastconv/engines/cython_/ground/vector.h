@@ -29,7 +29,12 @@ typedef int32_t lane_index;
 #define FC_REGISTER "+x"
 #endif
 #endif
-#define FC_INLINE static inline __attribute__((always_inline))
+#ifdef __SANITIZE_ADDRESS__ /* checked kernels: a copy of the checks for each inlined copy takes an hour to compile */
+#define FC_ALWAYS inline
+#else
+#define FC_ALWAYS inline __attribute__((always_inline))
+#endif
+#define FC_INLINE static FC_ALWAYS
 
 typedef real vec __attribute__((vector_size(VBYTES), aligned(sizeof(real)), may_alias)); /* loads anywhere */
 typedef lane_index ivec __attribute__((vector_size(VBYTES), may_alias));

@@ -2,7 +2,7 @@
 cdef extern from *:
     """
     #undef CYTHON_INLINE /* `cdef inline` must really be inlined: kernels get their block sizes as constants */
-    #define CYTHON_INLINE inline __attribute__((always_inline))
+    #define CYTHON_INLINE FC_ALWAYS
     """
 
 cdef extern from "ground/vector.h" nogil:
