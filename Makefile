@@ -38,10 +38,11 @@ PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfil
 test: lint
 	$(PYTEST) $(ARGS)
 
-# what starts a process at another instruction set is of `make test`, and would come back to that of `make test` here
+# what starts a process at another instruction set is of `make test`, and would come back to that of `make test` here;
+# tuning measures every backend, for which Numba would compile anew
 OTHERS = $(shell $(BIN)/python -c 'from tests.battery import instruction_sets; print(*instruction_sets()[1:])')
 test-isa: $(VENV)/test.stamp
-	$(foreach isa,$(OTHERS),FASTCONV_ISA=$(isa) $(PYTEST) $(KERNELS) -k "not numba and not other_instruction" $(ARGS) &&) true
+	$(foreach isa,$(OTHERS),FASTCONV_ISA=$(isa) $(PYTEST) $(KERNELS) -k "not numba and not other_instruction and not tuning" $(ARGS) &&) true
 
 ARM64 ?= build/arm64
 arm64: $(VENV)/test.stamp
