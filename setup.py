@@ -19,8 +19,8 @@ X86 = {  # name: compiler flags, bytes of a vector
 NEON = {"neon": (["-fno-schedule-insns"], 16)}  # of every 64-bit Arm; GCC would load so early that sums are spilled
 PORTABLE = {"portable": ([], 16)}
 ISAS = {"x86_64": X86, "amd64": X86, "aarch64": NEON, "arm64": NEON}.get(platform.machine().lower(), PORTABLE)
-if os.environ.get("FASTCONV_BUILD_ISA"):  # for development: build only some
-    ISAS = {k: v for k, v in (X86 | NEON | PORTABLE).items() if k in os.environ["FASTCONV_BUILD_ISA"].split(",")}
+NEEDS = {"x86_64_v4": "avx512f avx512bw avx512cd avx512dq avx512vl", "x86_64_v3": "avx2 fma bmi1 bmi2"}  # as in Linux
+
 RECORD = re.compile(r"^class (\w+)\(NamedTuple\)", re.MULTILINE)
 DTYPES = {"f32": [], "f64": [("FC_DOUBLE", "1")]}
 # A kernel that is called from one place only is still compiled by itself: inlined, it shares registers with its caller.
@@ -35,6 +35,15 @@ FLAGS = [
 ]
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")  # "address,undefined": checked kernels, for `make sanitize` only
 CHECKED = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1", "-O1"]
+
+
+def chosen(text, cpuinfo="/proc/cpuinfo"):
+    """Instruction sets to build: those named, with commas; for ``native`` all but what Linux says this CPU has not."""
+    if text != "native":
+        return {k: v for k, v in (X86 | NEON | PORTABLE).items() if k in text.split(",")} if text else ISAS
+    has = re.search(r"^flags\s*:(.*)", Path(cpuinfo).read_text(), re.MULTILINE) if Path(cpuinfo).exists() else None
+    missing = {k for k, needs in NEEDS.items() if has and not set(needs.split()) <= set(has[1].split())}
+    return {k: v for k, v in ISAS.items() if k not in missing}
 
 
 class build(build_ext):
@@ -127,7 +136,8 @@ def extensions():
     common = {"language": "c", "include_dirs": [HERE, numpy.get_include()]}
     checked = CHECKED if SANITIZE else []
     api = ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")
-    built = '"' + " ".join(ISAS) + '"'
+    isas = chosen(os.environ.get("FASTCONV_BUILD_ISA", ""))
+    built = '"' + " ".join(isas) + '"'
     found = [
         Extension(  # limits that others set on OpenMP; without OpenMP there are none
             "fastconv.core._openmp",
@@ -171,7 +181,7 @@ def extensions():
             depends=[source, *depends],
             **common,
         )
-        for isa, (flags, width) in ISAS.items()  # the longest compilations first: what is left fills the cores
+        for isa, (flags, width) in isas.items()  # the longest compilations first: what is left fills the cores
         for short, source in sources.items()
     ]
     return [*compiled, *written[len(kernels) :]]

@@ -24,7 +24,7 @@ atexit.register(shutil.rmtree, os.environ["FASTCONV_CACHE_DIR"], ignore_errors=T
 settings.register_profile(
     "fastconv",
     deadline=None,  # a first call may compile
-    max_examples=int(os.environ.get("FASTCONV_TEST_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("FASTCONV_TEST_EXAMPLES", "40")),
     database=None,  # a failing problem is printed as a string; nothing is kept
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def file(item: pytest.Item) -> str:
         return item.nodeid.partition("::")[0]
 
-    with_numba = {file(item) for item in items if re.search(r"\bnumba\b|/test_(numba|njit)", item.nodeid)}
+    with_numba = {file(item) for item in items if re.search(r"\bnumba\b|/test_(numba|njit|bench\.py)", item.nodeid)}
     items.sort(key=lambda item: (not file(item).endswith("test_battery.py"), file(item) in with_numba))
 
 

@@ -14,7 +14,7 @@ from fastconv.algorithms.direct_layout import DirectConfig
 from fastconv.core.problem import PASSES, ConvProblem
 from fastconv.engines import loader
 from tests import oracle
-from tests.guard import Guarded
+from tests.guard import RUNS, Guarded
 from tests.problems import EDGE_PROBLEMS, Data, geometry, integer_data, with_dtype
 
 
@@ -107,13 +107,13 @@ def main() -> int:
     """Number of runs."""
     direct, count, memory = backend(), 0, Guarded()
     for text in EDGE_PROBLEMS:
-        for dtype in ("float32", "float64"):
+        for dtype, ways in RUNS.items():
             plain = with_dtype(text, dtype)
             for pass_ in PASSES if plain.n else ():
                 d = integer_data(plain)
                 want = expected(plain, pass_, d)
                 for p in layouts(direct, plain, pass_):
-                    for threads, at_end in ((1, True), (2, True), (1, False)):
+                    for threads, at_end in ways:
                         print(f"direct {pass_} {p}, {threads} threads, at_end={at_end}", flush=True)
 
                         def make(shape: tuple[int, ...], at_end: bool = at_end, dtype: str = dtype) -> Any:

@@ -13,7 +13,7 @@ import fastconv
 from fastconv.algorithms.base import Backend, Epilogue
 from fastconv.core.problem import PASSES, ConvProblem
 from tests import battery
-from tests.guard import Guarded
+from tests.guard import RUNS, Guarded
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, with_dtype
 
 FLAGS = (False, False), (True, False), (False, True), (True, True)
@@ -67,7 +67,7 @@ def main(name: str) -> int:
     """Number of runs."""
     backend, runs = fastconv.get_backend(name), 0
     for text in EDGE_PROBLEMS:
-        for dtype in ("float32", "float64"):
+        for dtype, ways in RUNS.items():
             p = with_dtype(text, dtype)
             for pass_ in PASSES:
                 if p.n == 0 or p.mode != "zeros" or backend.refuse(p, pass_):
@@ -75,7 +75,7 @@ def main(name: str) -> int:
                 d = integer_data(p)
                 want = battery.kept(p._replace(dtype="float64"), pass_, "integer")
                 for q in taken(backend, p, pass_):
-                    for threads, at_end in ((1, True), (2, True), (1, False)):
+                    for threads, at_end in ways:
                         print(f"{name} {pass_} {q}, {threads} threads, at_end={at_end}", flush=True)
                         memory = Guarded()
 

@@ -14,7 +14,7 @@ from fastconv.core.problem import PASSES, ConvProblem, parse
 from fastconv.engines import loader
 from fastconv.planning.layouts import stored
 from tests import battery
-from tests.guard import Guarded
+from tests.guard import RUNS, Guarded
 from tests.problems import EDGE_PROBLEMS, Data, integer_data, with_dtype
 
 MORE = """
@@ -114,28 +114,25 @@ def steps_of(dtype: str, engine: str) -> Steps:
 def main() -> None:
     memory, engine = Guarded(), sys.argv[1]
     for text in problems():
-        for dtype in ("float32", "float64"):
+        for dtype, ways in RUNS.items():
             p, steps = with_dtype(text, dtype), steps_of(dtype, engine)
             d = integer_data(p)
             residual = np.ones(p.y_shape, p.dtype)
             for pass_ in PASSES:
-                for threads in (1, 2):
-                    for at_end in (True, False):
-                        print(p, pass_, threads, at_end, flush=True)
-                        fused = (
-                            {"bias": d.b, "residual": residual, "code": ACTIVATIONS.index("relu")}
-                            if pass_ == "forward"
-                            else {}
-                        )
-                        got = run(steps, p, pass_, d, threads, memory, at_end, **fused)
-                        want = battery.expected(p, pass_, d, d.b if fused else None)
-                        np.testing.assert_array_equal(got, np.maximum(want + residual, 0) if fused else want)
+                fused: Any = {}
+                if pass_ == "forward":
+                    fused = {"bias": d.b, "residual": residual, "code": ACTIVATIONS.index("relu")}
+                want = battery.expected(p, pass_, d, d.b if fused else None)
+                for threads, at_end in ways:
+                    print(p, pass_, threads, at_end, flush=True)
+                    got = run(steps, p, pass_, d, threads, memory, at_end, **fused)
+                    np.testing.assert_array_equal(got, np.maximum(want + residual, 0) if fused else want)
+                    memory.close()
+                    if takes_planes(p, pass_, threads, steps):
+                        own: Any = {"bias": d.b} if pass_ == "forward" else {}
+                        got = run(steps, p, pass_, d, threads, memory, at_end, planes=True, **own)
+                        np.testing.assert_array_equal(got, want)
                         memory.close()
-                        if takes_planes(p, pass_, threads, steps):
-                            own: Any = {"bias": d.b} if pass_ == "forward" else {}
-                            got = run(steps, p, pass_, d, threads, memory, at_end, planes=True, **own)
-                            np.testing.assert_array_equal(got, want)
-                            memory.close()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What setup.py does beyond setuptools."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import child
+from tests import battery, child
 
 pytest.importorskip("setuptools")
 
@@ -39,6 +40,33 @@ def loaded(name: str, file: Path) -> Any:
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi1 bmi2", ["x86_64_v4", "x86_64_v3", "x86_64_v2"]),
+        ("avx512f avx512cd avx2 fma bmi1 bmi2", ["x86_64_v3", "x86_64_v2"]),  # Xeon Phi
+        ("avx fma bmi1", ["x86_64_v2"]),
+    ],
+)
+def test_native_is_what_this_cpu_runs(tmp_path: Path, monkeypatch: Any, flags: str, expected: list[str]) -> None:
+    """A build for development leaves out what cannot be tested here; every other one leaves out nothing."""
+    setup, cpuinfo = loaded("setup", child.ROOT / "setup.py"), tmp_path / "cpuinfo"
+    monkeypatch.setattr(setup, "ISAS", setup.X86)
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} ssse3\nbugs\t\t: avx512f\n\nprocessor\t: 1\n")
+    assert list(setup.chosen("native", cpuinfo)) == expected
+    assert list(setup.chosen("native", tmp_path / "no Linux")) == list(setup.chosen("")) == list(setup.X86)
+    assert list(setup.chosen("neon,x86_64_v2", cpuinfo)) == ["x86_64_v2", "neon"]
+
+
+@pytest.mark.skipif(not battery.instruction_sets(), reason="the compiled engine is absent")
+def test_native_leaves_out_nothing_that_runs() -> None:
+    setup = loaded("setup", child.ROOT / "setup.py")
+    able = importlib.import_module("fastconv.engines.cython_._cpu").able()
+    assert {name for name in able if name in setup.ISAS} == set(setup.chosen("native")) & set(able)
+    if Path("/proc/cpuinfo").exists() and "x86_64_v2" in able:
+        assert set(setup.chosen("native")) <= set(able)
 
 
 @pytest.mark.skipif(shutil.which("cc") is None or sys.platform == "win32", reason="no C compiler here")

@@ -104,7 +104,7 @@ def test_relu_keeps_nan(engine):
 
 
 def test_nothing_is_touched_out_of_bounds(engine):
-    """Every array at the end and at the start of its pages, in a process of its own."""
+    """Every array at the end or at the start of its pages, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.last", engine], capture_output=True, text=True, env=dict(os.environ)
     )

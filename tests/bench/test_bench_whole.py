@@ -50,8 +50,11 @@ def test_inference_compares_everybody(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "milliseconds" in capsys.readouterr().out
 
 
-def test_training_has_equal_losses_and_gradients(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
+def test_training_has_equal_losses_and_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    few = datasets.load_digits()
+    few.update(images=few.images[:200], target=few.target[:200])
+    monkeypatch.setattr(datasets, "load_digits", lambda: few)
     file = tmp_path / "whole.json"
     arguments = ["whole", "--training", "--batch", "2,3", "--networks", "lenet,tiny", "--quick", "--json", str(file)]
     assert main(arguments) == 0

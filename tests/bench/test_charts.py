@@ -64,6 +64,11 @@ def doc() -> dict:
     )
 
 
+@pytest.fixture(scope="module")
+def page(doc: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report.draw(doc, tmp_path_factory.mktemp("page"))
+
+
 def texts(figure: Figure) -> str:
     return " ".join(t.get_text() for t in figure.findobj(Text))
 
@@ -190,13 +195,13 @@ def test_ratios_are_those_of_the_rounds(doc: dict) -> None:
     assert ratios["sweep_k7", "forward", "fft_tiled/cython"].value == 1
 
 
-def test_every_number_of_the_page_names_its_place(doc: dict, tmp_path: Path) -> None:
-    page = report.draw(doc, tmp_path).read_text()
-    for place in re.findall(r">(benchmarks\[\d+\])<", page):
+def test_every_number_of_the_page_names_its_place(doc: dict, page: Path) -> None:
+    text = page.read_text()
+    for place in re.findall(r">(benchmarks\[\d+\])<", text):
         index = int(place[11:-1])
-        assert doc["benchmarks"][index]["extra_info"]["layer"] in page
-    assert page.count(">benchmarks[") == len(doc["benchmarks"])
-    assert "skipped[0]" in page and "networks.rows[0]" in page
+        assert doc["benchmarks"][index]["extra_info"]["layer"] in text
+    assert text.count(">benchmarks[") == len(doc["benchmarks"])
+    assert "skipped[0]" in text and "networks.rows[0]" in text
 
 
 def test_the_page_of_a_default_run_is_small(tmp_path: Path) -> None:
@@ -236,11 +241,10 @@ addEventListener("load", () => {
 
 
 @pytest.mark.parametrize("width", [420, 1400])
-def test_the_page_works_in_a_browser(doc: dict, tmp_path: Path, width: int) -> None:
+def test_the_page_works_in_a_browser(page: Path, tmp_path: Path, width: int) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium is installed")
-    page = report.draw(doc, tmp_path)
     tried = tmp_path / "tried.html"
     tried.write_text(page.read_text().replace("<style>", SCRIPT + "<style>", 1))
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]

@@ -24,7 +24,7 @@ from fastconv.core.problem import PASSES
 from tests import battery
 from tests.problems import EDGE_PROBLEMS, with_dtype
 assert loader.isa() == sys.argv[1], loader.isa()
-problems = [with_dtype(t, dtype) for t in EDGE_PROBLEMS for dtype in ("float32", "float64")]
+problems = [with_dtype(t, dtype) for t in EDGE_PROBLEMS[::5] for dtype in ("float32", "float64")]
 names = [name for name in battery.backends() if name.endswith("/cython")]
 assert names
 failed = [m for name in names for pass_ in PASSES for m in battery.failures(name, pass_, problems)]
@@ -37,18 +37,24 @@ def choice(**environment: str) -> tuple[str, str]:
     return name, why
 
 
+@pytest.fixture(scope="module")
+def free() -> tuple[str, str]:
+    """What is chosen where nothing is set."""
+    return choice()
+
+
 @pytest.mark.parametrize("name", battery.backends())
-def test_backend(name: str) -> None:
+def test_backend(name: str, free: tuple[str, str]) -> None:
     """FASTCONV_BACKEND decides for `auto` wherever that backend can do the call."""
     p = ConvProblem.from_shapes((2, 8, 14, 15), (16, 8, 3, 3))
     refused = fastconv.get_backend(name).refuse(p, "forward")
-    assert choice(FASTCONV_BACKEND=name) == (choice() if refused else (name, "FASTCONV_BACKEND"))
+    assert choice(FASTCONV_BACKEND=name) == (free if refused else (name, "FASTCONV_BACKEND"))
 
 
-def test_backend_by_algorithm() -> None:
+def test_backend_by_algorithm(free: tuple[str, str]) -> None:
     assert choice(FASTCONV_BACKEND="naive")[0].startswith("naive/")
-    assert choice(FASTCONV_BACKEND="auto") == choice()
-    assert choice(FASTCONV_BACKEND="") == choice()
+    assert choice(FASTCONV_BACKEND="auto") == free
+    assert choice(FASTCONV_BACKEND="") == free
 
 
 def test_named_backend_wins() -> None:
@@ -99,7 +105,7 @@ import fastconv; print(fastconv.get_num_threads())
 
 @pytest.mark.parametrize("isa", battery.instruction_sets()[1:])
 def test_other_instruction_sets(isa: str) -> None:
-    """The compiled kernels of each instruction set pass the battery, not only the widest."""
+    """The compiled kernels of each instruction set pass every fifth problem; `make test-isa` has the whole battery."""
     output = child.run("-c", TABLE, isa, FASTCONV_ISA=isa.replace("_", "-")).stdout
     assert output.startswith("0 failures"), output
 
