@@ -132,9 +132,14 @@ def _configure(p: ConvProblem, pass_: str, threads: int, vector_bytes: int) -> P
     for nv, nr in most.items():
         panel = nv * lanes * (_STRIP if sums else channels)
         keep = 1 if sums else max(1, min(-(-pixels // (nv * lanes)), _KEPT // (panel * p.itemsize)))
-        sizes = p.n, p.g, channels, outputs, pixels, p.ow, *strides, p.sh, p.sw, p.iw, p.ih * p.iw
-        sizes += nv, min(nr, 7) if far else nr
-        options += [PointwisePass(*sizes, ways, keep, _STRIP, keep * panel) for ways in ({1} if sums else {1, threads})]
+        rows = min(nr, 7) if far else nr
+        options += [
+            PointwisePass(
+                p.n, p.g, channels, outputs, pixels, p.ow, *strides, p.sh, p.sw, p.iw, p.ih * p.iw,
+                nv, rows, ways, keep, _STRIP, keep * panel,
+            )
+            for ways in ({1} if sums else {1, threads})
+        ]  # fmt: skip
     return min(options, key=lambda cfg: (_sums if sums else _products)(cfg, lanes, threads, _costs(vector_bytes)))
 
 
