@@ -75,6 +75,13 @@ FC_INLINE void fc_dw_tile(const int R, const int T, const int KW, const int S, c
     const ptrdiff_t groups = f->h.taps / KW, column = S ? 1 : f->h.step, group = S ? KW : f->h.dilation;
     const ptrdiff_t i0 = f->v.source + i * f->v.step, j0 = f->h.source + j * f->h.step, pixel = column * f->pixel;
     const int window = S ? S * (T - 1) + KW : T, fresh = S ? S * T : T; /* columns of the source, the next tile's own */
+    if (f->ahead && !edge) { /* and the outputs of the next block, which are written whole */
+        real *q = y + FC_DW_BLOCK * f->out_line;
+        FC_UNROLL for (int t = 0; t < T; t++) {
+            fetch_w(q);
+            q = fc_dw_next(q, f->out_pixel);
+        }
+    }
     vec a[3][7]; /* room for every tile: an array of variable size would live in memory */
     FC_UNROLL for (int r = 0; r < R; r++) FC_UNROLL for (int t = 0; t < T; t++) a[r][t] = vzero();
     for (ptrdiff_t u = 0; u < f->v.taps; u++) {
