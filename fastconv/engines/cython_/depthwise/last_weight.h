@@ -23,7 +23,27 @@ typedef struct {
     ptrdiff_t line, pixel, dy_line, dy_pixel;
     ptrdiff_t height, width;
     DepthwiseAxis v, h;
+    int ahead; /* as in last.h */
 } fc_dw_pair;
+
+/* Ask for what row r of the next block meets first. */
+FC_INLINE void fc_dw_sum_ask(const int T, const int S, const fc_dw_pair *f, ptrdiff_t r, ptrdiff_t j, const real *x,
+                             const real *dy) {
+    const ptrdiff_t next = r + FC_DW_SUM_BLOCK, j0 = f->h.source + j * f->h.step, step = f->v.step;
+    const ptrdiff_t line = f->v.source + next * step + (f->v.taps - 1) * f->v.dilation;
+    const real *q = dy + next * f->dy_line + j * f->dy_pixel;
+    FC_UNROLL for (int t = 0; t < T; t++) {
+        fetch_l2(q);
+        q = fc_dw_next(q, f->dy_pixel);
+    }
+    for (ptrdiff_t k = 0; k < step; k++) {
+        q = x + (line - k) * f->line + j0 * f->pixel;
+        FC_UNROLL for (int c = 0; c < (S ? S * T : T); c++) {
+            fetch_l2(q);
+            q = fc_dw_next(q, S ? f->pixel : f->h.step * f->pixel);
+        }
+    }
+}
 
 /* Kernel rows u .. u + U - 1; x, dy, sums at this vector of channels. */
 FC_INLINE void fc_dw_sum_taps(const int U, const int T, const int KW, const int S, const int edge, const int part,
@@ -37,6 +57,7 @@ FC_INLINE void fc_dw_sum_taps(const int U, const int T, const int KW, const int 
         vec a[3][7]; /* room for every U and N */
         FC_UNROLL for (int q = 0; q < U; q++) FC_UNROLL for (int n = 0; n < N; n++) a[q][n] = vzero();
         for (ptrdiff_t r = i; r < i + rows; r++) {
+            if (f->ahead && !edge && g == 0 && u == 0) fc_dw_sum_ask(T, S, f, r, j, x, dy);
             vec d[7];
             const real *of = dy + r * f->dy_line + j * f->dy_pixel;
             FC_UNROLL for (int t = 0; t < T; t++) {
@@ -136,7 +157,8 @@ static void fc_dw_weight_share(const void *args, ptrdiff_t ithr, ptrdiff_t nthr)
     const ptrdiff_t jobs = r->parts * chunks, size = r->out_width * r->pixel, plane = r->out_height * r->out_width;
     real *room = a->work + ithr * r->share, *planes = room + r->source;
     fc_dw_pair f = {.panel = r->taps * LANES, .line = r->width * r->pixel, .pixel = r->pixel, .dy_line = size,
-                    .dy_pixel = r->pixel, .height = r->height, .width = r->width, .v = a->axes[0], .h = a->axes[1]};
+                    .dy_pixel = r->pixel, .height = r->height, .width = r->width, .v = a->axes[0], .h = a->axes[1],
+                    .ahead = (int)r->ahead};
     for (ptrdiff_t job = jobs * ithr / nthr; job < jobs * (ithr + 1) / nthr; job++) {
         const ptrdiff_t part = job / chunks, v0 = job % chunks * r->chunk, c0 = v0 * LANES;
         const ptrdiff_t channels = fc_dw_least(r->channels - c0, r->chunk * LANES);
