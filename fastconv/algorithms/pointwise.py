@@ -43,7 +43,8 @@ class Costs(NamedTuple):
     sum: float  # one of sums is read and written
 
 
-# by bytes of a vector, so that direct and this rank as measured: EPYC 9005 (Zen 5), EPYC 7003 (Zen 3), 2026-12-01
+# by bytes of a vector, so that direct and this rank as measured: EPYC 9005 (Zen 5; pick and spread are those of the
+# other, in proportion), EPYC 7003 (Zen 3), 2026-12-01
 _COSTS = {
     64: Costs(24.0, 48.0, 64.0, 14.0, 4.0, 80.0, 20.0, 80.0, 8.0),
     32: Costs(9.0, 24.0, 150.0, 7.0, 8.0, 60.0, 20.0, 80.0, 32.0),
