@@ -31,8 +31,9 @@ _FAR = 1.13, 1.3, 1.02  # and beyond
 _MOVED = 0.9  # of the time that a copy of all arrays takes
 _NOTHING = Epilogue(None, None, "")
 
-# against the other algorithms, by bytes of a vector: Xeon with AMX, 2026-11-30; EPYC 7003, 2026-12-01
-_SLOW = {64: 1.2, 32: 1.9}
+# against the other algorithms: by bytes of a vector where channels are summed, and of planes by themselves, for which the
+# others are slower: Xeon with AMX, 2026-11-30; EPYC 7003, 2026-12-01
+_SLOW, _SLOW_PLANES = {64: 1.2, 32: 1.9}, 1.2
 
 
 class FftTiled(Backend):
@@ -64,18 +65,18 @@ class FftTiled(Backend):
         flops, moved = 2.0 * lanes * search.work(p, pass_, cfg, 1, lanes), compulsory_bytes(p)
         held = moved + self.workspace(p, pass_, cfg, threads)
         work = 2.0 * lanes * search.work(p, pass_, cfg, threads, lanes)
-        seconds = self._slow() * _seconds(work, cfg.mode, held, moved, threads, rates)
+        seconds = self._slow(p) * _seconds(work, cfg.mode, held, moved, threads, rates)
         return Cost(flops, moved, seconds + _launches(p, cfg.mode, threads, rates))
 
     def floor(self, p: ConvProblem, pass_: str, threads: int, rates: Rates) -> float:
         lanes, moved = self._lanes(p), compulsory_bytes(p)
         return min(
-            self._slow() * _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates)
+            self._slow(p) * _seconds(2.0 * lanes * work, mode, moved + held, moved, threads, rates)
             for mode, work, held in search.floors(p, pass_, threads, lanes)
         )
 
-    def _slow(self) -> float:
-        return _SLOW.get(self.vector_bytes, _SLOW[32])
+    def _slow(self, p: ConvProblem) -> float:
+        return _SLOW_PLANES if p.ci == p.co == p.g else _SLOW.get(self.vector_bytes, _SLOW[32])
 
     def error_bound(self, p: ConvProblem, pass_: str) -> float:
         return _bound(p, pass_)[0]
