@@ -31,8 +31,8 @@ _FAR = 1.13, 1.3, 1.02  # and beyond
 _MOVED = 0.9  # of the time that a copy of all arrays takes
 _NOTHING = Epilogue(None, None, "")
 
-# against the other algorithms, by bytes of a vector where channels are summed; planes by themselves, for which the others
-# are slower, too: Xeon with AMX, 2026-11-30; EPYC 7003, 2026-12-01
+# against the other algorithms, by bytes of a vector; planes by themselves, where the others are slower, too:
+# Xeon with AMX, 2026-11-30; EPYC 7003, 2026-12-01
 _SLOW, _SLOW_PLANES = {64: 1.2, 32: 1.9}, 1.2
 
 
