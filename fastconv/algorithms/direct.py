@@ -123,7 +123,7 @@ class Direct(Backend):
         if cfg.nv == 0:
             return 0.0
         (r, _), lanes = shape(p, "forward"), self._lanes(p)
-        pack = self._costs().pack[0 if r.kernel == 1 else 1]
+        pack = self._costs().pack[2 * (r.kernel > 1)]
         cycles = pack * r.groups * width(r.og, cfg.nv, lanes) * r.cg * r.taps / cfg.ways
         return cycles * 2 * lanes / (rates.fma_gflops * 1e9) * valid_tap_flops(p) / nominal_flops(p)
 

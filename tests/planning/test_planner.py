@@ -249,3 +249,16 @@ def test_im2col_is_never_whole(pass_: Any) -> None:
     for row in fastconv.explain((1, 3, 2048, 2048), (2, 3, 31, 31), padding=15, pass_=pass_).rows:
         if row["backend"].startswith("im2col/"):
             assert 0 < row["workspace_bytes"] < 64e6
+
+
+@pytest.mark.parametrize("channels", [240, 960])
+def test_weights_that_are_kept_save_less_than_the_call_takes(channels: int) -> None:
+    """Packed weights spare `direct` a part of its time, and never make it the choice for a depthwise layer."""
+    shapes = (1, 9, 9, channels), (channels, 1, 3, 3)
+    w = np.ones(shapes[1], np.float32)
+    more: dict[str, Any] = {"groups": channels, "layout": "NHWC"}
+    called, kept = (fastconv.explain(*shapes, **more, **given) for given in ({}, {"weights": w}))
+    for before, after in zip(called.rows, kept.rows, strict=True):
+        if before["backend"].startswith("direct/"):
+            assert 0.5 * before["predicted_seconds"] < after["predicted_seconds"] <= before["predicted_seconds"]
+    assert kept.chosen.startswith("depthwise/")
