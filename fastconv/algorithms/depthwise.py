@@ -63,8 +63,9 @@ class Depthwise(Backend):
         if streams(p) and min(p.iw, p.ow) * p.itemsize >= narrow:
             return None
         small = min(p.iw, p.ow) <= line and p.ih * p.iw <= _MAP
-        large = (p.ih * p.iw + p.oh * p.ow) * _LINE > _ROOM or self.vector_bytes < _LINE  # EPYC 7003: rows are faster
-        if not small and (p.kh * p.kw < _WINDOW or large):
+        # shorter vectors fill fewer lanes with a pixel: there rows were faster (EPYC 7003)
+        many = self.vector_bytes >= _LINE and p.kh * p.kw >= _WINDOW
+        if not small and not (many and (p.ih * p.iw + p.oh * p.ow) * _LINE <= _ROOM):
             return None
         return last.configure_planes(p, pass_, threads, self.vector_bytes)
 

@@ -42,12 +42,12 @@ cdef inline void _pick(const PointwisePass* r, const real* x, intp p, intp n, re
     """As `_pixels` at a stride: n pixels from p on of each plane, whose first is x."""
     cdef intp width = r.nv * LANES, skip = r.sh * r.x_width - r.width * r.sw, last = (n - 1) // width * width
     cdef intp wide = (n - last + LANES - 1) // LANES * LANES, ahead = n * r.sw * r.sh * sizeof(real) // 64
-    cdef intp c, j, k, t, column
+    cdef intp first = p % r.width, c, j, k, t, column
     cdef const real* from_
     cdef real* to
+    x += _pick_at(r, p)
     for c in range(r.channels):
-        from_ = x + c * r.x_pixels + _pick_at(r, p)
-        column, t = p % r.width, 0
+        from_, column, t = x + c * r.x_pixels, first, 0
         while t < n:                                        # to the end of a row or of a panel
             to = d + t // width * width * r.channels + c * (wide if t >= last else width) + t % width
             k = min(min(n - t, r.width - column), width - t % width)

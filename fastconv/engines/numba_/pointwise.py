@@ -127,7 +127,7 @@ def _finish(y, to, n, bias, o, residual, activation):
 
 
 @v.copied
-def _turn(r, x, plane, planes, p, n, work, to, pitch):
+def _pixels_to_lanes(r, x, plane, planes, p, n, work, to, pitch):
     """Lanes of n pixels from p on of up to as many planes."""
     L = v.lanes(x)
     if not r[at.picks]:
@@ -166,7 +166,8 @@ def pointwise_sums(x, dy, sums, work, record, share, shares):
                 some = min(width, channels - c)
                 nv = ceil(some, L)
                 for j in range(0, some, L):
-                    _turn(r, x, (i * channels + c + j) * r[at.x_pixels], some - j, p, n, work, lanes + j, nv * L)
+                    plane = (i * channels + c + j) * r[at.x_pixels]
+                    _pixels_to_lanes(r, x, plane, some - j, p, n, work, lanes + j, nv * L)
                 for b in range(blocks):
                     o = split(outputs, blocks, b)
                     to = mine + g * size + o * channels + c

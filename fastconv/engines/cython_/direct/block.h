@@ -57,7 +57,7 @@ FC_INLINE void direct_step(const int nv, const int nr, const int sums, const int
         FC_UNROLL for (int r = 0; r < nr; r++) {
             vec s = vset(sums ? q[0][r] : q[r / shared][r % shared * px + c + m]);
             FC_UNROLL for (int k = 0; k < held; k++)
-                if (FC_FMA && sums) a[r][j + k] += s * b[k];
+                if (FC_FMA && sums) a[r][j + k] += s * b[k]; /* no slower, and a step a round needs no order */
                 else vmultiply_add(&a[r][j + k], s, b[k]);
         }
     }

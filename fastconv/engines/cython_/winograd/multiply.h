@@ -47,7 +47,7 @@ FC_INLINE void wino_ask(const real *U) { /* weights that come in 16 steps */
     if (2 * VBYTES > 64) fetch(U + 33 * LANES);
 }
 
-/* M[2][.][LANES] (+)= sum over n channels of V[n/LANES][nt][LANES] * U[n][2][LANES]; all or LANES of n */
+/* M[2][.][LANES] (+)= sum over n channels of V[n/LANES][nt][LANES] * U[n][2][LANES] */
 FC_INLINE void wino_products_block(const int nt, const wino_job *p) {
     vec a[14][WINO_COLS];
     const real *V = p->V, *U = p->U;
